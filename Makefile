@@ -1,0 +1,34 @@
+# Two commands for a newcomer: make demo, make test. Each sets up what it needs.
+UV := $(shell command -v uv || echo .uv/bin/uv)
+RUN := $(UV) run --frozen
+SAM := env SAM_CLI_TELEMETRY=0 PATH="$(CURDIR)/.venv/bin:$$PATH" $(RUN) --group deploy sam
+
+.PHONY: demo test check build bench
+
+demo: $(UV)
+	$(RUN) python -m local demo
+
+test: $(UV)
+	$(RUN) pytest -n auto --cov --cov-report= -m "not built"
+	$(RUN) coverage report
+	$(RUN) coverage report --include='*/quarantine/addresses.py,*/quarantine/admission.py,*/quarantine/domains.py,*/quarantine/inbound.py,*/quarantine/report.py,*/quarantine/request.py' --fail-under=100
+
+check: $(UV)
+	$(UV) lock --check
+	$(RUN) ruff check
+	$(RUN) ruff format --check
+	$(RUN) mypy
+	$(RUN) lint-imports
+	$(SAM) validate --lint
+
+build: $(UV)
+	$(SAM) build
+	$(RUN) pytest -m built
+
+bench: $(UV)
+	$(RUN) python -m bench
+
+# uv inside the clone, where the machine has none.
+.uv/bin/uv:
+	python3 -m venv .uv
+	.uv/bin/pip install --quiet uv

@@ -1,0 +1,159 @@
+"""Intake: a mail that SES received becomes a decision, and an accepted one a job for report."""
+
+import os
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final, assert_never
+
+import boto3
+from aws_lambda_powertools import Logger, single_metric
+from aws_lambda_powertools.metrics import MetricUnit
+
+from quarantine.addresses import Address, matching_trigger
+from quarantine.admission import Refusal, Refused, decide, evidence, screen
+from quarantine.inbound import InboundMail, MalformedEvent, MalformedHeader, parse_event, with_raw_header
+from quarantine.outbox import Jobs
+from quarantine.request import ReportRequest
+from quarantine.settings import IntakeSettings
+from quarantine.stores import Admitted, CoolingDown, Known, Requests, Senders
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+type Decision = ReportRequest | Refused
+
+_HEADER_LIMIT: Final = 1024 * 1024  # bytes of a raw mail that are read for its header section
+logger = Logger(service="intake")
+
+
+class Intake:
+    """One process's intake; its clients are made once."""
+
+    def __init__(
+        self, settings: IntakeSettings, session: boto3.Session, clock: Callable[[], datetime]
+    ) -> None:
+        dynamodb = session.client("dynamodb")
+        self._settings = settings
+        self._clock = clock
+        self._mails = Mails(session.client("s3"), settings.mail_bucket)
+        self._senders = Senders(dynamodb, settings.senders_table, logger)
+        self._requests = Requests(dynamodb, settings.requests_table)
+        self._jobs = Jobs(session.client("sqs"), settings.jobs_queue_url)
+
+    def handle(self, event: object) -> Decision:
+        """Decide on one SES event, record the decision and queue the job. Raises MalformedEvent."""
+        mail = parse_event(event)
+        trigger = matching_trigger(mail.recipients, self._settings.trigger)
+        if trigger is None:
+            return _told(mail, Refused(Refusal.NOT_A_TRIGGER, "no recipient is the trigger"))
+        try:
+            mail = self._whole(mail)
+            decision = self._decide(mail, trigger)
+        except MalformedHeader as e:
+            decision = Refused(Refusal.AMBIGUOUS_SENDER, str(e))
+        return _told(mail, self._record(mail, decision))
+
+    def _whole(self, mail: InboundMail) -> InboundMail:
+        return (
+            with_raw_header(mail, self._mails.start_of(mail.message_id)) if mail.headers_truncated else mail
+        )
+
+    def _decide(self, mail: InboundMail, trigger: Address) -> Decision:
+        requester = screen(mail, trigger, self._settings.report_sender)
+        if isinstance(requester, Refused):
+            return requester
+        auth = self._senders.auth_records(requester)
+        decision = decide(mail, trigger, requester, auth)
+        if isinstance(decision, Refused) and decision.reason is Refusal.UNAUTHENTICATED:
+            decision = decide(mail, trigger, requester, auth, self._senders.relay_records(requester))
+        return decision
+
+    def _record(self, mail: InboundMail, decision: Decision) -> Decision:
+        now = self._clock()
+        match decision:
+            case Refused():
+                self._requests.refuse(mail.message_id, decision, evidence(mail), mail.received_at, now)
+                return decision
+            case ReportRequest():
+                return self._admit(mail, decision, now)
+            case _:
+                assert_never(decision)
+
+    def _admit(self, mail: InboundMail, request: ReportRequest, now: datetime) -> Decision:
+        admission = self._requests.accept(request, evidence(mail), now, self._settings.cooldown)
+        match admission:
+            case Admitted():
+                self._jobs.put(request)
+            case CoolingDown():
+                detail = f"a report was asked for within the last {self._settings.cooldown}"
+                return self._record(mail, Refused(Refusal.TOO_SOON, detail, request.requester))
+            case Known(status):
+                logger.info("delivered again", message_id=mail.message_id, status=status)
+            case _:
+                assert_never(admission)
+        return request
+
+
+class Mails:
+    """The raw mails that the receipt rule's S3 action stored."""
+
+    def __init__(self, client: "S3Client", bucket: str) -> None:
+        self._client, self._bucket = client, bucket
+
+    def start_of(self, message_id: str) -> bytes:
+        response = self._client.get_object(
+            Bucket=self._bucket, Key=f"inbound/{message_id}", Range=f"bytes=0-{_HEADER_LIMIT - 1}"
+        )
+        return response["Body"].read()
+
+
+def make_handler(
+    environ: Mapping[str, str],
+    session: boto3.Session | None = None,
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> Callable[[object, object], dict[str, str]]:
+    """Return the Lambda handler, its clients made. Raises BadSetting."""
+    intake = Intake(IntakeSettings.from_environ(environ), session or boto3.Session(), clock)
+
+    def handler(event: object, context: object) -> dict[str, str]:
+        try:
+            decision = intake.handle(event)
+        except MalformedEvent as e:  # Lambda tries again, then hands the event to the on-failure destination
+            logger.error("not an SES event", error=str(e))
+            raise
+        return {"outcome": _outcome(decision)}
+
+    return handler
+
+
+def _told(mail: InboundMail, decision: Decision) -> Decision:
+    """Tell the log and the metrics what was decided, in one line."""
+    outcome = _outcome(decision)
+    refused = isinstance(decision, Refused)
+    logger.info(
+        "refused" if refused else "accepted",
+        message_id=mail.message_id,
+        requester=str(decision.requester),
+        reason=outcome,
+        detail=decision.detail if isinstance(decision, Refused) else decision.accepted_by,
+        evidence=evidence(mail),
+    )
+    with single_metric("Requests", MetricUnit.Count, 1, namespace="QuarantineReport") as metric:
+        metric.add_dimension("service", "intake")
+        metric.add_dimension("outcome", outcome)
+    return decision
+
+
+def _outcome(decision: Decision) -> str:
+    return decision.reason.value if isinstance(decision, Refused) else "accepted"
+
+
+def __getattr__(name: str) -> Any:
+    """Make `handler` when Lambda first asks for it, which is at start: a missing setting is named there.
+
+    A test or the local run imports this module without Lambda's environment and calls make_handler.
+    """
+    if name != "handler":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()["handler"] = handler = make_handler(os.environ)
+    return handler

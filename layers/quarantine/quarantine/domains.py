@@ -1,0 +1,66 @@
+"""Domain names of mail addresses: one spelling for each, and the alignment of two."""
+
+import functools
+import re
+
+import idna
+from publicsuffixlist import PublicSuffixList
+
+_LDH_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")  # RFC 5321 4.1.2 sub-domain, RFC 1035 2.3.4
+_MAX_LENGTH = 253
+
+
+class InvalidDomain(ValueError):
+    """The text is no fully qualified domain name."""
+
+
+def normalise_domain(text: str) -> str:
+    """Return the one spelling in which we store and compare a domain: lower case, A-labels (RFC 5890).
+
+    Nothing is mapped but letter case: a full-width or other look-alike letter is refused instead of
+    being turned into the letter that it imitates.
+
+    Raises InvalidDomain for anything that is not two or more labels of a host name.
+    """
+    labels = [_normalise_label(label) for label in text.split(".")]
+    domain = ".".join(labels)
+    if len(labels) == 1 or len(domain) > _MAX_LENGTH:
+        raise InvalidDomain(f"not a fully qualified domain name: {text[:_MAX_LENGTH]!r}")
+    return domain
+
+
+def aligned(one: str, other: str) -> bool:
+    """Tell whether two normalised domains have the same organizational domain (RFC 7489 3.1, relaxed)."""
+    return one == other or (
+        (organization := _organizational_domain(one)) is not None
+        and organization == _organizational_domain(other)
+    )
+
+
+def _organizational_domain(domain: str) -> str | None:
+    """Return the label below the public suffix with that suffix (RFC 7489 3.2); None for a bare suffix."""
+    return _public_suffixes().privatesuffix(domain)
+
+
+@functools.cache
+def _public_suffixes() -> PublicSuffixList:
+    # Read when first asked for: a request that DMARC or a relay record decides needs no list.
+    # The private section counts too: two customers of one hoster are strangers.
+    return PublicSuffixList()
+
+
+def _normalise_label(label: str) -> str:
+    # str.lower() turns the Kelvin sign into an ASCII k: a letter of another script stays what it is.
+    if any(letter.lower().isascii() for letter in label if not letter.isascii()):
+        raise InvalidDomain(f"a letter that imitates an ASCII letter: {label[:63]!r}")
+    lowered = label.lower()
+    try:
+        if not lowered.isascii():
+            lowered = idna.alabel(lowered).decode("ascii")
+        elif lowered.startswith("xn--"):
+            idna.ulabel(lowered)  # raises for an A-label that no U-label has
+    except (idna.IDNAError, UnicodeError) as e:
+        raise InvalidDomain(f"not an internationalized label: {label[:63]!r}") from e
+    if _LDH_LABEL.fullmatch(lowered) is None:
+        raise InvalidDomain(f"not a label of a host name: {label[:63]!r}")
+    return lowered

@@ -1,0 +1,320 @@
+"""A mail as SES received it: read from the event of a receipt rule's Lambda action.
+
+Two kinds of text meet in a mail's header: the block that SES puts on top, and the sender's own. Only the
+block is trusted, and in the block not the places where SES repeats what the sender said.
+
+The event: https://docs.aws.amazon.com/ses/latest/dg/receiving-email-action-lambda-event.html
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from enum import StrEnum
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Any
+
+from quarantine.addresses import Address, InvalidAddress
+from quarantine.domains import InvalidDomain, normalise_domain
+
+
+class MalformedEvent(ValueError):
+    """The value is no event of an SES receipt rule; the message says where."""
+
+
+class MalformedHeader(ValueError):
+    """The raw mail's header section has no end within what was read."""
+
+
+class Verdict(StrEnum):
+    """What SES found; every check of ours is `is Verdict.PASS` or `is Verdict.FAIL`."""
+
+    PASS = "PASS"  # the check was made and passed
+    FAIL = "FAIL"  # the check was made and failed
+    GRAY = "GRAY"  # nothing to check, or no clear result
+    PROCESSING_FAILED = "PROCESSING_FAILED"  # SES could not make the check
+    DISABLED = "DISABLED"  # the receipt rule does not scan
+    UNKNOWN = "UNKNOWN"  # missing, or a word that we do not know
+
+
+@dataclass(frozen=True, slots=True)
+class Verdicts:
+    spam: Verdict
+    virus: Verdict
+    spf: Verdict
+    dkim: Verdict
+    dmarc: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """One field as it stands in the mail, unfolded (RFC 5322 2.2.3) and otherwise untouched."""
+
+    name: str
+    value: str
+
+    @property
+    def key(self) -> str:
+        """The name to compare: white space before the colon (RFC 5322 4.5) makes no other field of it."""
+        return self.name.strip().lower()
+
+
+@dataclass(frozen=True, slots=True)
+class InboundMail:
+    """A mail that a receipt rule handed over.
+
+    message_id: SES's own, unique; not the Message-ID field.
+    recipients: the envelope recipients that matched the rule.
+    envelope_from: the reverse-path without brackets; empty for a bounce (RFC 5321 4.5.5).
+    headers: from the top; cut at about 10 KB when headers_truncated.
+    received_at: UTC.
+    """
+
+    message_id: str
+    recipients: tuple[str, ...]
+    envelope_from: str
+    headers: tuple[Header, ...]
+    headers_truncated: bool
+    verdicts: Verdicts
+    received_at: datetime
+
+    def values(self, name: str) -> tuple[str, ...]:
+        """Return the value of each field of that name, in any case, from the top."""
+        return tuple(header.value for header in self.headers if header.key == name.lower())
+
+
+_MESSAGE_ID = re.compile(
+    r"[A-Za-z0-9._-]{1,128}"
+)  # it names an S3 object and a row: nothing that could be a path
+_FOLD = re.compile(r"\r?\n(?=[ \t])")
+_LINE_END = re.compile(rb"\r?\n(?![ \t])")
+_HEADER_END = re.compile(rb"\A\r?\n|\r?\n\r?\n")
+
+
+def parse_event(event: object) -> InboundMail:
+    """Read the event with which SES invokes intake. Raises MalformedEvent, and nothing else."""
+    match event:
+        case {"Records": [{"eventSource": "aws:ses", "ses": {"mail": dict(mail), "receipt": dict(receipt)}}]}:
+            return InboundMail(
+                message_id=_message_id(mail),
+                recipients=_recipients(receipt),
+                envelope_from=_envelope_from(mail),
+                headers=_headers(mail),
+                headers_truncated=mail.get("headersTruncated", False) is not False,
+                verdicts=Verdicts(
+                    spam=_verdict(receipt, "spamVerdict"),
+                    virus=_verdict(receipt, "virusVerdict"),
+                    spf=_verdict(receipt, "spfVerdict"),
+                    dkim=_verdict(receipt, "dkimVerdict"),
+                    dmarc=_verdict(receipt, "dmarcVerdict"),
+                ),
+                received_at=_timestamp(mail),
+            )
+        case _:
+            raise MalformedEvent("not one record of aws:ses with a mail and a receipt")
+
+
+def parse_header(raw: bytes) -> tuple[Header, ...]:
+    """Read the header section of a raw message (RFC 5322 2.2).
+
+    raw: the message from its start, at least to the empty line that ends the section.
+
+    Raises MalformedHeader if that line is not there: what lies beyond it could be a second From.
+    """
+    end = _HEADER_END.search(raw)
+    if end is None:
+        raise MalformedHeader(f"no end of the header section in the first {len(raw)} bytes")
+    # A bare CR is no line end (RFC 5322 2.2): it stays in the value, where the strict parsers refuse it.
+    return tuple(_raw_header(line) for line in _LINE_END.split(raw[: end.start()]) if line)
+
+
+def with_raw_header(mail: InboundMail, raw: bytes) -> InboundMail:
+    """Return a mail that SES cut with the header section of its raw message. Raises MalformedHeader."""
+    return replace(mail, headers=parse_header(raw), headers_truncated=False)
+
+
+def connecting_ip(mail: InboundMail) -> IPv4Address | IPv6Address | None:
+    """Return the address of the server that handed the mail to SES; None when it cannot be told.
+
+    It stands in SES's own Received field only: the first, with this mail's id, which no sender can know.
+    A HELO name may look like anything, so it is the last bracketed address before that id.
+    """
+    received = mail.values("Received")[:1]
+    anchor = _anchor(mail).search(received[0]) if received else None
+    if anchor is None:
+        return None
+    bracketed = re.findall(r"\[([^\[\]]*)\]", anchor.string[: anchor.start()])
+    return _ip(bracketed[-1]) if bracketed else None
+
+
+def dkim_domains(mail: InboundMail) -> tuple[str, ...]:
+    """Return the domains of the signatures that SES verified, normalised, from its Authentication-Results.
+
+    Empty when SES's own field cannot be told from a sender's text.
+    """
+    results = _authentication_results(mail)
+    return tuple(domain for result in results for domain in _passing_dkim(result))
+
+
+def _message_id(mail: Mapping[str, Any]) -> str:
+    message_id = mail.get("messageId")
+    if not isinstance(message_id, str) or not _MESSAGE_ID.fullmatch(message_id):
+        raise MalformedEvent(f"mail.messageId is no SES message id: {message_id!r:.200}")
+    return message_id
+
+
+def _recipients(receipt: Mapping[str, Any]) -> tuple[str, ...]:
+    # Not mail.destination and not the To field: they name whom the sender says it is for.
+    match receipt.get("recipients"):
+        case [*recipients] if all(isinstance(each, str) for each in recipients):
+            return tuple(recipients)
+        case other:
+            raise MalformedEvent(f"receipt.recipients is no list of addresses: {other!r:.200}")
+
+
+def _envelope_from(mail: Mapping[str, Any]) -> str:
+    match mail.get("source"):
+        case None | "<>":
+            return ""
+        case str(source):
+            return source
+        case other:
+            raise MalformedEvent(f"mail.source is no address: {other!r:.200}")
+
+
+def _headers(mail: Mapping[str, Any]) -> tuple[Header, ...]:
+    match mail.get("headers"):
+        case [*headers]:
+            return tuple(_header(header) for header in headers)
+        case other:
+            raise MalformedEvent(f"mail.headers is no list: {other!r:.200}")
+
+
+def _header(header: object) -> Header:
+    match header:
+        case {"name": str(name), "value": str(value)}:
+            return Header(name, _FOLD.sub("", value))
+        case _:
+            raise MalformedEvent(f"mail.headers has an entry that is no header: {header!r:.200}")
+
+
+def _raw_header(line: bytes) -> Header:
+    name, _, value = line.decode("utf-8", "replace").partition(":")
+    return Header(name, _FOLD.sub("", value).strip(" \t"))
+
+
+def _verdict(receipt: Mapping[str, Any], name: str) -> Verdict:
+    match receipt.get(name):
+        case {"status": str(status)} if status in Verdict:
+            return Verdict(status)
+        case _:
+            return Verdict.UNKNOWN
+
+
+def _timestamp(mail: Mapping[str, Any]) -> datetime:
+    timestamp = mail.get("timestamp")
+    try:
+        return datetime.fromisoformat(str(timestamp)).astimezone(UTC)
+    except (ValueError, OverflowError) as e:
+        raise MalformedEvent(f"mail.timestamp is no time: {timestamp!r:.200}") from e
+
+
+def _anchor(mail: InboundMail) -> re.Pattern[str]:
+    """What only SES can have written: its host name, and the id that it gave this mail."""
+    message_id = re.escape(mail.message_id)
+    return re.compile(rf"\bby inbound-smtp\.[a-z0-9-]+\.amazonaws\.com with SMTP id {message_id}(?![^\s;])")
+
+
+def _ip(text: str) -> IPv4Address | IPv6Address | None:
+    literal = text.strip().removeprefix("IPv6:")  # RFC 5321 4.1.3
+    try:
+        ip = ip_address(literal)
+    except ValueError:
+        return None
+    if isinstance(ip, IPv6Address):
+        return None if ip.scope_id is not None else ip.ipv4_mapped or ip
+    return ip
+
+
+# The fields of SES's block below its Received field, in the order in which SES puts them on.
+_SES_BLOCK = (
+    "x-ses-spam-verdict",
+    "x-ses-virus-verdict",
+    "received-spf",
+    "authentication-results",
+    "x-ses-receipt",
+    "x-ses-dkim-signature",
+)
+# In its Authentication-Results SES repeats the HELO name and the envelope sender. Both are believed
+# to end where they seem to only if they hold nothing that the field's own grammar uses.
+_PLAIN_HELO = re.compile(r"from [A-Za-z0-9._:\[\]-]+ \(")
+
+
+def _ses_block(mail: InboundMail) -> Iterator[Header]:
+    """Yield the fields that SES put on below its Received field: they end where the order does."""
+    keys = [header.key for header in mail.headers]
+    place = 0
+    for header in mail.headers[keys.index("received") + 1 :]:
+        if header.key not in _SES_BLOCK[place:]:
+            return
+        place = _SES_BLOCK.index(header.key) + 1
+        yield header
+
+
+def _authentication_results(mail: InboundMail) -> list[list[str]]:
+    """Return the results of SES's own Authentication-Results, each as its words; none if in doubt."""
+    if connecting_ip(mail) is None or not _PLAIN_HELO.match(mail.values("Received")[0]):
+        return []
+    if mail.envelope_from and not _is_plain(mail.envelope_from):
+        return []
+    fields = [header.value for header in _ses_block(mail) if header.key == "authentication-results"]
+    authserv_id, *results = _split_results(fields[0]) if fields else [[]]
+    return results if authserv_id == ["amazonses.com"] else []
+
+
+def _is_plain(envelope_from: str) -> bool:
+    try:
+        Address.parse(envelope_from)
+    except InvalidAddress:
+        return False
+    return True
+
+
+_RESULTS_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[();]|[^"();]+')
+
+
+def _split_results(value: str) -> list[list[str]]:
+    """Split an Authentication-Results value at its semicolons, without comments and quoted strings.
+
+    SES's field is not of RFC 8601's grammar (it has bare `client-ip=` and `helo=` results), so the
+    libraries for that refuse it. What is unbalanced yields one empty result.
+    """
+    tokens = _RESULTS_TOKEN.findall(value)
+    results, depth = [""], 0
+    for token in tokens:
+        if token == "(":
+            depth += 1
+        elif token == ")":
+            depth -= 1
+        elif depth == 0 and token == ";":
+            results.append("")
+        elif depth == 0:
+            results[-1] += '""' if token.startswith('"') else token
+        if depth < 0:
+            return [[]]
+    balanced = depth == 0 and "".join(tokens) == value
+    return [result.split() for result in results] if balanced else [[]]
+
+
+def _passing_dkim(result: list[str]) -> Iterator[str]:
+    """Yield the signing domain of a result that reads `dkim=pass header.i=@domain` (or header.d=domain)."""
+    if not result or result[0].lower() != "dkim=pass":
+        return
+    properties = [word.partition("=") for word in result[1:]]
+    signers = [value for name, _, value in properties if name.lower() in ("header.i", "header.d")]
+    domains = {signer.rpartition("@")[2] for signer in signers}
+    if len(domains) == 1:  # two that differ: one of them is not SES's
+        try:
+            yield normalise_domain(domains.pop())
+        except InvalidDomain:
+            return

@@ -1,0 +1,68 @@
+"""What leaves the functions: jobs to SQS, mail to SES."""
+
+from email.message import EmailMessage
+from email.policy import SMTP
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import ClientError
+
+from quarantine.addresses import Address
+from quarantine.request import ReportRequest
+
+if TYPE_CHECKING:
+    from mypy_boto3_sesv2 import SESV2Client
+    from mypy_boto3_sqs import SQSClient
+
+# The errors of SendEmail after which the same mail will never be taken; every other one may pass:
+# throttling, a paused account, a quota that is used up, the network, a setting that an operator mends.
+# https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_SendEmail.html#API_SendEmail_Errors
+_FINAL = frozenset(
+    {
+        "BadRequestException",  # the mail or its addresses are not what SES takes
+        "MailFromDomainNotVerifiedException",  # the sender's MAIL FROM domain is not set up
+        "MessageRejected",  # its content was refused, or an address is not verified or suppressed
+    }
+)
+
+
+class SendRefused(RuntimeError):
+    """SES will never take this mail. code: its error's name."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+
+
+class Jobs:
+    """The queue of accepted requests."""
+
+    def __init__(self, client: "SQSClient", queue_url: str) -> None:
+        self._client, self._queue_url = client, queue_url
+
+    def put(self, request: ReportRequest) -> None:
+        self._client.send_message(QueueUrl=self._queue_url, MessageBody=request.to_json())
+
+
+class Mailer:
+    """The way out through SES."""
+
+    def __init__(self, client: "SESV2Client") -> None:
+        self._client = client
+
+    def send(self, message: EmailMessage, *, sender: Address, to: Address) -> str:
+        """Send a mail to one address and return the SES message id.
+
+        Raises SendRefused when trying again is of no use; any other error of botocore may pass.
+        """
+        try:
+            response = self._client.send_email(
+                FromEmailAddress=str(sender),
+                Destination={"ToAddresses": [str(to)]},  # the envelope: whatever the header says
+                Content={"Raw": {"Data": message.as_bytes(policy=SMTP)}},
+            )
+        except ClientError as e:
+            error = e.response["Error"]
+            if error["Code"] in _FINAL:
+                raise SendRefused(error["Code"], error.get("Message", "")) from e
+            raise
+        return response["MessageId"]

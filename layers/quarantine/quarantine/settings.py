@@ -1,0 +1,106 @@
+"""What each function is told by its environment, read once when its process starts."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from typing import Self
+
+from quarantine.addresses import Address
+
+
+class BadSetting(RuntimeError):
+    """A setting is missing or cannot be read; the message names it."""
+
+
+class WhenEmpty(StrEnum):
+    """What a requester hears when nothing is held for them."""
+
+    SILENT = "silent"  # nothing
+    REPLY = "reply"  # a report that says so
+
+
+@dataclass(frozen=True, slots=True)
+class IntakeSettings:
+    """The settings of intake. trigger: a local part, in lower case, without suffix."""
+
+    senders_table: str
+    requests_table: str
+    jobs_queue_url: str
+    mail_bucket: str
+    trigger: str
+    report_sender: Address
+    cooldown: timedelta
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> Self:
+        """Raises BadSetting."""
+        return cls(
+            senders_table=_read(environ, "SENDERS_TABLE", str),
+            requests_table=_read(environ, "REQUESTS_TABLE", str),
+            jobs_queue_url=_read(environ, "JOBS_QUEUE_URL", str),
+            mail_bucket=_read(environ, "MAIL_BUCKET", str),
+            trigger=_read(environ, "TRIGGER", _trigger, "manual-report-request"),
+            report_sender=_read(environ, "REPORT_SENDER", Address.parse),
+            cooldown=_read(environ, "COOLDOWN_SECONDS", _seconds, "300"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ReportSettings:
+    """The settings of report. lease: how long a claim holds, longer than the function may run."""
+
+    quarantine_table: str
+    requests_table: str
+    report_sender: Address
+    reply_to: Address | None
+    max_rows: int
+    when_empty: WhenEmpty
+    lease: timedelta
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> Self:
+        """Raises BadSetting."""
+        return cls(
+            quarantine_table=_read(environ, "QUARANTINE_TABLE", str),
+            requests_table=_read(environ, "REQUESTS_TABLE", str),
+            report_sender=_read(environ, "REPORT_SENDER", Address.parse),
+            reply_to=_read(environ, "REPLY_TO", Address.parse) if environ.get("REPLY_TO") else None,
+            max_rows=_read(environ, "MAX_ROWS", _positive, "100"),
+            when_empty=_read(environ, "WHEN_EMPTY", WhenEmpty, "silent"),
+            lease=_read(environ, "LEASE_SECONDS", _seconds, "60"),
+        )
+
+
+def _read[T](
+    environ: Mapping[str, str], name: str, parse: Callable[[str], T], default: str | None = None
+) -> T:
+    text = environ.get(name) or default
+    if text is None:
+        raise BadSetting(f"the setting {name} is missing")
+    try:
+        return parse(text)
+    except ValueError as e:
+        raise BadSetting(f"the setting {name} cannot be read: {e}") from e
+
+
+def _trigger(text: str) -> str:
+    # The domain plays no part; any will do to see that the text can be the local part of an address.
+    trigger = Address.parse(f"{text}@example.com").local
+    if "+" in trigger:
+        raise ValueError(f"a trigger has no +suffix: {text!r}")
+    return trigger
+
+
+def _seconds(text: str) -> timedelta:
+    return timedelta(seconds=_number(text, at_least=0))
+
+
+def _positive(text: str) -> int:
+    return _number(text, at_least=1)
+
+
+def _number(text: str, at_least: int) -> int:
+    if (number := int(text)) < at_least:
+        raise ValueError(f"{number} is less than {at_least}")
+    return number
