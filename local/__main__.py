@@ -1,0 +1,103 @@
+"""`python -m local serve` and `python -m local demo`."""
+
+import argparse
+import contextlib
+import json
+import signal
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from local.ses import GRAY
+from quarantine.inbound import Verdict, Verdicts
+
+
+def main() -> None:
+    arguments = _parser().parse_args()
+    arguments.run(arguments)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m local", description="The pipeline on your own machine.")
+    commands = parser.add_subparsers(required=True)
+
+    serve = commands.add_parser("serve", help="take mail by SMTP, and write each report into a maildir")
+    serve.add_argument(
+        "--smtp-port", type=int, default=2525, metavar="N", help="0 for any free one (default 2525)"
+    )
+    serve.add_argument(
+        "--outbox", type=Path, default=Path("outbox"), metavar="DIR", help="maildir (default outbox)"
+    )
+    serve.add_argument(
+        "--verdicts",
+        type=_verdicts,
+        default=GRAY,
+        metavar="NAME=WORD,...",
+        help="what SES says of each mail: spam, virus, spf, dkim, dmarc; GRAY where nothing is said",
+    )
+    serve.add_argument(
+        "--parameter",
+        type=_parameter,
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="a parameter of template.yaml, such as CooldownSeconds=0 (may be repeated)",
+    )
+    serve.set_defaults(run=_serve)
+
+    demo = commands.add_parser("demo", help="show five requests, and the one report that comes of them")
+    demo.add_argument(
+        "--directory",
+        type=Path,
+        default=Path("build/demo"),
+        metavar="DIR",
+        help="for what it makes (default build/demo)",
+    )
+    demo.set_defaults(run=_demo)
+    return parser
+
+
+def _verdicts(text: str) -> Verdicts:
+    pairs = dict(_parameter(pair) for pair in text.split(","))
+    if unknown := pairs.keys() - set(Verdicts.__slots__):
+        raise argparse.ArgumentTypeError(f"no verdict is named {', '.join(sorted(unknown))}")
+    try:
+        return replace(GRAY, **{name: Verdict(word) for name, word in pairs.items()})
+    except ValueError as e:
+        raise argparse.ArgumentTypeError(f"{e}: {', '.join(Verdict)}") from e
+
+
+def _parameter(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"not KEY=VALUE: {text}")
+    return key, value
+
+
+def _serve(arguments: argparse.Namespace) -> None:
+    signals = {signal.SIGINT, signal.SIGTERM}
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals)  # before any thread starts: each inherits it
+    ready = sys.stdout
+    with contextlib.redirect_stdout(sys.stderr):  # the functions' logs; standard output is for the ready line
+        from local.server import running
+
+        with running(
+            arguments.smtp_port, arguments.outbox, arguments.verdicts, dict(arguments.parameter)
+        ) as local:
+            line = {
+                "smtp": local.smtp,
+                "endpoint_url": local.endpoint_url,
+                "outbox": str(local.outbox),
+                "env": local.environ,
+            }
+            print(json.dumps(line), file=ready, flush=True)
+            signal.sigwait(signals)
+
+
+def _demo(arguments: argparse.Namespace) -> None:
+    from local.demo import demo
+
+    demo(arguments.directory)
+
+
+main()

@@ -1,0 +1,140 @@
+"""AWS's part between the functions: invoke intake, pump its jobs into report, keep what SES sends."""
+
+import base64
+import json
+import logging
+import mailbox
+import queue
+import threading
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError
+
+from functions.intake import app as intake
+from functions.report import app as report
+from local.ses import Delivery, new_message_id, receive
+from local.stack import Stack
+from quarantine.inbound import Verdicts
+
+_RETRIES = 2  # of an asynchronous invocation, before the on-failure destination has the event
+_BATCH = 10
+_log = logging.getLogger(__name__)
+
+
+class Outbox:
+    """A maildir with each mail that SES was asked to send."""
+
+    def __init__(self, directory: Path, session: boto3.Session) -> None:
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        self.directory = directory
+        self._maildir = mailbox.Maildir(directory)
+        session.events.register("before-call.sesv2.SendEmail", self._asked)
+        session.events.register("after-call.sesv2.SendEmail", self._answered)
+
+    def _asked(self, params: Mapping[str, Any], context: dict[str, Any], **_: object) -> None:
+        context["raw"] = base64.b64decode(json.loads(params["body"])["Content"]["Raw"]["Data"])
+
+    def _answered(self, http_response: Any, context: Mapping[str, Any], **_: object) -> None:
+        if http_response.status_code == HTTPStatus.OK:
+            self._maildir.add(context["raw"])
+
+
+class Pipeline:
+    """Both functions at work, as their event sources drive them."""
+
+    def __init__(self, session: boto3.Session, stack: Stack, verdicts: Verdicts) -> None:
+        self._stack = stack
+        self._verdicts = verdicts
+        self._s3 = session.client("s3")
+        self._sqs = session.client("sqs")
+        self._intake = intake.make_handler(stack.environ, session)
+        self._report = report.make_handler(stack.environ, session)
+        self._events: queue.Queue[dict[str, Any]] = queue.Queue()
+        self._stopping = threading.Event()
+        self._threads = [
+            threading.Thread(target=work, daemon=True) for work in (self._run_intake, self._run_report)
+        ]
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """End after the event and the batch at hand."""
+        self._stopping.set()
+        for thread in self._threads:
+            thread.join()
+
+    def accept(self, delivery: Delivery, verdicts: Verdicts | None = None) -> str:
+        """Do what the receipt rule does: store the raw mail, then invoke intake. Return the message id.
+
+        verdicts: of this mail, in the place of the pipeline's.
+        """
+        received = receive(delivery, verdicts or self._verdicts, new_message_id(), datetime.now(UTC))
+        self._s3.put_object(
+            Bucket=self._stack.environ["MAIL_BUCKET"], Key=f"inbound/{received.message_id}", Body=received.raw
+        )
+        self._events.put(received.event)
+        return received.message_id
+
+    def _run_intake(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                event = self._events.get(timeout=0.1)
+            except queue.Empty:
+                continue
+            self._invoke_intake(event)
+
+    def _invoke_intake(self, event: dict[str, Any]) -> None:
+        for _ in range(1 + _RETRIES):
+            try:
+                self._intake(event, None)
+            except Exception as e:  # noqa: BLE001 - the process's edge: what Lambda would catch
+                error = e
+                _log.exception("intake failed")
+            else:
+                return
+        failure = {"requestPayload": event, "responsePayload": {"errorMessage": str(error)}}
+        self._sqs.send_message(QueueUrl=self._stack.intake_failures_url, MessageBody=json.dumps(failure))
+
+    def _run_report(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._invoke_report()
+            except (BotoCoreError, ClientError):
+                _log.exception("the queue cannot be read")
+                self._stopping.wait(1)
+
+    def _invoke_report(self) -> None:
+        """Serve one batch; what fails stays on the queue until its visibility timeout is over."""
+        url = self._stack.environ["JOBS_QUEUE_URL"]
+        messages = self._sqs.receive_message(
+            QueueUrl=url, MaxNumberOfMessages=_BATCH, WaitTimeSeconds=1, AttributeNames=["All"]
+        ).get("Messages", [])
+        if not messages:
+            return
+        response = self._report({"Records": [_sqs_record(message) for message in messages]}, None)
+        failed = {failure["itemIdentifier"] for failure in response["batchItemFailures"]}
+        for message in messages:
+            if message["MessageId"] not in failed:
+                self._sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+
+
+def _sqs_record(message: Mapping[str, Any]) -> dict[str, Any]:
+    """https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html"""
+    return {
+        "messageId": message["MessageId"],
+        "receiptHandle": message["ReceiptHandle"],
+        "body": message["Body"],
+        "attributes": message.get("Attributes", {}),
+        "messageAttributes": {},
+        "md5OfBody": message["MD5OfBody"],
+        "eventSource": "aws:sqs",
+        "eventSourceARN": "arn:aws:sqs:us-east-1:123456789012:jobs",
+        "awsRegion": "us-east-1",
+    }

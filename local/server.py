@@ -1,0 +1,105 @@
+"""Everything that runs in a local run, from start to stop."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import boto3
+from aiosmtpd.smtp import SMTP, Envelope, Session
+from moto.server import ThreadedMotoServer
+
+from local.pipeline import Outbox, Pipeline
+from local.ses import REGION, Delivery
+from local.stack import Stack, create_stack
+from quarantine.inbound import Verdicts
+
+LOOPBACK = "127.0.0.1"
+_CREDENTIALS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local", "AWS_DEFAULT_REGION": REGION}
+
+
+@dataclass(frozen=True, slots=True)
+class Local:
+    """A local run that is up. smtp: `host:port`; outbox: the maildir of what was sent."""
+
+    smtp: str
+    endpoint_url: str
+    outbox: Path
+    stack: Stack
+    session: boto3.Session
+    pipeline: Pipeline
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """The variables with which a program of yours finds the tables, the queue and the bucket."""
+        return {**self.stack.environ, **_CREDENTIALS, "AWS_ENDPOINT_URL": self.endpoint_url}
+
+
+class _Front:
+    """The SMTP server as aiosmtpd's handler: 250 only when the mail is stored."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
+
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802 - aiosmtpd's name
+        delivery = Delivery(
+            peer=str(session.peer and session.peer[0]),
+            helo=session.host_name or "unknown",
+            envelope_from=envelope.mail_from or "",
+            recipients=tuple(envelope.rcpt_tos),
+            data=bytes(envelope.original_content or b""),
+        )
+        message_id = await asyncio.to_thread(self._pipeline.accept, delivery)
+        return f"250 OK {message_id}"
+
+
+@contextlib.contextmanager
+def _listening(front: _Front, port: int) -> Iterator[str]:
+    """Serve SMTP from a thread of its own; yield its `host:port`."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+
+    async def listen() -> asyncio.Server:
+        return await loop.create_server(lambda: SMTP(front, enable_SMTPUTF8=True, loop=loop), LOOPBACK, port)
+
+    try:
+        server = asyncio.run_coroutine_threadsafe(listen(), loop).result()
+        yield "{}:{}".format(*server.sockets[0].getsockname())
+        loop.call_soon_threadsafe(server.close)
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+@contextlib.contextmanager
+def running(
+    smtp_port: int, outbox: Path, verdicts: Verdicts, parameters: Mapping[str, str] | None = None
+) -> Iterator[Local]:
+    """Run the whole pipeline until the block is left.
+
+    smtp_port: 0 for any free one. parameters: of template.yaml.
+    """
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # moto's line a call
+    moto = ThreadedMotoServer(ip_address=LOOPBACK, port=0, verbose=False)
+    moto.start()
+    try:
+        endpoint_url = "http://{}:{}".format(*moto.get_host_and_port())
+        os.environ.update(_CREDENTIALS, AWS_ENDPOINT_URL=endpoint_url)
+        session = boto3.Session()
+        stack = create_stack(session, parameters)
+        maildir = Outbox(outbox, session)  # before any client is made: it listens to what they do
+        pipeline = Pipeline(session, stack, verdicts)
+        pipeline.start()
+        try:
+            with _listening(_Front(pipeline), smtp_port) as smtp:
+                yield Local(smtp, endpoint_url, maildir.directory, stack, session, pipeline)
+        finally:
+            pipeline.stop()
+    finally:
+        moto.stop()

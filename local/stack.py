@@ -1,0 +1,99 @@
+"""The stack's tables, queues and bucket, created from template.yaml by moto's CloudFormation."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+import yaml
+
+TEMPLATE = Path(__file__).parent.parent / "template.yaml"
+PARAMETERS = {"ReportsDomain": "reports.example.com", "ReportSender": "quarantine@reports.example.com"}
+FUNCTIONS = ("IntakeFunction", "ReportFunction")
+
+# What the functions keep state in. The rest of the template is how they run, and the local run does that.
+_KEPT_TYPES = {"AWS::DynamoDB::Table", "AWS::SQS::Queue", "AWS::S3::Bucket"}
+
+
+class _TemplateLoader(yaml.SafeLoader):
+    """YAML with CloudFormation's short forms: `!Ref a` is `{"Ref": "a"}`."""
+
+
+def _short_form(loader: yaml.SafeLoader, name: str, node: yaml.Node) -> dict[str, Any]:
+    match node:
+        case yaml.ScalarNode():
+            value: Any = loader.construct_scalar(node)
+        case yaml.SequenceNode():
+            value = loader.construct_sequence(node, deep=True)
+        case _:
+            value = loader.construct_mapping(node, deep=True)  # type: ignore[arg-type]  # the one kind left
+    if name == "GetAtt" and isinstance(value, str):
+        value = value.split(".", 1)
+    return {name if name in ("Ref", "Condition") else f"Fn::{name}": value}
+
+
+_TemplateLoader.add_multi_constructor("!", _short_form)
+
+
+def load_template(path: Path = TEMPLATE) -> dict[str, Any]:
+    """Read a template with its short forms written out."""
+    template: dict[str, Any] = yaml.load(path.read_text(), Loader=_TemplateLoader)  # noqa: S506 - a SafeLoader
+    return template
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """environ: of both functions. intake_failures_url: the queue of events that intake failed on."""
+
+    environ: Mapping[str, str]
+    intake_failures_url: str
+
+
+def create_stack(session: boto3.Session, parameters: Mapping[str, str] | None = None) -> Stack:
+    """Create what the functions keep state in, and resolve their environment as the template gives it.
+
+    parameters: of the template, over the local run's own.
+    """
+    template = load_template()
+    values = _environment(template) | {"IntakeFailures": {"Ref": "IntakeFailures"}}
+    cloudformation = session.client("cloudformation")
+    cloudformation.create_stack(
+        StackName="quarantine",
+        TemplateBody=json.dumps(_stateful(template, list(values.values()))),
+        Parameters=[
+            {"ParameterKey": key, "ParameterValue": value}
+            for key, value in (PARAMETERS | dict(parameters or {})).items()
+        ],
+    )
+    (stack,) = cloudformation.describe_stacks(StackName="quarantine")["Stacks"]
+    outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+    resolved = {name: outputs[f"Value{number}"] for number, name in enumerate(values)}
+    intake_failures_url = resolved.pop("IntakeFailures")
+    session.client("sesv2").create_email_identity(EmailIdentity=resolved["REPORT_SENDER"])
+    return Stack(resolved, intake_failures_url)
+
+
+def _environment(template: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the variables of both functions, unresolved, less what tells Powertools which one it is."""
+    return {
+        name: value
+        for function in FUNCTIONS
+        for name, value in template["Resources"][function]["Properties"]["Environment"]["Variables"].items()
+        if not name.startswith("POWERTOOLS_")
+    }
+
+
+def _stateful(template: Mapping[str, Any], values: list[Any]) -> dict[str, Any]:
+    """Return the part of a template that keeps state, with an output for each value to be resolved."""
+    return {
+        "Parameters": template["Parameters"],
+        "Conditions": template["Conditions"],
+        "Resources": {
+            name: resource
+            for name, resource in template["Resources"].items()
+            if resource["Type"] in _KEPT_TYPES
+        },
+        "Outputs": {f"Value{number}": {"Value": value} for number, value in enumerate(values)},
+    }
