@@ -1,91 +1,13 @@
 """A stack in moto's memory, made from template.yaml, with both functions on it."""
 
-import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import Any
 
 import boto3
 import pytest
 from moto import mock_aws
 
-from functions.intake import app as intake_app
-from functions.report import app as report_app
-from local.pipeline import Outbox
-from local.records import Records
-from local.stack import Stack, create_stack
-
-NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
-
-
-@dataclass(slots=True)
-class Clock:
-    """A clock that moves only when it is told to."""
-
-    now: datetime = NOW
-
-    def __call__(self) -> datetime:
-        return self.now
-
-    def move(self, **time: float) -> None:
-        self.now += timedelta(**time)
-
-
-@dataclass(slots=True)
-class World:
-    """Both functions on one stack. `environ` may be changed until a handler is made."""
-
-    session: boto3.Session
-    stack: Stack
-    outbox: Path
-    clock: Clock = field(default_factory=Clock)
-
-    @property
-    def records(self) -> Records:
-        return Records(self.session, self.stack.environ)
-
-    def intake(self, event: object, session: boto3.Session | None = None, **environ: str) -> dict[str, str]:
-        handler = intake_app.make_handler(
-            {**self.stack.environ, **environ}, session or self.session, self.clock
-        )
-        return handler(event, None)
-
-    def report(self, *jobs: str, session: boto3.Session | None = None, **environ: str) -> list[str]:
-        """Serve jobs as one batch; return the ids of those that failed, which are their places."""
-        handler = report_app.make_handler(
-            {**self.stack.environ, **environ}, session or self.session, self.clock
-        )
-        records = [
-            {"messageId": str(place), "body": job, "eventSource": "aws:sqs"} for place, job in enumerate(jobs)
-        ]
-        response = handler({"Records": records}, None)
-        return [str(failure["itemIdentifier"]) for failure in response["batchItemFailures"]]
-
-    def jobs(self) -> list[str]:
-        """Take every job from the queue."""
-        sqs = self.session.client("sqs")
-        url = self.stack.environ["JOBS_QUEUE_URL"]
-        jobs = []
-        while messages := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
-            for message in messages:
-                jobs.append(message["Body"])
-                sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
-        return jobs
-
-    def sent(self) -> list[bytes]:
-        """Return the mails that SES was asked to send and took, in no order."""
-        return [path.read_bytes() for path in self.outbox.glob("new/*")]
-
-    def row(self, request_id: str) -> dict[str, Any]:
-        """Return the plain attributes of a request's row; empty when there is none."""
-        item = self.records.request(request_id) or {}
-        return {name: next(iter(value.values())) for name, value in item.items()}
-
-    def store_mail(self, message_id: str, raw: bytes) -> None:
-        bucket = self.stack.environ["MAIL_BUCKET"]
-        self.session.client("s3").put_object(Bucket=bucket, Key=f"inbound/{message_id}", Body=raw)
+from local.stack import create_stack
+from tests.world import World
 
 
 @pytest.fixture(autouse=True)
@@ -98,15 +20,7 @@ def _no_real_aws(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
+def world() -> Iterator[World]:
     with mock_aws():
         session = boto3.Session()
-        outbox = Outbox(tmp_path / "outbox", session)
-        yield World(session, create_stack(session), outbox.directory)
-
-
-def load_event(name: str) -> dict[str, Any]:
-    """Read a file of events/."""
-    path = Path(__file__).parent.parent / "events" / f"{name}.json"
-    event: dict[str, Any] = json.loads(path.read_text())
-    return event
+        yield World(session, create_stack(session))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
-from quarantine.addresses import Address, InvalidAddress
+from quarantine.addresses import Address
 
 LOOP_MARKER = "X-Quarantine-Report"  # the field that each report of ours carries, and no request may
 
@@ -68,7 +68,7 @@ class ReportRequest:
                 requester=Address.parse(_text(job["requester"])),
                 mailboxes=tuple(Address.parse(mailbox) for mailbox in _texts(job["mailboxes"])),
                 trigger=Address.parse(_text(job["trigger"])),
-                received_at=datetime.fromisoformat(_text(job["received_at"])).astimezone(UTC),
+                received_at=_time(job["received_at"]),
                 accepted_by=_text(job["accepted_by"]),
                 utc_offset=timedelta(minutes=job["utc_offset_minutes"]),
                 message_id=None if job["message_id"] is None else _text(job["message_id"]),
@@ -76,7 +76,7 @@ class ReportRequest:
             )
         except KeyError as e:
             raise MalformedJob(f"no {e}") from e
-        except (TypeError, ValueError, OverflowError, InvalidAddress) as e:
+        except (TypeError, ValueError, OverflowError, RecursionError) as e:
             raise MalformedJob(str(e)) from e
 
 
@@ -84,6 +84,13 @@ def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise MalformedJob(f"not a text: {value!r}")
     return value
+
+
+def _time(value: Any) -> datetime:
+    time = datetime.fromisoformat(_text(value))
+    if time.tzinfo is None:
+        raise MalformedJob(f"a time without its zone: {value}")
+    return time.astimezone(UTC)
 
 
 def _texts(value: Any) -> list[str]:

@@ -1,0 +1,202 @@
+"""A report, made into a mail: plain text and HTML, threaded under the request, quiet towards robots.
+
+The HTML part links to the trigger and to nothing else. A mail client that makes links of its own from what
+looks like a domain or an address is kept from it by `<wbr>` inside the word: it shows nothing, is read
+aloud as nothing and is not copied. Plain text has no such mark, so there a subject is written as security
+people write it: `evil[.]example`.
+"""
+
+import base64
+import quopri
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from email import policy
+from email.headerregistry import Address as Mailbox
+from email.headerregistry import BaseHeader, HeaderRegistry, UnstructuredHeader
+from email.message import EmailMessage
+from pathlib import Path
+from urllib.parse import quote
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup
+
+from quarantine.addresses import Address
+from quarantine.report import QuarantineReport
+from quarantine.request import LOOP_MARKER
+
+SENDER_NAME = "Mail quarantine"
+
+_LINE = 998  # RFC 5322 2.1.1
+_MOST_REFERENCES = 10
+_LONGEST_REFERENCE = 250
+_COLUMNS = 72
+
+
+def render(
+    report: QuarantineReport, *, sender: Address, reply_to: Address | None, now: datetime
+) -> EmailMessage:
+    """Return the mail that carries the report to its requester; `as_bytes()` is what goes on the wire.
+
+    now: for the Date field, aware. The same report at the same time is the same mail, byte for byte.
+    """
+    request_id = report.request.request_id
+    mail = EmailMessage(policy=_POLICY)
+    mail["From"] = Mailbox(SENDER_NAME, addr_spec=str(sender))
+    mail["To"] = str(report.requester)
+    mail["Subject"] = _subject(report)
+    mail["Date"] = now
+    mail["Message-ID"] = f"<{request_id}.report@{sender.domain}>"
+    mail["Auto-Submitted"] = "auto-replied"  # RFC 3834 3.1.7
+    mail["X-Auto-Response-Suppress"] = "All"  # what Exchange heeds instead: MS-OXCMAIL 2.2.3.2.14
+    mail[LOOP_MARKER] = request_id
+    if reply_to is not None:
+        mail["Reply-To"] = str(reply_to)
+    _thread(mail, report.request.message_id, report.request.references)
+    _fill(mail, _TEXT.render(report=report, reply_to=reply_to), "plain")
+    mail.make_alternative(boundary=f"=_{request_id}")
+    html = EmailMessage(policy=_POLICY)
+    _fill(html, _HTML.render(report=report, reply_to=reply_to), "html")
+    del html["MIME-Version"]  # RFC 2045 4: it belongs to the whole
+    mail.attach(html)
+    mail["Content-Language"] = "en"  # last: what sets content drops the Content- fields before it
+    return mail
+
+
+def _subject(report: QuarantineReport) -> str:
+    count = _counted(report.total, "message") if report.total else "nothing held"
+    return f"Held mail for {report.requester}: {count}"
+
+
+def _thread(mail: EmailMessage, message_id: str | None, references: Iterable[str]) -> None:
+    if message_id is None:
+        return
+    thread = [each for each in (*references, message_id) if len(each) <= _LONGEST_REFERENCE]
+    if len(thread) > _MOST_REFERENCES:  # RFC 5322 3.6.4 wants all; the first and the latest hold the thread
+        thread = [thread[0], *thread[1 - _MOST_REFERENCES :]]
+    if message_id in thread:
+        mail["In-Reply-To"] = message_id
+        mail["References"] = " ".join(thread)
+
+
+def _fill(part: EmailMessage, text: str, subtype: str) -> None:
+    part.set_content(text, subtype, cte=_transfer_encoding(text))
+
+
+def _transfer_encoding(text: str) -> str:
+    """Return the smallest that is 7-bit clean (EmailMessage itself guesses from the first ten lines)."""
+    if text.isascii() and all(len(line) <= _LINE for line in text.splitlines()):
+        return "7bit"
+    data = text.encode()
+    quoted, based = len(quopri.encodestring(data)), len(base64.encodebytes(data))
+    return "quoted-printable" if quoted <= based else "base64"
+
+
+# --- Header fields ---
+
+
+class _MessageIds(UnstructuredHeader, BaseHeader):
+    """Message ids, one on a line: EmailMessage makes encoded words of long ones (python/cpython#79986)."""
+
+    def fold(self, *, policy: policy.Policy) -> str:
+        return f"{self.name}: " + f"{policy.linesep} ".join(self.split()) + policy.linesep
+
+
+def _header_registry() -> HeaderRegistry:
+    registry = HeaderRegistry()
+    for name in ("message-id", "in-reply-to", "references"):
+        registry.map_to_type(name, _MessageIds)
+    return registry
+
+
+_POLICY = policy.SMTP.clone(header_factory=_header_registry())
+
+
+# --- Templates ---
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _moment(time: datetime) -> str:
+    return f"{time:%a} {time.day} {time:%b %Y, %H:%M}"
+
+
+_LINK_JOINT = re.compile(r"(?<=\S)(?=[.@。．｡＠]\S)|(?<=\S:)(?=\S)")
+
+
+def _unlinked(text: object) -> Markup:
+    return Markup("<wbr>").join(_LINK_JOINT.split(str(text)))  # Markup.join escapes each part
+
+
+def _defanged(text: str) -> str:
+    """Bracket the dot of what looks like a domain, and the colon of a URL."""
+    return re.sub(r"(?<=\w)\.(?=[^\W\d_]{2})|:(?=//)", r"[\g<0>]", text)
+
+
+def _wrapped(text: str, indent: int = 0) -> str:
+    """Break a text into lines of 72 columns, all but the first indented by so many spaces."""
+    return ("\n" + " " * indent).join(_lines(text, _COLUMNS - indent))
+
+
+def _paragraph(text: str) -> str:
+    return _wrapped(" ".join(text.split())) + "\n"
+
+
+def _lines(text: str, columns: int) -> Iterator[str]:
+    line, room = "", columns
+    for piece in _pieces(text):
+        if line and _columns(piece.rstrip()) > room:
+            yield line.rstrip()
+            line, room = "", columns
+        line += piece
+        room -= _columns(piece)
+    yield line
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """Part a text after each space and each wide letter; an address stays in one piece, to be copied."""
+    start = 0
+    for end, char in enumerate(text, 1):
+        if char == " " or _columns(char) > 1:
+            yield text[start:end]
+            start = end
+    yield text[start:]
+
+
+def _columns(text: str) -> int:
+    """Return how many columns of a terminal the text takes (UAX 11)."""
+    return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text)
+
+
+def _mailto(address: Address) -> str:
+    return f"mailto:{quote(str(address), safe='@')}"  # RFC 6068 2
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=select_autoescape(("html.j2",)),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {
+        "counted": _counted,
+        "defanged": _defanged,
+        "mailto": _mailto,
+        "moment": _moment,
+        "paragraph": _paragraph,
+        "unlinked": _unlinked,
+        "wrapped": _wrapped,
+    }
+    return environment
+
+
+# Compiled at import, so that no report waits for it.
+_ENVIRONMENT = _environment()
+_TEXT = _ENVIRONMENT.get_template("report.txt.j2")
+_HTML = _ENVIRONMENT.get_template("report.html.j2")
