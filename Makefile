@@ -3,7 +3,7 @@ UV := $(shell command -v uv || echo .uv/bin/uv)
 RUN := $(UV) run --frozen
 SAM := env SAM_CLI_TELEMETRY=0 PATH="$(CURDIR)/.venv/bin:$$PATH" $(RUN) --group deploy sam
 
-.PHONY: demo test check build bench
+.PHONY: demo test check build bench requirements
 
 demo: $(UV)
 	$(RUN) python -m local demo
@@ -27,6 +27,11 @@ build: $(UV)
 
 bench: $(UV)
 	$(RUN) python -m bench
+
+# What the layer ships, from the lock.
+requirements: $(UV)
+	$(UV) export --frozen --quiet --no-dev --no-emit-project --no-hashes --no-annotate --no-header \
+		--output-file layers/quarantine/requirements.txt
 
 # uv inside the clone, where the machine has none.
 .uv/bin/uv:

@@ -74,6 +74,12 @@ class World:
         """Return the mails that SES took, whichever process asked it to send them."""
         return [mail.raw_data.encode() for mail in ses_backends["123456789012"]["us-east-1"].sent_messages]
 
+    def destinations(self) -> list[list[str]]:
+        """Return the envelope recipients of those mails, each once."""
+        return [
+            sorted(set(mail.destinations)) for mail in ses_backends["123456789012"]["us-east-1"].sent_messages
+        ]
+
     def row(self, request_id: str) -> dict[str, Any]:
         """Return the plain attributes of a request's row; empty when there is none."""
         item = self.records.request(request_id) or {}

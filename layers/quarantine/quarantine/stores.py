@@ -300,10 +300,11 @@ class Requests:
 
     def _leave(self, request_id: str, status: RequestStatus, attributes: Mapping[str, str | int]) -> None:
         assignments = ["#status = :status", *(f"{name} = :{name}" for name in attributes)]
+        outdated = {"lease_until", "reason"} - attributes.keys()
         self._client.update_item(
             TableName=self._table,
             Key=_item({"request_id": request_id}),
-            UpdateExpression=f"SET {', '.join(assignments)} REMOVE lease_until",
+            UpdateExpression=f"SET {', '.join(assignments)} REMOVE {', '.join(sorted(outdated))}",
             ConditionExpression="#status = :sending",
             ExpressionAttributeNames={"#status": "status"},
             ExpressionAttributeValues=_item(

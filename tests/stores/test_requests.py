@@ -1,0 +1,188 @@
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+from botocore.stub import Stubber
+
+from quarantine.addresses import Address
+from quarantine.admission import Refusal, Refused
+from quarantine.request import ReportRequest
+from quarantine.stores import (
+    Admitted,
+    Claim,
+    CoolingDown,
+    Known,
+    Outcome,
+    Requests,
+    RequestStatus,
+    UnknownRequest,
+)
+from tests.world import NOW, World
+
+BOB = Address.parse("bob@example.com")
+COOLDOWN = timedelta(minutes=5)
+LEASE = timedelta(seconds=60)
+SENT = Outcome(RequestStatus.SENT, 3, ses_message_id="ses-1")
+DENIED = Refused(Refusal.DENIED, "denied by the auth record of *", BOB)
+
+
+def request(request_id: str, requester: Address = BOB) -> ReportRequest:
+    return ReportRequest(request_id, requester, (requester,), Address.parse("t@r.example"), NOW, "dmarc")
+
+
+@pytest.fixture
+def requests(world: World) -> Requests:
+    return Requests(world.session.client("dynamodb"), world.stack.environ["REQUESTS_TABLE"])
+
+
+def test_a_new_request_is_admitted_with_its_evidence(world: World, requests: Requests) -> None:
+    assert requests.accept(request("a"), {"spf": "PASS"}, NOW, COOLDOWN) == Admitted()
+    assert world.row("a") == {
+        "request_id": "a",
+        "requester": "bob@example.com",
+        "status": "accepted",
+        "detail": "dmarc",
+        "evidence": {"spf": {"S": "PASS"}},
+        "received_at": "2026-11-23T12:00:00.000Z",
+        "decided_at": "2026-11-23T12:00:00.000Z",
+        "expires_at": str(int((NOW + timedelta(days=30)).timestamp())),
+    }
+    assert world.row("cooldown#bob@example.com")["expires_at"] == str(int((NOW + COOLDOWN).timestamp()))
+
+
+def test_the_same_request_again_is_admitted_until_report_takes_it_up(requests: Requests) -> None:
+    first, again = (requests.accept(request("a"), {}, NOW, COOLDOWN) for _ in range(2))
+    assert first == again == Admitted()
+    requests.claim("a", NOW, LEASE)
+    assert requests.accept(request("a"), {}, NOW, COOLDOWN) == Known(RequestStatus.SENDING)
+    requests.settle("a", SENT, NOW)
+    assert requests.accept(request("a"), {}, NOW, COOLDOWN) == Known(RequestStatus.SENT)
+
+
+@pytest.mark.parametrize(
+    ("after", "expected"),
+    [
+        pytest.param(timedelta(0), CoolingDown(), id="at once"),
+        pytest.param(COOLDOWN - timedelta(seconds=1), CoolingDown(), id="a second too soon"),
+        pytest.param(COOLDOWN, Admitted(), id="when it is over, though TTL has not deleted the row"),
+    ],
+)
+def test_the_cooldown(
+    world: World, requests: Requests, after: timedelta, expected: Admitted | CoolingDown
+) -> None:
+    requests.accept(request("a"), {}, NOW, COOLDOWN)
+    assert expected == requests.accept(request("b"), {}, NOW + after, COOLDOWN)
+    assert bool(world.row("b")) is (expected == Admitted())
+
+
+def test_the_cooldown_is_each_requesters_own(requests: Requests) -> None:
+    requests.accept(request("a"), {}, NOW, COOLDOWN)
+    assert requests.accept(request("b", Address.parse("x@y.example")), {}, NOW, COOLDOWN) == Admitted()
+
+
+def test_a_cooldown_of_nothing(requests: Requests) -> None:
+    for request_id in ("a", "b"):
+        assert requests.accept(request(request_id), {}, NOW, timedelta()) == Admitted()
+
+
+def test_of_many_at_once_one_is_admitted(requests: Requests) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        answers = pool.map(lambda number: requests.accept(request(str(number)), {}, NOW, COOLDOWN), range(40))
+    assert list(answers).count(Admitted()) == 1
+
+
+def test_a_conflict_between_transactions_is_an_error(world: World) -> None:
+    client = boto3.client("dynamodb")
+    stubber = Stubber(client)
+    stubber.add_client_error(
+        "transact_write_items",
+        "TransactionCanceledException",
+        modeled_fields={"CancellationReasons": [{"Code": "TransactionConflict"}, {"Code": "None"}]},
+    )
+    with stubber, pytest.raises(ClientError, match="TransactionCanceled"):
+        Requests(client, "requests").accept(request("a"), {}, NOW, COOLDOWN)
+
+
+def test_a_refusal_is_recorded(world: World, requests: Requests) -> None:
+    requests.refuse("a", DENIED, {"spf": "FAIL"}, NOW, NOW)
+    row = world.row("a")
+    assert (row["status"], row["reason"], row["requester"]) == ("refused", "denied", "bob@example.com")
+    assert (row["detail"], row["evidence"]) == ("denied by the auth record of *", {"spf": {"S": "FAIL"}})
+
+
+def test_a_refusal_of_nobody_has_no_requester(world: World, requests: Requests) -> None:
+    requests.refuse("a", Refused(Refusal.AMBIGUOUS_SENDER, "2 From fields"), {}, NOW, NOW)
+    assert "requester" not in world.row("a")
+
+
+@pytest.mark.parametrize("settled", [False, True], ids=["sending", "sent"])
+def test_a_refusal_changes_no_request_that_report_has_taken_up(
+    world: World, requests: Requests, settled: bool
+) -> None:
+    requests.accept(request("a"), {}, NOW, COOLDOWN)
+    requests.claim("a", NOW, LEASE)
+    if settled:
+        requests.settle("a", SENT, NOW)
+    before = world.row("a")
+    requests.refuse("a", DENIED, {}, NOW, NOW)
+    assert world.row("a") == before
+
+
+def test_an_operator_finds_requests_by_requester_and_time(world: World, requests: Requests) -> None:
+    requests.refuse("a", DENIED, {}, NOW, NOW)
+    requests.accept(request("b"), {}, NOW, COOLDOWN)
+    found = world.session.client("dynamodb").query(
+        TableName=world.stack.environ["REQUESTS_TABLE"],
+        IndexName="by_requester",
+        KeyConditionExpression="requester = :bob AND received_at >= :since",
+        ExpressionAttributeValues={":bob": {"S": "bob@example.com"}, ":since": {"S": "2026-11-23"}},
+    )
+    assert sorted(item["request_id"]["S"] for item in found["Items"]) == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("after", "expected"),
+    [
+        pytest.param(timedelta(0), Claim.BUSY, id="at once"),
+        pytest.param(LEASE - timedelta(seconds=1), Claim.BUSY, id="within the lease"),
+        pytest.param(LEASE, Claim.MINE, id="when the lease is over"),
+    ],
+)
+def test_a_claim_holds_for_its_lease(requests: Requests, after: timedelta, expected: Claim) -> None:
+    requests.accept(request("a"), {}, NOW, COOLDOWN)
+    assert requests.claim("a", NOW, LEASE) is Claim.MINE
+    assert requests.claim("a", NOW + after, LEASE) is expected
+
+
+def test_a_settled_request_is_done(requests: Requests) -> None:
+    requests.accept(request("a"), {}, NOW, COOLDOWN)
+    requests.claim("a", NOW, LEASE)
+    requests.settle("a", SENT, NOW)
+    assert requests.claim("a", NOW + timedelta(days=1), LEASE) is Claim.DONE
+
+
+def test_a_refused_request_is_done(requests: Requests) -> None:
+    requests.refuse("a", DENIED, {}, NOW, NOW)
+    assert requests.claim("a", NOW, LEASE) is Claim.DONE
+
+
+def test_a_request_that_was_given_back_can_be_claimed(world: World, requests: Requests) -> None:
+    requests.accept(request("a"), {}, NOW, COOLDOWN)
+    requests.claim("a", NOW, LEASE)
+    requests.give_back("a", "TooManyRequestsException")
+    assert world.row("a")["status"] == "accepted"
+    assert world.row("a")["reason"] == "TooManyRequestsException"
+    assert requests.claim("a", NOW, LEASE) is Claim.MINE
+
+
+def test_a_job_of_no_request_is_an_error(requests: Requests) -> None:
+    with pytest.raises(UnknownRequest):
+        requests.claim("nobody-asked", NOW, LEASE)
+
+
+def test_only_a_claimed_request_can_be_settled(requests: Requests) -> None:
+    requests.accept(request("a"), {}, NOW, COOLDOWN)
+    with pytest.raises(ClientError, match="ConditionalCheckFailed"):
+        requests.settle("a", SENT, NOW)

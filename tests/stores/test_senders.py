@@ -1,0 +1,106 @@
+from ipaddress import ip_network
+from typing import Any
+
+import pytest
+from aws_lambda_powertools import Logger
+from botocore.stub import Stubber
+
+from quarantine.addresses import Address
+from quarantine.admission import AuthRecord, Method, RelayRecord
+from quarantine.stores import Senders, Unprocessed
+from tests.world import World
+
+BOB = Address.parse("bob@example.com")
+
+
+@pytest.fixture
+def senders(world: World) -> Senders:
+    table = world.stack.environ["SENDERS_TABLE"]
+    return Senders(world.session.client("dynamodb"), table, Logger(service="test"))
+
+
+def test_the_auth_records_that_can_count_most_specific_first(world: World, senders: Senders) -> None:
+    world.records.put_auth("*", ["dmarc"])
+    world.records.put_auth("example.com", ["dkim", "spf"])
+    world.records.put_auth("bob@example.com", deny=True, mailboxes=["sales@EXAMPLE.com"])
+    world.records.put_auth("alice@example.com", ["dmarc"])
+    assert senders.auth_records(BOB) == (
+        AuthRecord("bob@example.com", deny=True, mailboxes=(Address.parse("sales@example.com"),)),
+        AuthRecord("example.com", frozenset({Method.DKIM, Method.SPF})),
+        AuthRecord("*", frozenset({Method.DMARC})),
+    )
+
+
+def test_no_record(senders: Senders) -> None:
+    assert senders.auth_records(BOB) == ()
+    assert list(senders.relay_records(BOB)) == []
+
+
+def test_the_relays_of_the_domain_and_of_everybody(world: World, senders: Senders) -> None:
+    world.records.put_relay("example.com", "192.0.2.0/24")
+    world.records.put_relay("example.com", "2001:db8::/32")
+    world.records.put_relay("*", "198.51.100.7/32")
+    world.records.put_relay("example.net", "203.0.113.0/24")
+    world.records.put_auth("example.com", ["dmarc"])
+    assert list(senders.relay_records(BOB)) == [
+        RelayRecord("example.com", ip_network("192.0.2.0/24")),
+        RelayRecord("example.com", ip_network("2001:db8::/32")),
+        RelayRecord("*", ip_network("198.51.100.7/32")),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("over", "expected"),
+    [
+        pytest.param(
+            {"accept": {"dmarc", "arc"}}, AuthRecord("example.com"), id="unknown method: none counts"
+        ),
+        pytest.param({"accept": "dmarc"}, AuthRecord("example.com"), id="accept is a text"),
+        pytest.param({"accept": ["dmarc"]}, AuthRecord("example.com"), id="accept is a list"),
+        pytest.param({"deny": "false"}, AuthRecord("example.com", deny=True), id="deny is a text"),
+        pytest.param({"deny": 0}, AuthRecord("example.com", deny=True), id="deny is a number"),
+        pytest.param({"deny": None}, AuthRecord("example.com", deny=True), id="deny is null"),
+        pytest.param({"mailboxes": {"nobody"}}, AuthRecord("example.com"), id="mailbox is no address"),
+        pytest.param({"mailboxes": "a@example.com"}, AuthRecord("example.com"), id="mailboxes is a text"),
+    ],
+)
+def test_what_cannot_be_read_accepts_nothing(
+    world: World, senders: Senders, over: dict[str, Any], expected: AuthRecord
+) -> None:
+    world.records.put("SENDERS_TABLE", {"principal": "example.com", "record": "auth", **over})
+    assert senders.auth_records(BOB) == (expected,)
+
+
+@pytest.mark.parametrize("network", ["192.0.2.1/24", "192.0.2.0/33", "example.com", "", "192.0.2.0/24 "])
+def test_a_relay_that_cannot_be_read_is_skipped(world: World, senders: Senders, network: str) -> None:
+    world.records.put_relay("example.com", network)
+    world.records.put_relay("example.com", "198.51.100.0/24")
+    assert [record.network for record in senders.relay_records(BOB)] == [ip_network("198.51.100.0/24")]
+
+
+def _key(principal: str) -> dict[str, Any]:
+    return {"principal": {"S": principal}, "record": {"S": "auth"}}
+
+
+def _stubbed(world: World, answers: list[dict[str, Any]]) -> Senders:
+    client = world.session.client("dynamodb")
+    stubber = Stubber(client)
+    for answer in answers:
+        stubber.add_response("batch_get_item", answer)
+    stubber.activate()
+    return Senders(client, "senders", Logger(service="test"))
+
+
+def test_keys_left_unprocessed_are_asked_for_again(world: World) -> None:
+    left = {"senders": {"Keys": [_key("example.com")]}}
+    first = {"Responses": {"senders": [_key("*")]}, "UnprocessedKeys": left}
+    second = {"Responses": {"senders": [_key("example.com")]}, "UnprocessedKeys": {}}
+    senders = _stubbed(world, [first, second])
+    assert [record.principal for record in senders.auth_records(BOB)] == ["example.com", "*"]
+
+
+def test_keys_never_processed_are_an_error_and_no_answer(world: World) -> None:
+    left = {"senders": {"Keys": [_key("bob@example.com")]}}
+    senders = _stubbed(world, [{"Responses": {}, "UnprocessedKeys": left}] * 10)
+    with pytest.raises(Unprocessed, match="senders"):
+        senders.auth_records(BOB)
