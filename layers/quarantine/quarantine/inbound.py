@@ -139,11 +139,7 @@ def connecting_ip(mail: InboundMail) -> IPv4Address | IPv6Address | None:
     It stands in SES's own Received field only: the first, with this mail's id, which no sender can know.
     A HELO name may look like anything, so it is the last bracketed address before that id.
     """
-    received = mail.values("Received")[:1]
-    anchor = _anchor(mail).search(received[0]) if received else None
-    if anchor is None:
-        return None
-    bracketed = re.findall(r"\[([^\[\]]*)\]", anchor.string[: anchor.start()])
+    bracketed = re.findall(r"\[([^\[\]]*)\]", _hop(mail))
     return _ip(bracketed[-1]) if bracketed else None
 
 
@@ -219,10 +215,18 @@ def _timestamp(mail: Mapping[str, Any]) -> datetime:
         raise MalformedEvent(f"mail.timestamp is no time: {timestamp!r:.200}") from e
 
 
-def _anchor(mail: InboundMail) -> re.Pattern[str]:
-    """What only SES can have written: its host name, and the id that it gave this mail."""
-    message_id = re.escape(mail.message_id)
-    return re.compile(rf"\bby inbound-smtp\.[a-z0-9-]+\.amazonaws\.com with SMTP id {message_id}(?![^\s;])")
+def _hop(mail: InboundMail) -> str:
+    """Return what SES's Received field says of the client; empty if the first one is not SES's.
+
+    What only SES can have written is its host name with the id that it gave this mail.
+    """
+    ours = re.compile(
+        rf"\bby inbound-smtp\.[a-z0-9-]+\.amazonaws\.com with SMTP id {re.escape(mail.message_id)}(?![^\s;])"
+    )
+    for received in mail.values("Received")[:1]:
+        if (match := ours.search(received)) is not None:
+            return received[: match.start()]
+    return ""
 
 
 def _ip(text: str) -> IPv4Address | IPv6Address | None:
@@ -245,9 +249,10 @@ _SES_BLOCK = (
     "x-ses-receipt",
     "x-ses-dkim-signature",
 )
-# In its Authentication-Results SES repeats the HELO name and the envelope sender. Both are believed
-# to end where they seem to only if they hold nothing that the field's own grammar uses.
-_PLAIN_HELO = re.compile(r"from [A-Za-z0-9._:\[\]-]+ \(")
+# In its Authentication-Results SES repeats the HELO name and the envelope sender. They are believed to end
+# where they seem to only if they hold nothing that the grammar of either field uses: then all that stands
+# before SES's own words in its Received field is `from HELO (NAME [ADDRESS])`.
+_PLAIN_HOP = re.compile(r"from [\w.:\[\]-]+ \((?:[\w.-]+ )?\[[^\[\]]*\]\)\s+", re.ASCII)
 
 
 def _ses_block(mail: InboundMail) -> Iterator[Header]:
@@ -263,9 +268,7 @@ def _ses_block(mail: InboundMail) -> Iterator[Header]:
 
 def _authentication_results(mail: InboundMail) -> list[list[str]]:
     """Return the results of SES's own Authentication-Results, each as its words; none if in doubt."""
-    if connecting_ip(mail) is None or not _PLAIN_HELO.match(mail.values("Received")[0]):
-        return []
-    if mail.envelope_from and not _is_plain(mail.envelope_from):
+    if not _PLAIN_HOP.fullmatch(_hop(mail)) or not _is_plain(mail.envelope_from):
         return []
     fields = [header.value for header in _ses_block(mail) if header.key == "authentication-results"]
     authserv_id, *results = _split_results(fields[0]) if fields else [[]]
@@ -274,10 +277,9 @@ def _authentication_results(mail: InboundMail) -> list[list[str]]:
 
 def _is_plain(envelope_from: str) -> bool:
     try:
-        Address.parse(envelope_from)
+        return not envelope_from or bool(Address.parse(envelope_from))
     except InvalidAddress:
         return False
-    return True
 
 
 _RESULTS_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[();]|[^"();]+')

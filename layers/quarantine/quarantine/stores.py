@@ -338,10 +338,10 @@ def _relay_record(item: Item) -> RelayRecord:
 def _held_message(item: Item) -> HeldMessage:
     return HeldMessage(
         recipient=Address.parse(item["recipient"]),
-        message_id=item["message_id"],
-        received_at=_time(item["received_at"]),
-        sender=_string(item, "sender"),
-        subject=_string(item, "subject"),
+        message_id=_text(item["message_id"]),
+        received_at=_time(_text(item["received_at"])),
+        sender=_text(item.get("sender", "")),
+        subject=_text(item.get("subject", "")),
         reason=HoldReason(item["reason"]),
         expires_at=datetime.fromtimestamp(int(item["expires_at"]), UTC) if "expires_at" in item else None,
     )
@@ -361,9 +361,9 @@ def _log_unreadable(log: Logger, item: Item, error: Exception) -> None:
     log.error("a record cannot be read", record=keys, error=f"{type(error).__name__}: {error}")
 
 
-def _string(item: Item, name: str) -> str:
-    if not isinstance(value := item.get(name, ""), str):
-        raise TypeError(f"{name} is no text")
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"not a text: {value!r:.80}")
     return value
 
 
