@@ -144,6 +144,12 @@ def test_anything_else_is_malformed(event: object) -> None:
         parse_event(event)
 
 
+def test_a_lone_surrogate_does_not_get_in() -> None:
+    headers = [{"name": "From\ud800", "value": "bob\udfff@example.com"}]
+    mail = parse_event(changed("mail", "headers", headers))
+    assert mail.headers == (Header("From?", "bob?@example.com"),)
+
+
 _JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),

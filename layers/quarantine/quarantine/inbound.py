@@ -163,7 +163,7 @@ def _recipients(receipt: Mapping[str, Any]) -> tuple[str, ...]:
     # Not mail.destination and not the To field: they name whom the sender says it is for.
     match receipt.get("recipients"):
         case [*recipients] if all(isinstance(each, str) for each in recipients):
-            return tuple(recipients)
+            return tuple(_text(recipient) for recipient in recipients)
         case other:
             raise MalformedEvent(f"receipt.recipients is no list of addresses: {other!r:.200}")
 
@@ -173,7 +173,7 @@ def _envelope_from(mail: Mapping[str, Any]) -> str:
         case None | "<>":
             return ""
         case str(source):
-            return source
+            return _text(source)
         case other:
             raise MalformedEvent(f"mail.source is no address: {other!r:.200}")
 
@@ -189,9 +189,14 @@ def _headers(mail: Mapping[str, Any]) -> tuple[Header, ...]:
 def _header(header: object) -> Header:
     match header:
         case {"name": str(name), "value": str(value)}:
-            return Header(name, _FOLD.sub("", value))
+            return Header(_text(name), _FOLD.sub("", _text(value)))
         case _:
             raise MalformedEvent(f"mail.headers has an entry that is no header: {header!r:.200}")
+
+
+def _text(text: str) -> str:
+    """Return the text without lone surrogates, which JSON can carry and nothing can store or log."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _raw_header(line: bytes) -> Header:
