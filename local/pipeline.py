@@ -30,7 +30,8 @@ class Outbox:
     """A maildir with each mail that SES was asked to send."""
 
     def __init__(self, directory: Path, session: boto3.Session) -> None:
-        directory.parent.mkdir(parents=True, exist_ok=True)
+        for name in ("tmp", "new", "cur"):  # Maildir makes them only with a directory of its own
+            (directory / name).mkdir(parents=True, exist_ok=True)
         self.directory = directory
         self._maildir = mailbox.Maildir(directory)
         session.events.register("before-call.sesv2.SendEmail", self._asked)

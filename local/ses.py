@@ -1,10 +1,11 @@
 """Amazon SES as intake sees it: the fields that it puts on a mail, and the event that it makes of one."""
 
 import json
+import re
 import secrets
 import string
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from email.utils import format_datetime
 from ipaddress import ip_address
@@ -22,7 +23,7 @@ _RESULT_WORDS = {Verdict.PASS: "pass", Verdict.FAIL: "fail", Verdict.PROCESSING_
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What an SMTP client said (RFC 5321), and from where. data: as sent, with CRLF line ends."""
+    """What an SMTP client said (RFC 5321), and from where. data: as sent."""
 
     peer: str
     helo: str
@@ -50,6 +51,7 @@ def receive(delivery: Delivery, verdicts: Verdicts, message_id: str, now: dateti
 
     A dkim verdict of PASS speaks of the domain of each DKIM-Signature, or of From's where none is.
     """
+    delivery = replace(delivery, data=re.sub(rb"(?<!\r)\n", b"\r\n", delivery.data))
     block = _block(delivery, verdicts, message_id, now)
     raw = block + delivery.data
     headers = _headers(raw)
@@ -102,7 +104,8 @@ def _block(delivery: Delivery, verdicts: Verdicts, message_id: str, now: datetim
         "X-SES-DKIM-SIGNATURE": f"a=rsa-sha256; q=dns/txt; b={secrets.token_urlsafe(96)}; c=relaxed/simple;"
         " s=local; d=amazonses.com; v=1; bh=local; h=From:To:Cc:Bcc:Subject:Date:Message-ID",
     }
-    return "".join(f"{name}: {value}\r\n" for name, value in fields.items()).encode()
+    # aiosmtpd hands over the bytes of a command that are no UTF-8 as surrogates.
+    return "".join(f"{name}: {value}\r\n" for name, value in fields.items()).encode(errors="surrogateescape")
 
 
 def _result(verdict: Verdict) -> str:

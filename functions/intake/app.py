@@ -11,6 +11,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 
 from quarantine.addresses import Address, matching_trigger
 from quarantine.admission import Refusal, Refused, decide, evidence, screen
+from quarantine.clients import TWO_ATTEMPTS
 from quarantine.inbound import InboundMail, MalformedEvent, MalformedHeader, parse_event, with_raw_header
 from quarantine.outbox import Jobs
 from quarantine.request import ReportRequest
@@ -32,31 +33,36 @@ class Intake:
     def __init__(
         self, settings: IntakeSettings, session: boto3.Session, clock: Callable[[], datetime]
     ) -> None:
-        dynamodb = session.client("dynamodb")
+        dynamodb = session.client("dynamodb", config=TWO_ATTEMPTS)
         self._settings = settings
         self._clock = clock
-        self._mails = Mails(session.client("s3"), settings.mail_bucket)
+        self._mails = Mails(session.client("s3", config=TWO_ATTEMPTS), settings.mail_bucket)
         self._senders = Senders(dynamodb, settings.senders_table, logger)
         self._requests = Requests(dynamodb, settings.requests_table)
-        self._jobs = Jobs(session.client("sqs"), settings.jobs_queue_url)
+        self._jobs = Jobs(session.client("sqs", config=TWO_ATTEMPTS), settings.jobs_queue_url)
 
-    def handle(self, event: object) -> Decision:
+    def handle(self, event: object) -> Decision | Known:
         """Decide on one SES event, record the decision and queue the job. Raises MalformedEvent."""
-        mail = parse_event(event)
+        mail, decision = self.judge(parse_event(event))
+        outcome = self._record(mail, decision)
+        _tell(mail, outcome)
+        return outcome
+
+    def judge(self, mail: InboundMail) -> tuple[InboundMail, Decision]:
+        """Say what becomes of a mail, and change nothing; return it with its whole header section."""
         trigger = matching_trigger(mail.recipients, self._settings.trigger)
         if trigger is None:
-            return _told(mail, Refused(Refusal.NOT_A_TRIGGER, "no recipient is the trigger"))
+            return mail, Refused(Refusal.NOT_A_TRIGGER, "no recipient is the trigger")
         try:
             mail = self._whole(mail)
-            decision = self._decide(mail, trigger)
         except MalformedHeader as e:
-            decision = Refused(Refusal.AMBIGUOUS_SENDER, str(e))
-        return _told(mail, self._record(mail, decision))
+            return mail, Refused(Refusal.AMBIGUOUS_SENDER, str(e))
+        return mail, self._decide(mail, trigger)
 
     def _whole(self, mail: InboundMail) -> InboundMail:
-        return (
-            with_raw_header(mail, self._mails.start_of(mail.message_id)) if mail.headers_truncated else mail
-        )
+        if not mail.headers_truncated:
+            return mail
+        return with_raw_header(mail, self._mails.start_of(mail.message_id))
 
     def _decide(self, mail: InboundMail, trigger: Address) -> Decision:
         requester = screen(mail, trigger, self._settings.report_sender)
@@ -68,30 +74,34 @@ class Intake:
             decision = decide(mail, trigger, requester, auth, self._senders.relay_records(requester))
         return decision
 
-    def _record(self, mail: InboundMail, decision: Decision) -> Decision:
+    def _record(self, mail: InboundMail, decision: Decision) -> Decision | Known:
         now = self._clock()
         match decision:
-            case Refused():
-                self._requests.refuse(mail.message_id, decision, evidence(mail), mail.received_at, now)
+            case Refused(reason=Refusal.NOT_A_TRIGGER):  # anybody's mail to any address: logged, not kept
                 return decision
+            case Refused():
+                known = self._requests.refuse(
+                    mail.message_id, decision, evidence(mail), mail.received_at, now
+                )
+                return known or decision
             case ReportRequest():
                 return self._admit(mail, decision, now)
             case _:
                 assert_never(decision)
 
-    def _admit(self, mail: InboundMail, request: ReportRequest, now: datetime) -> Decision:
+    def _admit(self, mail: InboundMail, request: ReportRequest, now: datetime) -> Decision | Known:
         admission = self._requests.accept(request, evidence(mail), now, self._settings.cooldown)
         match admission:
             case Admitted():
                 self._jobs.put(request)
+                return request
             case CoolingDown():
                 detail = f"a report was asked for within the last {self._settings.cooldown}"
                 return self._record(mail, Refused(Refusal.TOO_SOON, detail, request.requester))
-            case Known(status):
-                logger.info("delivered again", message_id=mail.message_id, status=status)
+            case Known():
+                return admission
             case _:
                 assert_never(admission)
-        return request
 
 
 class Mails:
@@ -117,35 +127,50 @@ def make_handler(
 
     def handler(event: object, context: object) -> dict[str, str]:
         try:
-            decision = intake.handle(event)
+            outcome = intake.handle(event)
         except MalformedEvent as e:  # Lambda tries again, then hands the event to the on-failure destination
             logger.error("not an SES event", error=str(e))
             raise
-        return {"outcome": _outcome(decision)}
+        return {"outcome": _word(outcome)}
 
     return handler
 
 
-def _told(mail: InboundMail, decision: Decision) -> Decision:
-    """Tell the log and the metrics what was decided, in one line."""
-    outcome = _outcome(decision)
-    refused = isinstance(decision, Refused)
+def _tell(mail: InboundMail, outcome: Decision | Known) -> None:
+    """Tell the log and the metrics what became of a mail, in one line."""
+    match outcome:
+        case Known(status):  # it was told when it was decided
+            logger.info("delivered again", message_id=mail.message_id, status=status)
+            return
+        case Refused(reason, detail, requester):
+            message, word = "refused", reason.value
+        case ReportRequest(requester=requester, accepted_by=detail):
+            message = word = "accepted"
+        case _:
+            assert_never(outcome)
     logger.info(
-        "refused" if refused else "accepted",
+        message,
         message_id=mail.message_id,
-        requester=str(decision.requester),
-        reason=outcome,
-        detail=decision.detail if isinstance(decision, Refused) else decision.accepted_by,
+        requester=requester and str(requester),
+        reason=word,
+        detail=detail,
         evidence=evidence(mail),
     )
     with single_metric("Requests", MetricUnit.Count, 1, namespace="QuarantineReport") as metric:
         metric.add_dimension("service", "intake")
-        metric.add_dimension("outcome", outcome)
-    return decision
+        metric.add_dimension("outcome", word)
 
 
-def _outcome(decision: Decision) -> str:
-    return decision.reason.value if isinstance(decision, Refused) else "accepted"
+def _word(outcome: Decision | Known) -> str:
+    match outcome:
+        case Known(status):
+            return status.value
+        case Refused(reason):
+            return reason.value
+        case ReportRequest():
+            return "accepted"
+        case _:
+            assert_never(outcome)
 
 
 def __getattr__(name: str) -> Any:

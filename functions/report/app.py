@@ -11,9 +11,8 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
 from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
 
+from quarantine.clients import ONE_ATTEMPT, TWO_ATTEMPTS
 from quarantine.outbox import Mailer, SendRefused
 from quarantine.rendering import render
 from quarantine.report import QuarantineReport, summarise
@@ -22,9 +21,6 @@ from quarantine.settings import ReportSettings, WhenEmpty
 from quarantine.stores import Claim, Outcome, Quarantine, Requests, RequestStatus, UnknownRequest
 
 logger = Logger(service="report")
-
-# SQS is what tries again: an attempt within botocore after a lost answer could send a report twice unseen.
-_ONE_ATTEMPT = Config(retries={"total_max_attempts": 1})
 
 
 class Busy(RuntimeError):
@@ -37,12 +33,12 @@ class Report:
     def __init__(
         self, settings: ReportSettings, session: boto3.Session, clock: Callable[[], datetime]
     ) -> None:
-        dynamodb = session.client("dynamodb")
+        dynamodb = session.client("dynamodb", config=TWO_ATTEMPTS)
         self._settings = settings
         self._clock = clock
         self._quarantine = Quarantine(dynamodb, settings.quarantine_table, logger)
         self._requests = Requests(dynamodb, settings.requests_table)
-        self._mailer = Mailer(session.client("sesv2", config=_ONE_ATTEMPT))
+        self._mailer = Mailer(session.client("sesv2", config=ONE_ATTEMPT))
 
     def handle(self, job: str) -> None:
         """Serve one job. Raises MalformedJob, UnknownRequest, Busy, and what may pass."""
@@ -62,7 +58,7 @@ class Report:
         try:
             report = self._read(request)
             outcome = self._send(request, report)
-        except (BotoCoreError, ClientError) as e:
+        except Exception as e:  # whatever it was, the row must not go on saying that report is at it
             self._requests.give_back(request.request_id, reason=type(e).__name__)
             raise
         self._requests.settle(request.request_id, outcome, self._clock())

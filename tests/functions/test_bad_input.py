@@ -288,7 +288,7 @@ HELD_NOT_READABLE: dict[str, Mapping[str, object]] = {
 def test_a_held_message_that_cannot_be_read_is_left_out(
     attributes: Mapping[str, object], held: World, logged: io.StringIO
 ) -> None:
-    item = {
+    item: dict[str, object] = {
         "recipient": BOB,
         "entry": "2026-11-23T12:00:00Z#<2@x.example>",
         "status": "held",
@@ -298,7 +298,7 @@ def test_a_held_message_that_cannot_be_read_is_left_out(
         "sender": "x@x.example",
         "subject": "Spoilt",
     }
-    held.records.put("QUARANTINE_TABLE", item | attributes)
+    held.records.put("QUARANTINE_TABLE", {**item, **attributes})
     assert held.report(accepted_job(held)) == []
     (mail,) = held.sent()
     assert b"Invoice 7" in mail

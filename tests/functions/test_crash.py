@@ -96,6 +96,19 @@ def test_the_lease_is_over_when_the_queue_delivers_again(bob: World) -> None:
     assert int(bob.stack.environ["LEASE_SECONDS"]) < int(attributes["VisibilityTimeout"])
 
 
+def test_an_event_that_comes_again_is_not_told_as_accepted_again(bob: World) -> None:
+    assert bob.intake(EVENT) == {"outcome": "accepted"}
+    _serve(bob, *bob.jobs())
+    assert bob.intake(EVENT) == {"outcome": "sent"}
+
+
+def test_a_refusal_stands_when_the_event_comes_again(world: World) -> None:
+    assert world.intake(EVENT) == {"outcome": "unauthenticated"}
+    world.records.put_relay("example.com", "192.0.2.0/24")
+    assert world.intake(EVENT) == {"outcome": "refused"}
+    assert world.jobs() == []
+
+
 @pytest.mark.parametrize("status", ["sent", "empty"])
 def test_an_event_that_comes_again_when_all_is_done_does_nothing(bob: World, status: str) -> None:
     if status == "empty":

@@ -90,6 +90,13 @@ def test_what_is_held_no_more_is_left_out(world: World, job: str, over: dict[str
     assert world.row(REQUEST_ID)["messages"] == "1"
 
 
+def test_what_has_an_unreadable_expiry_hides_nothing_else(world: World, job: str) -> None:
+    hold(world, 1, expires_at="1999999999")
+    hold(world, 2)
+    assert world.report(job) == []
+    assert "subject 2." in only_mail(world)
+
+
 def test_what_never_expires_is_listed(world: World, job: str) -> None:
     item = {"recipient": "bob@example.com", "entry": "2026-11-23T11:00:00Z#<1@x>", "message_id": "<1@x>"}
     held = {"received_at": "2026-11-23T11:00:00Z", "subject": "kept", "reason": "spam", "status": "held"}
@@ -219,6 +226,18 @@ def test_a_table_that_cannot_be_read_is_tried_again(world: World, job: str) -> N
     wire.fail("dynamodb", "Query", ses_error("ProvisionedThroughputExceededException"))
     assert world.report(job, session=wire.session) == ["0"]
     assert world.row(REQUEST_ID)["status"] == "accepted"
+    assert world.report(job) == []
+
+
+def test_a_defect_of_ours_leaves_the_row_true(
+    world: World, job: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hold(world, 1)
+    with monkeypatch.context() as broken:
+        broken.setattr("functions.report.app.render", lambda *_, **__: 1 / 0)
+        assert world.report(job) == ["0"]
+    row = world.row(REQUEST_ID)
+    assert (row["status"], row["reason"]) == ("accepted", "ZeroDivisionError")
     assert world.report(job) == []
 
 

@@ -93,13 +93,15 @@ def test_of_many_at_once_one_is_admitted(requests: Requests) -> None:
     assert list(answers).count(Admitted()) == 1
 
 
-def test_a_conflict_between_transactions_is_an_error(world: World) -> None:
+@pytest.mark.parametrize("cooldown", ["None", "ConditionalCheckFailed"])
+def test_a_conflict_between_transactions_is_an_error(world: World, cooldown: str) -> None:
+    """Also where the cooldown is another delivery's of the same request, whose row is not there yet."""
     client = boto3.client("dynamodb")
     stubber = Stubber(client)
     stubber.add_client_error(
         "transact_write_items",
         "TransactionCanceledException",
-        modeled_fields={"CancellationReasons": [{"Code": "TransactionConflict"}, {"Code": "None"}]},
+        modeled_fields={"CancellationReasons": [{"Code": "TransactionConflict"}, {"Code": cooldown}]},
     )
     with stubber, pytest.raises(ClientError, match="TransactionCanceled"):
         Requests(client, "requests").accept(request("a"), {}, NOW, COOLDOWN)
@@ -115,6 +117,13 @@ def test_a_refusal_is_recorded(world: World, requests: Requests) -> None:
 def test_a_refusal_of_nobody_has_no_requester(world: World, requests: Requests) -> None:
     requests.refuse("a", Refused(Refusal.AMBIGUOUS_SENDER, "2 From fields"), {}, NOW, NOW)
     assert "requester" not in world.row("a")
+
+
+def test_a_cooldown_refuses_no_request_that_was_accepted(world: World, requests: Requests) -> None:
+    requests.accept(request("a"), {}, NOW, COOLDOWN)
+    known = requests.refuse("a", Refused(Refusal.TOO_SOON, "", BOB), {}, NOW, NOW)
+    assert known == Known(RequestStatus.ACCEPTED)
+    assert world.row("a")["status"] == "accepted"
 
 
 @pytest.mark.parametrize("settled", [False, True], ids=["sending", "sent"])

@@ -173,7 +173,7 @@ def test_the_parser_raises_only_malformed_event(part: str, data: st.DataObject, 
     [
         pytest.param(b"A: 1\r\nB: 2\r\n\r\nC: 3\r\n", [("A", "1"), ("B", "2")], id="body left out"),
         pytest.param(b"A: 1\r\n\tx\r\n  y\r\n\r\n", [("A", "1\tx  y")], id="folded"),
-        pytest.param(b"A: 1\nB: 2\n\nC: 3", [("A", "1"), ("B", "2")], id="bare LF"),
+        pytest.param(b"A: 1\nB: 2\n\nC: 3", [("A", "1"), ("B", "2")], id="LF throughout"),
         pytest.param(b"A: 1\rB: 2\r\n\r\n", [("A", "1\rB: 2")], id="a bare CR ends no line"),
         pytest.param(b"A : 1\r\n\r\n", [("A ", "1")], id="space before the colon"),
         pytest.param(b"nonsense\r\nA: 1\r\n\r\n", [("nonsense", ""), ("A", "1")], id="a line without colon"),
@@ -186,8 +186,19 @@ def test_a_raw_header_section(raw: bytes, expected: list[tuple[str, str]]) -> No
     assert expected == [(header.name, header.value) for header in parse_header(raw)]
 
 
-@pytest.mark.parametrize("raw", [b"", b"A: 1", b"A: 1\r\n", b"A: 1\r\r\n\r"])
-def test_a_header_section_without_end_is_not_guessed(raw: bytes) -> None:
+@pytest.mark.parametrize(
+    "raw",
+    [
+        pytest.param(b"", id="nothing"),
+        pytest.param(b"A: 1", id="no line end"),
+        pytest.param(b"A: 1\r\n", id="no empty line"),
+        pytest.param(b"A: 1\r\r\n\r", id="stray CRs"),
+        pytest.param(b"A: 1\r\nB: 2\n\nC: 3\r\n\r\n", id="an empty line of LF before the one of CRLF"),
+        pytest.param(b"A: 1\r\nB: 2\nFrom: x\r\n\r\n", id="a bare LF among CRLF"),
+        pytest.param(b"A: 1\nB: 2\r\nFrom: x\n\n", id="a CRLF among LF"),
+    ],
+)
+def test_a_header_section_that_two_readers_could_end_elsewhere_is_not_guessed(raw: bytes) -> None:
     with pytest.raises(MalformedHeader):
         parse_header(raw)
 
@@ -277,6 +288,12 @@ def test_a_received_field_below_the_first_is_the_senders() -> None:
             ['pass header.i="a header.i=@example.com b"@evil.example'], ["evil.example"], id="quoted i="
         ),
         pytest.param(["fail (dkim=pass header.i=@example.com)"], [], id="in a comment"),
+        pytest.param(["pass header.i=x@example.com @evil.example"], [], id="a space in i="),
+        pytest.param(
+            ["pass header.i=; x@evil.example", "pass header.i=@example.com"], [], id="a semicolon in i="
+        ),
+        pytest.param(["pass header.i=@example.com; spf=pass"], [], id="spf twice, and late"),
+        pytest.param(["pass header.i=@example.com; arc=pass"], [], id="a result that SES does not give"),
         pytest.param(["pass header.i=@localhost"], [], id="no domain"),
         pytest.param(["pass header.i=@example.com ("], [], id="comment that does not end"),
         pytest.param(["pass header.i=@example.com )"], [], id="comment that does not begin"),
@@ -339,6 +356,38 @@ _FORGED = ("Authentication-Results", "amazonses.com; dkim=pass header.i=@example
 )
 def test_a_result_that_ses_did_not_write_is_not_believed(mail: Any) -> None:
     assert dkim_domains(mail) == ()
+
+
+@pytest.mark.parametrize(
+    ("agent", "expected"),
+    [
+        pytest.param("@evil.example", ["evil.example"], id="domain"),
+        pytest.param("eve+x@evil.example", ["evil.example"], id="plain local part"),
+        pytest.param(
+            "x=3B=20dkim=3Dpass=20header.i=3D@evil.example", [], id="quoted-printable: it could be decoded"
+        ),
+        pytest.param('"x; y"@evil.example', [], id="quoted"),
+    ],
+)
+def test_results_are_believed_only_beside_plain_signatures(agent: str, expected: list[str]) -> None:
+    signature = ("DKIM-Signature", f"v=1; a=rsa-sha256; d=evil.example;\ti={agent} ; s=x; b=x")
+    mail = inbound(signature, ses=block(results("pass header.i=@evil.example")))
+    assert expected == list(dkim_domains(mail))
+
+
+def test_a_result_in_the_domain_of_an_spf_record_is_not_believed() -> None:
+    """An SPF record can redirect to a name that holds anything: SES prints it in a comment (RFC 7208 7.3)."""
+    name, value = results("pass header.i=@evil.example")
+    for forged in (
+        value.replace(
+            "domain of example.com", "domain of a); dkim=pass header.i=@example.com; (.evil.example"
+        ),
+        value.replace(
+            "domain of example.com",
+            f"domain of a) client-ip={PEER}; helo=x; dkim=pass header.i=@example.com; (",
+        ),
+    ):
+        assert dkim_domains(inbound(ses=block((name, forged)))) == ()
 
 
 def test_a_bounce_may_have_verified_signatures() -> None:

@@ -93,10 +93,6 @@ def test_messages_of_the_same_moment_keep_one_order_however_they_come() -> None:
     assert orders == {("c", "b", "a")}
 
 
-def test_a_total_is_never_less_than_what_is_there() -> None:
-    assert summarise(REQUEST, [Holding((MESSAGE,), 0)], 100).total == 1
-
-
 def test_nothing_held_is_a_report_too() -> None:
     report = summary()
     assert (report.rows, report.total, report.kept_until) == ((), 0, None)

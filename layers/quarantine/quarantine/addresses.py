@@ -4,11 +4,10 @@ Strictness is what keeps two parsers from seeing two senders in one From field: 
 interpretation (comments, groups, routes, quoted local parts, domain literals) is refused, not interpreted.
 """
 
-import binascii
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from email.errors import HeaderParseError
+from email.errors import MessageError
 from email.header import decode_header, make_header
 from typing import Self
 
@@ -110,5 +109,5 @@ def _shown_addresses(display_name: str) -> Iterable[Address | None]:
 def _decoded(text: str) -> str:
     try:
         return str(make_header(decode_header(text)))
-    except (HeaderParseError, binascii.Error, UnicodeError, LookupError, ValueError):
+    except (MessageError, LookupError, ValueError):
         return text  # what cannot be decoded is shown as it stands

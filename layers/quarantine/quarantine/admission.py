@@ -10,10 +10,11 @@ from datetime import timedelta
 from email.utils import parsedate_tz
 from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network
+from typing import assert_never
 
 from quarantine.addresses import Address, InvalidAddress, parse_from
 from quarantine.domains import aligned
-from quarantine.inbound import InboundMail, Verdict, connecting_ip, dkim_domains
+from quarantine.inbound import InboundMail, Verdict, connecting_ip, dkim_domains, malformed_field
 from quarantine.request import LOOP_MARKER, ReportRequest
 
 
@@ -102,7 +103,8 @@ def decide(
     without them is UNAUTHENTICATED: they can only turn that one into an acceptance.
     """
     for record in auth:
-        if record.deny:
+        # A denial of everybody holds for those who have no record of their own.
+        if record.deny and (record.principal != "*" or record is auth[0]):
             return Refused(Refusal.DENIED, f"denied by the auth record of {record.principal}", requester)
     accepted_by = _authenticated(mail, requester, auth[:1]) or _relayed(mail, requester, relays)
     if accepted_by is None:
@@ -136,6 +138,8 @@ _SHOWN = 254
 
 
 def _from_address(mail: InboundMail) -> Address | InvalidAddress:
+    if (field := malformed_field(mail)) is not None:
+        return InvalidAddress(f"a header section that two readers could take apart differently: {field!r}")
     fields = mail.values("From")
     if len(fields) != 1:  # RFC 5322 3.6: exactly one
         return InvalidAddress(f"{len(fields)} From fields")
@@ -163,11 +167,14 @@ def _automatic(
             return f"Precedence: {word}"
         if header.key.startswith("list-") or header.key == LOOP_MARKER.lower():  # RFC 2369, RFC 2919
             return f"a {header.key[:_SHOWN]} field"
-    if requester is not None and (
-        requester == report_sender or requester.local in _MACHINES | {trigger.local}
-    ):
+    if requester is not None and _is_a_machine(requester, trigger, report_sender):
         return f"From is {requester}"
     return None
+
+
+def _is_a_machine(requester: Address, trigger: Address, report_sender: Address) -> bool:
+    bare = Address(requester.local.partition("+")[0], requester.domain)
+    return bare == report_sender or bare.local in _MACHINES | {trigger.local}
 
 
 def _first_word(value: str) -> str:
@@ -193,6 +200,8 @@ def _passes(method: Method, mail: InboundMail, requester: Address) -> bool:
             )
         case Method.SPF:  # RFC 7489 3.1.2
             return mail.verdicts.spf is Verdict.PASS and _envelope_aligned(mail, requester)
+        case _:
+            assert_never(method)
 
 
 def _envelope_aligned(mail: InboundMail, requester: Address) -> bool:
@@ -236,8 +245,11 @@ def _message_ids(values: Iterable[str]) -> Iterator[str]:
 
 def _references(mail: InboundMail) -> tuple[str, ...]:
     """Return the references of a reply less the last, RFC 5322 3.6.4: the parent's, or its In-Reply-To."""
-    references = mail.values("References")[:1] or mail.values("In-Reply-To")[:1]
-    return tuple(_message_ids(references))[-_MAX_REFERENCES:]
+    fields = mail.values("References")[:1] or mail.values("In-Reply-To")[:1]
+    references = tuple(_message_ids(fields))
+    if len(references) <= _MAX_REFERENCES:
+        return references
+    return (references[0], *references[1 - _MAX_REFERENCES :])  # the first and the latest hold a thread
 
 
 _MAX_UTC_OFFSET = timedelta(hours=14)
@@ -247,9 +259,9 @@ def _utc_offset(mail: InboundMail) -> timedelta:
     for value in mail.values("Date")[:1]:
         try:
             parsed = parsedate_tz(value)
+            offset = timedelta(seconds=(parsed and parsed[9]) or 0)
         except (ValueError, IndexError, TypeError, OverflowError):  # the parser does not foresee hostile text
             return timedelta()
-        offset = timedelta(seconds=(parsed and parsed[9]) or 0)
         if abs(offset) <= _MAX_UTC_OFFSET:
             return timedelta(minutes=offset // timedelta(minutes=1))
     return timedelta()

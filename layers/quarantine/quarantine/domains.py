@@ -8,6 +8,7 @@ from publicsuffixlist import PublicSuffixList
 
 _LDH_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")  # RFC 5321 4.1.2 sub-domain, RFC 1035 2.3.4
 _MAX_LENGTH = 253
+_DEVIATIONS = frozenset("ßς\u200c\u200d")  # IDNA 2003 and 2008 make other domains of them (UTS 46, 4.1.1)
 
 
 class InvalidDomain(ValueError):
@@ -18,7 +19,7 @@ def normalise_domain(text: str) -> str:
     """Return the one spelling in which we store and compare a domain: lower case, A-labels (RFC 5890).
 
     Nothing is mapped but letter case: a full-width or other look-alike letter is refused instead of
-    being turned into the letter that it imitates.
+    being turned into the letter that it imitates, and so is one that some readers would turn into another.
 
     Raises InvalidDomain for anything that is not two or more labels of a host name.
     """
@@ -54,6 +55,8 @@ def _normalise_label(label: str) -> str:
     if any(letter.lower().isascii() for letter in label if not letter.isascii()):
         raise InvalidDomain(f"a letter that imitates an ASCII letter: {label[:63]!r}")
     lowered = label.lower()
+    if not _DEVIATIONS.isdisjoint(lowered):
+        raise InvalidDomain(f"a letter that two standards read differently: {label[:63]!r}")
     try:
         if not lowered.isascii():
             lowered = idna.alabel(lowered).decode("ascii")

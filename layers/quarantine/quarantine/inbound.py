@@ -23,7 +23,7 @@ class MalformedEvent(ValueError):
 
 
 class MalformedHeader(ValueError):
-    """The raw mail's header section has no end within what was read."""
+    """The raw mail's header section cannot be told from its body in only one way."""
 
 
 class Verdict(StrEnum):
@@ -88,7 +88,9 @@ _MESSAGE_ID = re.compile(
 )  # it names an S3 object and a row: nothing that could be a path
 _FOLD = re.compile(r"\r?\n(?=[ \t])")
 _LINE_END = re.compile(rb"\r?\n(?![ \t])")
-_HEADER_END = re.compile(rb"\A\r?\n|\r?\n\r?\n")
+_HEADER_END = re.compile(rb"\A\r\n|\r\n\r\n")
+_HEADER_END_OF_LF = re.compile(rb"\A\n|\n\n")
+_BARE_LF = re.compile(rb"(?<!\r)\n")
 
 
 def parse_event(event: object) -> InboundMail:
@@ -117,20 +119,38 @@ def parse_event(event: object) -> InboundMail:
 def parse_header(raw: bytes) -> tuple[Header, ...]:
     """Read the header section of a raw message (RFC 5322 2.2).
 
-    raw: the message from its start, at least to the empty line that ends the section.
+    raw: the message from its start, at least to the empty line that ends the section. Its lines end in CRLF,
+    or all in LF, as in a file.
 
-    Raises MalformedHeader if that line is not there: what lies beyond it could be a second From.
+    Raises MalformedHeader if that line is not there, since what lies beyond it could be a second From, and
+    if line ends are mixed, since then readers differ on what is a line and where the section ends.
     """
-    end = _HEADER_END.search(raw)
+    of_lf = _BARE_LF.match(raw, raw.find(b"\n")) is not None
+    end = (_HEADER_END_OF_LF if of_lf else _HEADER_END).search(raw)
     if end is None:
         raise MalformedHeader(f"no end of the header section in the first {len(raw)} bytes")
-    # A bare CR is no line end (RFC 5322 2.2): it stays in the value, where the strict parsers refuse it.
-    return tuple(_raw_header(line) for line in _LINE_END.split(raw[: end.start()]) if line)
+    section = raw[: end.start()]
+    if b"\r\n" in section if of_lf else _BARE_LF.search(section):
+        raise MalformedHeader("a header section with mixed line ends")
+    # A bare CR is no line end (RFC 5322 2.2): it stays in the value, and makes a malformed field of it.
+    return tuple(_raw_header(line) for line in _LINE_END.split(section) if line)
 
 
 def with_raw_header(mail: InboundMail, raw: bytes) -> InboundMail:
     """Return a mail that SES cut with the header section of its raw message. Raises MalformedHeader."""
     return replace(mail, headers=parse_header(raw), headers_truncated=False)
+
+
+_FIELD_NAME = re.compile(r"[!-9;-~]+[ \t]*")  # RFC 5322 2.2, with the white space of its 4.5
+_LINE_BREAK = re.compile(r"[\x00\n\x0b\x0c\r]")
+
+
+def malformed_field(mail: InboundMail) -> str | None:
+    """Return the start of a field at which another reader could see another line; None when there is none."""
+    for header in mail.headers:
+        if not _FIELD_NAME.fullmatch(header.name) or _LINE_BREAK.search(header.value):
+            return f"{header.name}: {header.value}"[:80]
+    return None
 
 
 def connecting_ip(mail: InboundMail) -> IPv4Address | IPv6Address | None:
@@ -254,44 +274,68 @@ _SES_BLOCK = (
     "x-ses-receipt",
     "x-ses-dkim-signature",
 )
-# In its Authentication-Results SES repeats the HELO name and the envelope sender. They are believed to end
-# where they seem to only if they hold nothing that the grammar of either field uses: then all that stands
-# before SES's own words in its Received field is `from HELO (NAME [ADDRESS])`.
+# All that may stand before SES's own words in its Received field. A HELO name with anything else in it
+# could imitate what follows, here and where SES repeats it.
 _PLAIN_HOP = re.compile(r"from [\w.:\[\]-]+ \((?:[\w.-]+ )?\[[^\[\]]*\]\)\s+", re.ASCII)
 
 
 def _ses_block(mail: InboundMail) -> Iterator[Header]:
     """Yield the fields that SES put on below its Received field: they end where the order does."""
     keys = [header.key for header in mail.headers]
+    below = iter(mail.headers[keys.index("received") + 1 :])
     place = 0
-    for header in mail.headers[keys.index("received") + 1 :]:
-        if header.key not in _SES_BLOCK[place:]:
-            return
+    while (header := next(below, None)) and header.key in _SES_BLOCK[place:]:
         place = _SES_BLOCK.index(header.key) + 1
         yield header
 
 
 def _authentication_results(mail: InboundMail) -> list[list[str]]:
-    """Return the results of SES's own Authentication-Results, each as its words; none if in doubt."""
-    if not _PLAIN_HOP.fullmatch(_hop(mail)) or not _is_plain(mail.envelope_from):
+    """Return the results of SES's own Authentication-Results, each as its words; none if in doubt.
+
+    SES repeats four texts of the sender's in it: the HELO name, the envelope sender, a domain of their SPF
+    record, and the `i=` of each signature. It is believed only if none of them can have added a result.
+    """
+    if not (_PLAIN_HOP.fullmatch(_hop(mail)) and _has_plain_sender(mail) and _has_plain_signers(mail)):
         return []
     fields = [header.value for header in _ses_block(mail) if header.key == "authentication-results"]
     authserv_id, *results = _split_results(fields[0]) if fields else [[]]
-    return results if authserv_id == ["amazonses.com"] else []
+    return results if authserv_id == ["amazonses.com"] and _is_in_order(results) else []
 
 
-def _is_plain(envelope_from: str) -> bool:
+def _has_plain_sender(mail: InboundMail) -> bool:
     try:
-        return not envelope_from or bool(Address.parse(envelope_from))
+        return not mail.envelope_from or bool(Address.parse(mail.envelope_from))
     except InvalidAddress:
         return False
+
+
+_PLAIN_SIGNER = re.compile(r"[\w.+-]*@[\w.-]+", re.ASCII)
+
+
+def _has_plain_signers(mail: InboundMail) -> bool:
+    tags = (tag.partition("=") for value in mail.values("DKIM-Signature") for tag in value.split(";"))
+    return all(_PLAIN_SIGNER.fullmatch(value.strip()) for name, _, value in tags if name.strip() == "i")
+
+
+# What SES says, in its order; only dkim may come more than once. A result that a sender added would come
+# too early, or stand beside SES's own.
+_RESULTS_ORDER = ("spf", "client-ip", "envelope-from", "helo", "dkim", "dmarc")
+
+
+def _is_in_order(results: list[list[str]]) -> bool:
+    words = [word.lower().partition("=")[0] for result in results for word in result]
+    methods = [word for word in words if not word.startswith("header.")]
+    if not set(methods) <= set(_RESULTS_ORDER):
+        return False
+    places = [_RESULTS_ORDER.index(method) for method in methods]
+    return places == sorted(places) and all(methods.count(word) <= 1 for word in methods if word != "dkim")
 
 
 _RESULTS_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[();]|[^"();]+')
 
 
 def _split_results(value: str) -> list[list[str]]:
-    """Split an Authentication-Results value at its semicolons, without comments and quoted strings.
+    """Split an Authentication-Results value at its semicolons, without comments; quoted strings are blanked.
 
     SES's field is not of RFC 8601's grammar (it has bare `client-ip=` and `helo=` results), so the
     libraries for that refuse it. What is unbalanced yields one empty result.

@@ -26,11 +26,7 @@ _FINAL = frozenset(
 
 
 class SendRefused(RuntimeError):
-    """SES will never take this mail. code: its error's name."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(f"{code}: {message}")
-        self.code = code
+    """SES will never take this mail; the message is its error."""
 
 
 class Jobs:
@@ -63,6 +59,6 @@ class Mailer:
         except ClientError as e:
             error = e.response["Error"]
             if error["Code"] in _FINAL:
-                raise SendRefused(error["Code"], error.get("Message", "")) from e
+                raise SendRefused(f"{error['Code']}: {error.get('Message', '')}") from e
             raise
         return response["MessageId"]

@@ -29,8 +29,6 @@ from quarantine.request import LOOP_MARKER
 SENDER_NAME = "Mail quarantine"
 
 _LINE = 998  # RFC 5322 2.1.1
-_MOST_REFERENCES = 10
-_LONGEST_REFERENCE = 250
 _COLUMNS = 72
 
 
@@ -70,14 +68,9 @@ def _subject(report: QuarantineReport) -> str:
 
 
 def _thread(mail: EmailMessage, message_id: str | None, references: Iterable[str]) -> None:
-    if message_id is None:
-        return
-    thread = [each for each in (*references, message_id) if len(each) <= _LONGEST_REFERENCE]
-    if len(thread) > _MOST_REFERENCES:  # RFC 5322 3.6.4 wants all; the first and the latest hold the thread
-        thread = [thread[0], *thread[1 - _MOST_REFERENCES :]]
-    if message_id in thread:
+    if message_id is not None:  # RFC 5322 3.6.4
         mail["In-Reply-To"] = message_id
-        mail["References"] = " ".join(thread)
+        mail["References"] = " ".join((*references, message_id))
 
 
 def _fill(part: EmailMessage, text: str, subtype: str) -> None:

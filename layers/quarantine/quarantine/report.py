@@ -162,7 +162,7 @@ def summarise(request: ReportRequest, holdings: Iterable[Holding], max_rows: int
     return QuarantineReport(
         request=request,
         rows=_fitted([_row(message, zone) for message in newest], names_mailbox=shared),
-        total=sum(max(holding.total, len(holding.newest)) for holding in holdings),
+        total=sum(holding.total for holding in holdings),
         asked_at=request.received_at.astimezone(zone),
     )
 

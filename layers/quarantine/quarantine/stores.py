@@ -15,7 +15,7 @@ from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import ClientError
 
 from quarantine.addresses import Address, InvalidAddress
-from quarantine.admission import AuthRecord, Method, Refused, RelayRecord, principals
+from quarantine.admission import AuthRecord, Method, Refusal, Refused, RelayRecord, principals
 from quarantine.report import HeldMessage, Holding, HoldReason
 from quarantine.request import ReportRequest
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 RETENTION_OF_REQUESTS = timedelta(days=30)
 _RELAY = "relay#"
-_PAGE = 200  # rows a query may read before it returns: about one report's worth
+_PAGE = 200  # rows that the first query of a mailbox reads: about one report's worth
 _ATTEMPTS = 4  # at keys that DynamoDB left unprocessed
 
 type Item = Mapping[str, Any]
@@ -118,26 +118,28 @@ class Quarantine:
             "TableName": self._table,
             "KeyConditionExpression": "recipient = :recipient",
             # TTL deletes late: what has expired is filtered here.
-            "FilterExpression": "#status = :held AND (attribute_not_exists(expires_at) OR expires_at > :now)",
+            # What has an expires_at that is no number is let through, to be seen and logged.
+            "FilterExpression": "#status = :held AND (attribute_not_exists(expires_at)"
+            " OR NOT attribute_type(expires_at, :number) OR expires_at > :now)",
             "ExpressionAttributeNames": {"#status": "status"},
             "ExpressionAttributeValues": _item(
-                {":recipient": str(mailbox), ":held": "held", ":now": _epoch(now)}
+                {":recipient": str(mailbox), ":held": "held", ":now": _epoch(now), ":number": "N"}
             ),
             "ScanIndexForward": False,
         }
+        page = self._client.query(**query, Limit=max(limit, _PAGE))  # mostly all there is
         newest: list[HeldMessage] = []
         total = 0
         while True:
-            counting = len(newest) >= limit
-            page = self._client.query(
-                **query, **({"Select": "COUNT"} if counting else {"Limit": max(limit, _PAGE)})
-            )
             held: list[HeldMessage] = list(_readable(page.get("Items", []), _held_message, self._log))
-            total += page["Count"] if counting else len(held)
             newest += held
+            total += page["Count"] if "Select" in query else len(held)
             if "LastEvaluatedKey" not in page:
                 return Holding(tuple(newest[:limit]), total)
             query["ExclusiveStartKey"] = page["LastEvaluatedKey"]
+            if len(newest) >= limit:
+                query["Select"] = "COUNT"
+            page = self._client.query(**query)
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,9 +222,9 @@ class Requests:
         except self._client.exceptions.TransactionCanceledException as e:
             match [reason.get("Code") for reason in e.response["CancellationReasons"]]:
                 case ["ConditionalCheckFailed", _]:
-                    status = RequestStatus(_plain(e.response["CancellationReasons"][0]["Item"])["status"])
+                    status = _status(e.response["CancellationReasons"][0]["Item"])
                     return Admitted() if status is RequestStatus.ACCEPTED else Known(status)
-                case [_, "ConditionalCheckFailed"]:
+                case ["None", "ConditionalCheckFailed"]:
                     return CoolingDown()
                 case _:  # a conflict with another transaction: the event comes again
                     raise
@@ -235,8 +237,11 @@ class Requests:
         evidence: Mapping[str, str],
         received_at: datetime,
         now: datetime,
-    ) -> None:
-        """Record a refusal; a request that report has taken up, or that is settled, stays as it is."""
+    ) -> Known | None:
+        """Record a refusal; a request that report has taken up, or that is settled, is Known and stays.
+
+        So does an accepted one that is refused for its own cooldown.
+        """
         row = {
             "request_id": request_id,
             "status": RequestStatus.REFUSED,
@@ -247,17 +252,20 @@ class Requests:
             "decided_at": _iso(now),
             "expires_at": _epoch(now + RETENTION_OF_REQUESTS),
         } | ({"requester": str(refused.requester)} if refused.requester else {})
+        # An operator may have denied the requester between two deliveries of the same event.
+        replaced = "none" if refused.reason is Refusal.TOO_SOON else RequestStatus.ACCEPTED
         try:
             self._client.put_item(
                 TableName=self._table,
                 Item=_item(row),
-                # An operator may have denied the requester between two deliveries of the same event.
-                ConditionExpression="attribute_not_exists(request_id) OR #status = :accepted",
+                ConditionExpression="attribute_not_exists(request_id) OR #status = :replaced",
                 ExpressionAttributeNames={"#status": "status"},
-                ExpressionAttributeValues=_item({":accepted": RequestStatus.ACCEPTED}),
+                ExpressionAttributeValues=_item({":replaced": replaced}),
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
             )
-        except self._client.exceptions.ConditionalCheckFailedException:
-            return
+        except self._client.exceptions.ConditionalCheckFailedException as e:
+            return Known(_status(_item_of(e)))
+        return None
 
     def claim(self, request_id: str, now: datetime, lease: timedelta) -> Claim:
         """Take a request for the time of a lease. Raises UnknownRequest."""
@@ -314,11 +322,21 @@ class Requests:
         )
 
 
+def _status(item: Mapping[str, Any]) -> RequestStatus:
+    return RequestStatus(_plain(item)["status"])
+
+
+def _item_of(error: ClientError) -> dict[str, Any]:
+    """Return the item at which a condition failed (ReturnValuesOnConditionCheckFailure); empty for none."""
+    response: dict[str, Any] = {**error.response}
+    return dict(response.get("Item", {}))
+
+
 def _claim_of_other(request_id: str, error: ClientError) -> Claim:
-    item: Any = error.response.get("Item")
-    if item is None:
+    item = _item_of(error)
+    if not item:
         raise UnknownRequest(f"no accepted request {request_id}") from error
-    status = RequestStatus(_plain(item)["status"])
+    status = _status(item)
     match status:
         case RequestStatus.SENDING:
             return Claim.BUSY

@@ -1,0 +1,50 @@
+"""`python -m bench`: what the functions cost, as ratios measured in one run. Exits with 1 if S3 is asked."""
+
+import contextlib
+import os
+import sys
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+
+_WIDTH = 120
+
+
+def main() -> int:
+    console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else _WIDTH, highlight=False)
+    start = time.perf_counter()
+    # The functions log to stdout as they do on Lambda: the figures include the writing, not the terminal.
+    with Path(os.devnull).open("w") as null, contextlib.redirect_stdout(null):
+        status = _run(console)
+    console.print(f"Measured in one run of {time.perf_counter() - start:.0f} s.")
+    return status
+
+
+def _run(console: Console) -> int:
+    # Powertools takes hold of stdout when the functions are imported: not before it is the null device.
+    # botocore would sign with awscrt, if it is installed for some other tool: the layer does not ship it.
+    sys.modules["awscrt"] = None  # type: ignore[assignment]  # an import of it fails
+    from bench import calls, cpu, rendering, startup, workload
+    from quarantine.settings import ReportSettings
+
+    work = workload.record()
+    _show(console, calls.table(work), calls.METHOD)
+    _show(console, startup.table(work.environ), startup.METHOD)
+    _show(console, cpu.table(work), cpu.METHOD)
+    _show(console, rendering.table(ReportSettings.from_environ(work.environ)), rendering.METHOD)
+    if asked := calls.s3_on_common_path(work):
+        console.print(f"[bold red]S3 is asked on the common path:[/] {', '.join(asked)}")
+        return 1
+    return 0
+
+
+def _show(console: Console, table: Table, method: str) -> None:
+    console.print(table)
+    console.print(Padding(" ".join(method.split()), (0, 2, 1, 2)), style="dim")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

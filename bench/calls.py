@@ -1,0 +1,44 @@
+"""How many requests to AWS one event makes, and which; S3 has no part in the everyday ones."""
+
+from collections.abc import Iterable
+
+from rich.table import Table
+
+from bench.workload import Recording, Workload
+
+METHOD = """\
+Counted at the wire: each `before-send` event of botocore, retries included, while the real handler
+serves one event on moto, in a stack made from template.yaml. The row that it leaves in the requests
+table is checked, so that each line is the outcome that it names. The rare path shows that the count
+would see S3.
+"""
+
+
+def s3_on_common_path(workload: Workload) -> list[str]:
+    """Return the names of the everyday scenarios that went to S3; there should be none."""
+    return [each.scenario.name for each in workload.recordings if each.scenario.common and _s3(each)]
+
+
+def table(workload: Workload) -> Table:
+    rows = Table(title="AWS calls per request", title_justify="left", show_lines=True)
+    for name, justify in (("function", "left"), ("request", "left"), ("calls", "right"), ("of S3", "right")):
+        rows.add_column(name, justify=justify)  # type: ignore[arg-type]  # of two literals
+    rows.add_column("which, in order")
+    for each in workload.recordings:
+        path = "" if each.scenario.common else " (rare)"
+        rows.add_row(
+            each.scenario.function,
+            each.scenario.name + path,
+            str(len(each.calls)),
+            str(_s3(each)),
+            _listed(map(str, each.calls)),
+        )
+    return rows
+
+
+def _s3(recording: Recording) -> int:
+    return sum(call.service == "s3" for call in recording.calls)
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(names)

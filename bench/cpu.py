@@ -1,0 +1,75 @@
+"""CPU per event, beside that of the same AWS calls made bare: what is left is our own code's."""
+
+import gc
+import time
+from collections.abc import Callable
+
+from rich.table import Table
+
+from bench.figures import Spread, interleaved
+from bench.wire import Bare, Canned, new_session
+from bench.workload import FUNCTIONS, Recording, Workload
+
+_ROUNDS = 11
+_SAMPLE_SECONDS = 0.06  # of each sample, about: many ticks of the clock, and short beside what disturbs it
+
+METHOD = f"""\
+CPU (process_time) of one warm process, in batches of about {_SAMPLE_SECONDS * 1000:.0f} ms. Both sides
+are answered at botocore's level (`before-send`) with what moto answered when the scenario was recorded:
+no network, no TLS, no moto. bare: the same calls with the same parameters on boto3 clients and nothing
+else, so that it pays for botocore's validation, signing and parsing. own code = handler - bare: parsing,
+rules, log and metrics (written to the null device), batch, rendering. Median (least-most) of {_ROUNDS}
+rounds, A B A B; differences and ratios are taken within a round. awscrt is hidden
+from botocore, as the layer does not ship it.
+"""
+
+
+def table(workload: Workload) -> Table:
+    rows = Table(title="CPU per event, ms", title_justify="left")
+    for name in ("function", "request"):
+        rows.add_column(name)
+    for name in ("handler", "bare calls", "own code", "handler / bare"):
+        rows.add_column(name, justify="right", no_wrap=True)
+    for recording in workload.recordings:
+        if recording.scenario.common:
+            handler, bare = _measure(recording, workload)
+            rows.add_row(
+                recording.scenario.function,
+                recording.scenario.name,
+                str(Spread.of(handler)),
+                str(Spread.of(bare)),
+                str(Spread.of_differences(handler, bare)),
+                str(Spread.of_ratios(handler, bare)),
+            )
+    return rows
+
+
+def _measure(recording: Recording, workload: Workload) -> tuple[list[float], list[float]]:
+    scenario = recording.scenario
+    session, floor_session = new_session(), new_session()
+    for each in (session, floor_session):
+        Canned(each).play(recording.calls)
+    handler = FUNCTIONS[scenario.function](workload.environ, session)
+    bare = Bare(floor_session, recording.calls)
+
+    def handle() -> None:
+        handler(scenario.event, None)
+
+    samples = interleaved({"handler": _sampler(handle), "bare": _sampler(bare)}, _ROUNDS)
+    return samples["handler"], samples["bare"]
+
+
+def _sampler(work: Callable[[], None]) -> Callable[[], float]:
+    """Return what runs a batch of the work and returns the CPU of one, in ms."""
+    work()
+    once = _cpu(work, 3)
+    batch = max(3, round(_SAMPLE_SECONDS / once))
+    return lambda: _cpu(work, batch) * 1000
+
+
+def _cpu(work: Callable[[], None], times: int) -> float:
+    gc.collect()  # no sample pays for another's garbage
+    start = time.process_time()
+    for _ in range(times):
+        work()
+    return (time.process_time() - start) / times
