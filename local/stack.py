@@ -1,6 +1,7 @@
 """The stack's tables, queues and bucket, created from template.yaml by moto's CloudFormation."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,13 +88,31 @@ def _environment(template: Mapping[str, Any]) -> dict[str, Any]:
 
 def _stateful(template: Mapping[str, Any], values: list[Any]) -> dict[str, Any]:
     """Return the part of a template that keeps state, with an output for each value to be resolved."""
+    resources = {
+        name: resource for name, resource in template["Resources"].items() if resource["Type"] in _KEPT_TYPES
+    }
+    known = {*resources, *template["Parameters"]}
+    outputs = {
+        name: output for name, output in template["Outputs"].items() if _names(output["Value"]) <= known
+    }
     return {
         "Parameters": template["Parameters"],
         "Conditions": template["Conditions"],
-        "Resources": {
-            name: resource
-            for name, resource in template["Resources"].items()
-            if resource["Type"] in _KEPT_TYPES
-        },
-        "Outputs": {f"Value{number}": {"Value": value} for number, value in enumerate(values)},
+        "Resources": resources,
+        "Outputs": outputs | {f"Value{number}": {"Value": value} for number, value in enumerate(values)},
     }
+
+
+def _names(value: Any) -> set[str]:
+    """Return the parameters and resources that a value names, but for CloudFormation's own."""
+    match value:
+        case {"Ref": str(name)} | {"Fn::GetAtt": [str(name), *_]}:
+            return {name}
+        case {"Fn::Sub": str(text)}:
+            return set(re.findall(r"\$\{(\w+)[.}]", text))
+        case dict():
+            return set().union(*map(_names, value.values()))
+        case list():
+            return set().union(*map(_names, value))
+        case _:
+            return set()

@@ -1,0 +1,154 @@
+"""What every command of the operator's has at hand: the stack's names, AWS clients, a way to answer."""
+
+import functools
+import json
+import tomllib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+SAMCONFIG = Path("samconfig.toml")
+
+
+class Output(StrEnum):
+    """How a command answers."""
+
+    TABLE = "table"  # for a person
+    JSON = "json"  # for a script: one value on standard output
+
+
+class OperatorError(RuntimeError):
+    """What was asked for cannot be done; the message says why and what to do."""
+
+
+class Refused(RuntimeError):
+    """What was asked for would be unwise, and was not done; the message says how to insist."""
+
+
+@dataclass(frozen=True)
+class Operator:
+    """One call of the command.
+
+    out: the answer; err: warnings and progress, so that standard output can be read by a program.
+    """
+
+    session: boto3.Session
+    stack_name: str
+    endpoint_url: str | None = None
+    output: Output = Output.TABLE
+    out: Console = field(default_factory=lambda: Console(highlight=False))
+    err: Console = field(default_factory=lambda: Console(stderr=True, highlight=False))
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+    def client(self, service: str) -> Any:
+        """Return a client of a service, as the AWS CLI would make it; annotate it where it is used."""
+        return self.session.client(service, endpoint_url=self.endpoint_url)  # type: ignore[call-overload]
+
+    @functools.cached_property
+    def dynamodb(self) -> "DynamoDBClient":
+        client: DynamoDBClient = self.client("dynamodb")
+        return client
+
+    @functools.cached_property
+    def stack(self) -> Mapping[str, Any]:
+        """The stack as CloudFormation describes it. Raises OperatorError when there is none."""
+        cloudformation = self.client("cloudformation")
+        try:
+            (stack,) = cloudformation.describe_stacks(StackName=self.stack_name)["Stacks"]
+        except cloudformation.exceptions.ClientError as e:
+            if "does not exist" not in str(e):
+                raise
+            region = self.session.region_name
+            raise OperatorError(f"no stack {self.stack_name} in {region}: name it with --stack") from e
+        return dict(stack)
+
+    def name(self, output: str) -> str:
+        """Return an output of the stack, such as SendersTableName. Raises OperatorError."""
+        for each in self.stack.get("Outputs", []):
+            if each["OutputKey"] == output:
+                return str(each["OutputValue"])
+        raise OperatorError(f"the stack {self.stack_name} has no output {output}: deploy it again")
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """What both functions are told by their environment."""
+        outputs = {
+            "SENDERS_TABLE": "SendersTableName",
+            "QUARANTINE_TABLE": "QuarantineTableName",
+            "REQUESTS_TABLE": "RequestsTableName",
+            "JOBS_QUEUE_URL": "JobsQueueUrl",
+            "MAIL_BUCKET": "MailBucketName",
+        }
+        parameters = {
+            "TRIGGER": "Trigger",
+            "REPORT_SENDER": "ReportSender",
+            "REPLY_TO": "ReplyTo",
+            "COOLDOWN_SECONDS": "CooldownSeconds",
+            "MAX_ROWS": "MaxRows",
+            "WHEN_EMPTY": "WhenEmpty",
+        }
+        return {name: self.name(output) for name, output in outputs.items()} | {
+            name: self.parameter(parameter) for name, parameter in parameters.items()
+        }
+
+    def parameter(self, key: str) -> str:
+        """Return a parameter of the stack; empty when it has none."""
+        parameters = {
+            each["ParameterKey"]: each["ParameterValue"] for each in self.stack.get("Parameters", [])
+        }
+        return str(parameters.get(key, ""))
+
+    def answer(self, columns: Sequence[str], rows: Iterable[Mapping[str, Any]], empty: str) -> None:
+        """Show rows: a table of the columns, or all of each row as JSON. empty: what to say of no row."""
+        rows = list(rows)
+        if self.output is Output.JSON:
+            self.out.print_json(json.dumps(rows, default=str))
+            return
+        if not rows:
+            self.out.print(Text(empty))
+            return
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for column in columns:
+            table.add_column(column.replace("_", " "), overflow="fold")
+        for row in rows:
+            table.add_row(*(Text(_shown(row.get(column, ""))) for column in columns))
+        self.out.print(table)
+
+    def say(self, text: str, **values: Any) -> None:
+        """Answer in a sentence, or with the values as JSON. The text is not markup."""
+        if self.output is Output.JSON:
+            self.out.print_json(json.dumps(values, default=str))
+        else:
+            self.out.print(Text(text))
+
+    def warn(self, text: str) -> None:
+        self.err.print(Text(f"warning: {text}", style="yellow"))
+
+
+def stack_name_of(samconfig: Path, environment: str) -> str | None:
+    """Return the stack's name in a samconfig.toml: what `sam deploy` would use; None when it has none."""
+    if not samconfig.exists():
+        return None
+    config = tomllib.loads(samconfig.read_text()).get(environment, {})
+    for command in ("deploy", "global"):
+        name = config.get(command, {}).get("parameters", {}).get("stack_name")
+        if name:
+            return str(name)
+    return None
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, (set, frozenset, list, tuple)):
+        return ", ".join(sorted(map(str, value)))
+    return "" if value is None else str(value)

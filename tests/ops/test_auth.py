@@ -1,0 +1,69 @@
+import pytest
+from aws_lambda_powertools import Logger
+
+from quarantine.addresses import Address
+from quarantine.admission import AuthRecord, Method
+from quarantine.stores import Senders
+from tests.ops.conftest import Terminal
+from tests.world import World
+
+BOB = Address.parse("bob@example.com")
+
+
+def records(world: World) -> tuple[AuthRecord, ...]:
+    """Return what intake reads for Bob."""
+    log = Logger(service="test")
+    return Senders(world.session.client("dynamodb"), world.stack.environ["SENDERS_TABLE"], log).auth_records(
+        BOB
+    )
+
+
+def test_what_is_allowed_is_what_intake_reads(world: World, terminal: Terminal) -> None:
+    assert terminal("auth", "allow", "Example.COM", "-m", "dmarc", "-m", "spf") == 0
+    assert records(world) == (AuthRecord("example.com", frozenset({Method.DMARC, Method.SPF})),)
+
+
+def test_an_address_can_see_other_mailboxes(world: World, terminal: Terminal) -> None:
+    terminal("auth", "allow", "bob@example.com", "-m", "dmarc", "--mailbox", "Sales@example.com")
+    (record,) = records(world)
+    assert record.mailboxes == (Address.parse("sales@example.com"),)
+
+
+@pytest.mark.parametrize("principal", ["example.com", "*"])
+def test_a_domain_opens_no_mailbox(terminal: Terminal, principal: str) -> None:
+    assert terminal("auth", "allow", principal, "-m", "dmarc", "--mailbox", "boss@example.com") == 3
+    assert terminal.json("auth", "list") == []
+
+
+def test_a_denial_takes_the_place_of_a_permission(world: World, terminal: Terminal) -> None:
+    terminal("auth", "allow", "bob@example.com", "-m", "dmarc")
+    assert terminal("auth", "deny", "bob@example.com", "--note", "left") == 0
+    assert records(world) == (AuthRecord("bob@example.com", deny=True),)
+    (row,) = terminal.json("auth", "list")
+    assert (row["principal"], row["deny"], row["accept"], row["note"]) == (
+        "bob@example.com",
+        True,
+        [],
+        "left",
+    )
+
+
+def test_a_record_is_removed(world: World, terminal: Terminal) -> None:
+    terminal("auth", "allow", "*", "-m", "dmarc")
+    assert terminal("auth", "remove", "*") == 0
+    assert records(world) == ()
+    assert terminal("auth", "remove", "*") == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        pytest.param(("allow", "bob@", "-m", "dmarc"), 1, id="no address"),
+        pytest.param(("allow", "example.com"), 2, id="no method"),
+        pytest.param(("allow", "example.com", "-m", "arc"), 2, id="an unknown method"),
+        pytest.param(("allow", "bob@example.com", "-m", "spf", "--mailbox", "boss"), 1, id="no mailbox"),
+    ],
+)
+def test_bad_input(terminal: Terminal, arguments: tuple[str, ...], code: int) -> None:
+    assert terminal("auth", *arguments) == code
+    assert terminal.json("auth", "list") == []
