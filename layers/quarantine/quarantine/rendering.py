@@ -131,6 +131,8 @@ def _defanged(text: str) -> str:
 
 def _wrapped(text: str, indent: int = 0) -> str:
     """Break a text into lines of 72 columns, all but the first indented by so many spaces."""
+    if text.isascii() and len(text) <= _COLUMNS - indent:
+        return text
     return ("\n" + " " * indent).join(_lines(text, _COLUMNS - indent))
 
 
@@ -161,6 +163,8 @@ def _pieces(text: str) -> Iterator[str]:
 
 def _columns(text: str) -> int:
     """Return how many columns of a terminal the text takes (UAX 11)."""
+    if text.isascii():
+        return len(text)
     return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text)
 
 

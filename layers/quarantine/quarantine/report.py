@@ -175,6 +175,8 @@ def clean_text(text: str) -> str:
     """
     if len(text) > 2 * _LONGEST_READ:  # the end is read too: that is where the address of a sender is
         text = text[:_LONGEST_READ] + "…" + text[-_LONGEST_READ:]
+    if text.isascii() and text.isprintable():
+        return " ".join(text.split())
     text = _without_piles("".join(map(_safe, text)))
     # Again after NFC: it takes some letters apart into a letter and its marks.
     return " ".join(_without_piles(unicodedata.normalize("NFC", text)).split())
@@ -303,7 +305,7 @@ def _weights(text: str) -> Sequence[int]:
 
 
 def _weight(text: str) -> int:
-    return sum(_weights(text))
+    return 2 * len(text.encode()) + sum(text.count(char) * extra for char, extra in _EXTRA_WEIGHT.items())
 
 
 def _head(text: str, weight: int) -> str:
