@@ -3,13 +3,13 @@ UV := $(shell command -v uv || echo .uv/bin/uv)
 RUN := $(UV) run --frozen
 SAM := env SAM_CLI_TELEMETRY=0 PATH="$(CURDIR)/.venv/bin:$$PATH" $(RUN) --group deploy sam
 
-.PHONY: demo test check build bench requirements
+.PHONY: demo test check build deploy test-deploy bench requirements
 
 demo: $(UV)
 	$(RUN) python -m local demo
 
 test: $(UV)
-	$(RUN) pytest -n auto --cov --cov-report= -m "not built"
+	$(RUN) pytest -n auto --cov --cov-report= -m "not built and not deployed"
 	$(RUN) coverage report
 	$(RUN) coverage report --include='*/quarantine/addresses.py,*/quarantine/admission.py,*/quarantine/domains.py,*/quarantine/inbound.py,*/quarantine/report.py,*/quarantine/request.py' --fail-under=100
 
@@ -24,6 +24,13 @@ check: $(UV)
 build: $(UV)
 	$(SAM) build
 	$(RUN) pytest -m built
+
+deploy: build
+	$(SAM) deploy
+
+# The real template, built and deployed to an emulator, with the functions run as Lambda would.
+test-deploy: $(UV)
+	env SAM_CLI_TELEMETRY=0 PATH="$(CURDIR)/.venv/bin:$$PATH" $(RUN) --group deploy pytest -m deployed
 
 bench: $(UV)
 	$(RUN) python -m bench

@@ -38,7 +38,7 @@ class Report:
         self._clock = clock
         self._quarantine = Quarantine(dynamodb, settings.quarantine_table, logger)
         self._requests = Requests(dynamodb, settings.requests_table)
-        self._mailer = Mailer(session.client("sesv2", config=ONE_ATTEMPT))
+        self._mailer = Mailer(session.client("sesv2", config=ONE_ATTEMPT), settings.configuration_set)
 
     def handle(self, job: str) -> None:
         """Serve one job. Raises MalformedJob, UnknownRequest, Busy, and what may pass."""

@@ -171,6 +171,18 @@ def test_reply_to_is_set_when_a_human_answers(world: World, job: str) -> None:
     assert message_from_bytes(raw)["Reply-To"] == "help@example.com"
 
 
+@pytest.mark.parametrize("name", ["", "reports"])
+def test_ses_is_told_the_configuration_set(world: World, job: str, name: str) -> None:
+    hold(world, 1)
+    asked: list[Any] = []
+    wire = Wire()
+    wire.session.events.register(
+        "provide-client-params.sesv2.SendEmail", lambda params, **_: asked.append(params)
+    )
+    world.report(job, session=wire.session, CONFIGURATION_SET=name)
+    assert [params.get("ConfigurationSetName", "") for params in asked] == [name]
+
+
 def ses_error(code: str, status: int = 400) -> ClientError:
     details = {"Error": {"Code": code, "Message": "no"}, "ResponseMetadata": {"HTTPStatusCode": status}}
     return ClientError(details, "SendEmail")  # type: ignore[arg-type]  # the rest of the metadata is not read

@@ -28,8 +28,10 @@ def test_defaults() -> None:
 def test_all_that_can_be_set() -> None:
     intake = IntakeSettings.from_environ(INTAKE | {"TRIGGER": "Held", "COOLDOWN_SECONDS": "0"})
     more = {"REPLY_TO": "help@example.com", "MAX_ROWS": "7", "WHEN_EMPTY": "reply", "LEASE_SECONDS": "9"}
+    more["CONFIGURATION_SET"] = "reports"
     report = ReportSettings.from_environ(REPORT | more)
     assert (intake.trigger, intake.cooldown) == ("held", timedelta())
+    assert report.configuration_set == "reports"
     assert report.reply_to == Address.parse("help@example.com")
     assert (report.max_rows, report.when_empty, report.lease) == (7, WhenEmpty.REPLY, timedelta(seconds=9))
 

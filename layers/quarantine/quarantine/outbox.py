@@ -2,7 +2,7 @@
 
 from email.message import EmailMessage
 from email.policy import SMTP
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 from botocore.exceptions import ClientError
 
@@ -25,6 +25,10 @@ _FINAL = frozenset(
 )
 
 
+class _Options(TypedDict, total=False):
+    ConfigurationSetName: str
+
+
 class SendRefused(RuntimeError):
     """SES will never take this mail; the message is its error."""
 
@@ -40,10 +44,11 @@ class Jobs:
 
 
 class Mailer:
-    """The way out through SES."""
+    """The way out through SES. configuration_set: what counts bounces and complaints."""
 
-    def __init__(self, client: "SESV2Client") -> None:
+    def __init__(self, client: "SESV2Client", configuration_set: str | None = None) -> None:
         self._client = client
+        self._options: _Options = {"ConfigurationSetName": configuration_set} if configuration_set else {}
 
     def send(self, message: EmailMessage, *, sender: Address, to: Address) -> str:
         """Send a mail to one address and return the SES message id.
@@ -55,6 +60,7 @@ class Mailer:
                 FromEmailAddress=str(sender),
                 Destination={"ToAddresses": [str(to)]},  # the envelope: whatever the header says
                 Content={"Raw": {"Data": message.as_bytes(policy=SMTP)}},
+                **self._options,
             )
         except ClientError as e:
             error = e.response["Error"]

@@ -48,7 +48,11 @@ class IntakeSettings:
 
 @dataclass(frozen=True, slots=True)
 class ReportSettings:
-    """The settings of report. lease: how long a claim holds, longer than the function may run."""
+    """The settings of report.
+
+    lease: how long a claim holds, longer than the function may run.
+    configuration_set: of SES, which tells of bounces and complaints; None for the identity's own.
+    """
 
     quarantine_table: str
     requests_table: str
@@ -57,6 +61,7 @@ class ReportSettings:
     max_rows: int
     when_empty: WhenEmpty
     lease: timedelta
+    configuration_set: str | None
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
@@ -69,6 +74,7 @@ class ReportSettings:
             max_rows=_read(environ, "MAX_ROWS", _positive, "100"),
             when_empty=_read(environ, "WHEN_EMPTY", WhenEmpty, "silent"),
             lease=_read(environ, "LEASE_SECONDS", _seconds, "60"),
+            configuration_set=environ.get("CONFIGURATION_SET") or None,
         )
 
 
