@@ -1,4 +1,7 @@
-"""`python -m bench`: what the functions cost, as ratios measured in one run. Exits with 1 if S3 is asked."""
+"""`python -m bench`: what the functions cost, as ratios measured in one run. Exits with 1 if S3 is asked.
+
+`python -m bench importing`: the same of the operator's import, which takes some minutes.
+"""
 
 import contextlib
 import os
@@ -27,6 +30,11 @@ def _run(console: Console) -> int:
     # Powertools takes hold of stdout when the functions are imported: not before it is the null device.
     # botocore would sign with awscrt, if it is installed for some other tool: the layer does not ship it.
     sys.modules["awscrt"] = None  # type: ignore[assignment]  # an import of it fails
+    if sys.argv[1:] == ["importing"]:
+        from bench import importing
+
+        _show(console, importing.table(), importing.METHOD)
+        return 0
     from bench import calls, cpu, rendering, startup, workload
     from quarantine.settings import ReportSettings
 

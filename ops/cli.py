@@ -12,7 +12,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 from rich.text import Text
 
-from ops import auth, relay
+from ops import activate, auth, doctor, held, redrive, relay, report, requests, why
 from ops.operator import SAMCONFIG, Operator, OperatorError, Output, Refused, stack_name_of
 
 ERROR = 1
@@ -27,6 +27,13 @@ app = typer.Typer(
 )
 app.add_typer(relay.app, name="relay")
 app.add_typer(auth.app, name="auth")
+app.add_typer(held.app, name="held")
+app.add_typer(requests.app, name="requests")
+app.add_typer(report.app, name="report")
+app.command()(doctor.doctor)
+app.command()(activate.activate)
+app.command()(why.why)
+app.command()(redrive.redrive)
 
 
 @app.callback()

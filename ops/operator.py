@@ -15,6 +15,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from quarantine.report import clean_text
+
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
@@ -113,7 +115,7 @@ class Operator:
         """Show rows: a table of the columns, or all of each row as JSON. empty: what to say of no row."""
         rows = list(rows)
         if self.output is Output.JSON:
-            self.out.print_json(json.dumps(rows, default=str))
+            self.out.print_json(json.dumps(rows, default=str), ensure_ascii=True)
             return
         if not rows:
             self.out.print(Text(empty))
@@ -128,7 +130,7 @@ class Operator:
     def say(self, text: str, **values: Any) -> None:
         """Answer in a sentence, or with the values as JSON. The text is not markup."""
         if self.output is Output.JSON:
-            self.out.print_json(json.dumps(values, default=str))
+            self.out.print_json(json.dumps(values, default=str), ensure_ascii=True)
         else:
             self.out.print(Text(text))
 
@@ -149,6 +151,7 @@ def stack_name_of(samconfig: Path, environment: str) -> str | None:
 
 
 def _shown(value: object) -> str:
+    """Return a value as text that does nothing to a terminal: a row may repeat what a stranger wrote."""
     if isinstance(value, (set, frozenset, list, tuple)):
-        return ", ".join(sorted(map(str, value)))
-    return "" if value is None else str(value)
+        value = ", ".join(sorted(map(str, value)))
+    return "" if value is None else clean_text(str(value))

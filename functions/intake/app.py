@@ -10,7 +10,7 @@ from aws_lambda_powertools import Logger, single_metric
 from aws_lambda_powertools.metrics import MetricUnit
 
 from quarantine.addresses import Address, matching_trigger
-from quarantine.admission import Refusal, Refused, decide, evidence, screen
+from quarantine.admission import Refusal, Refused, decide, evidence, screen, too_soon
 from quarantine.clients import TWO_ATTEMPTS
 from quarantine.inbound import InboundMail, MalformedEvent, MalformedHeader, parse_event, with_raw_header
 from quarantine.outbox import Jobs
@@ -96,8 +96,7 @@ class Intake:
                 self._jobs.put(request)
                 return request
             case CoolingDown():
-                detail = f"a report was asked for within the last {self._settings.cooldown}"
-                return self._record(mail, Refused(Refusal.TOO_SOON, detail, request.requester))
+                return self._record(mail, too_soon(request.requester, self._settings.cooldown))
             case Known():
                 return admission
             case _:

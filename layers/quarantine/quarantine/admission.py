@@ -112,7 +112,7 @@ def decide(
     return ReportRequest(
         request_id=mail.message_id,
         requester=requester,
-        mailboxes=_mailboxes(requester, auth),
+        mailboxes=mailboxes_of(requester, auth),
         trigger=trigger,
         received_at=mail.received_at,
         accepted_by=accepted_by,
@@ -120,6 +120,11 @@ def decide(
         message_id=next(iter(_message_ids(mail.values("Message-ID"))), None),
         references=_references(mail),
     )
+
+
+def too_soon(requester: Address, cooldown: timedelta) -> Refused:
+    """Return the refusal of a requester whose cooldown is not over: what only the requests table can tell."""
+    return Refused(Refusal.TOO_SOON, f"a report was asked for within the last {cooldown}", requester)
 
 
 def evidence(mail: InboundMail) -> dict[str, str]:
@@ -228,7 +233,8 @@ def _unauthenticated(mail: InboundMail, auth: Sequence[AuthRecord]) -> str:
     return f"{found}; {''.join(accepts) or 'no auth record'}; connecting IP {ip} in no relay record"
 
 
-def _mailboxes(requester: Address, auth: Sequence[AuthRecord]) -> tuple[Address, ...]:
+def mailboxes_of(requester: Address, auth: Sequence[AuthRecord]) -> tuple[Address, ...]:
+    """Return whose held mail a requester sees: their own first, then what their own record opens."""
     others = {
         mailbox for record in auth if record.principal == str(requester) for mailbox in record.mailboxes
     }

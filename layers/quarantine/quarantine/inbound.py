@@ -168,7 +168,7 @@ def dkim_domains(mail: InboundMail) -> tuple[str, ...]:
 
     Empty when SES's own field cannot be told from a sender's text.
     """
-    results = _authentication_results(mail)
+    results = authentication_results(mail)
     return tuple(domain for result in results for domain in _passing_dkim(result))
 
 
@@ -289,7 +289,7 @@ def _ses_block(mail: InboundMail) -> Iterator[Header]:
         yield header
 
 
-def _authentication_results(mail: InboundMail) -> list[list[str]]:
+def authentication_results(mail: InboundMail) -> list[list[str]]:
     """Return the results of SES's own Authentication-Results, each as its words; none if in doubt.
 
     SES repeats four texts of the sender's in it: the HELO name, the envelope sender, a domain of their SPF

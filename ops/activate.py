@@ -1,0 +1,233 @@
+"""`quarantine activate`: makes SES read our receipt rule; and what that rule has to say.
+
+SES reads only the active rule set of an account and region, rule by rule, until one of them stops.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ops.operator import Operator, OperatorError, Refused
+
+if TYPE_CHECKING:
+    from mypy_boto3_ses import SESClient
+    from mypy_boto3_ses.literals import TlsPolicyType
+    from mypy_boto3_ses.type_defs import (
+        ReceiptActionTypeDef,
+        ReceiptRuleOutputTypeDef,
+        ReceiptRuleTypeDef,
+    )
+
+PREFIX = "inbound/"  # where intake looks for a raw mail
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """Where a rule has to take the mail of a domain. function: the ARN of the intake function."""
+
+    domain: str
+    trigger: str
+    bucket: str
+    function: str
+
+    @classmethod
+    def of(cls, operator: Operator) -> "Intake":
+        """Return the stack's. Raises OperatorError."""
+        return cls(
+            domain=operator.parameter("ReportsDomain"),
+            trigger=operator.parameter("Trigger"),
+            bucket=operator.name("MailBucketName"),
+            function=operator.name("IntakeFunctionArn"),
+        )
+
+    def in_recipients(self, rule: "ReceiptRuleOutputTypeDef") -> bool:
+        """Say whether a rule applies to a request: to the trigger's address, or to all of the domain."""
+        recipients = [recipient.lower() for recipient in rule.get("Recipients", [])]
+        return not recipients or any(
+            recipient in (self.domain, f"{self.trigger}@{self.domain}")
+            or (recipient.startswith(".") and self.domain.endswith(recipient))  # all sub-domains
+            for recipient in recipients
+        )
+
+    def stores(self, action: "ReceiptActionTypeDef") -> bool:
+        return "S3Action" in action and action["S3Action"]["BucketName"] == self.bucket
+
+    def invokes(self, action: "ReceiptActionTypeDef") -> bool:
+        return "LambdaAction" in action and action["LambdaAction"]["FunctionArn"] == self.function
+
+    def place_of_rule(self, rules: Sequence["ReceiptRuleOutputTypeDef"]) -> int | None:
+        """Return the index of the first rule that is meant to be ours."""
+        for place, rule in enumerate(rules):
+            if any(self.stores(action) or self.invokes(action) for action in rule.get("Actions", [])):
+                return place
+        return None
+
+    def stopper(self, rules: Iterable["ReceiptRuleOutputTypeDef"]) -> str | None:
+        """Return the name of the first rule after which SES reads no other for a request."""
+        return next(
+            (
+                rule["Name"]
+                for rule in rules
+                if rule.get("Enabled")
+                and self.in_recipients(rule)
+                and any(map(_ends, rule.get("Actions", [])))
+            ),
+            None,
+        )
+
+    def faults_of(self, rule: "ReceiptRuleOutputTypeDef") -> Iterator[str]:
+        """Say why a request does not come to intake by a rule that is meant to be ours."""
+        if not rule.get("Enabled"):
+            yield "it is disabled"
+        if not self.in_recipients(rule):
+            yield f"{self.domain} is none of its recipients"
+        actions = rule.get("Actions", [])
+        stored = next((place for place, action in enumerate(actions) if self.stores(action)), None)
+        invoked = next((place for place, action in enumerate(actions) if self.invokes(action)), None)
+        if stored is None:
+            yield f"it does not store mail in {self.bucket}"
+        elif actions[stored]["S3Action"].get("ObjectKeyPrefix") != PREFIX:
+            yield f"it does not store mail under {PREFIX}"
+        if invoked is None:
+            yield "it does not invoke intake"
+        elif stored is not None and invoked < stored:
+            yield "it invokes intake before it stores the mail"
+        if any(map(_ends, actions[:invoked])):
+            yield "it stops before it invokes intake"
+
+    def doubts_of(self, rule: "ReceiptRuleOutputTypeDef") -> Iterator[str]:
+        """Say what a rule that works does less well than the stack's own."""
+        if not rule.get("ScanEnabled"):
+            yield "it does not scan, so no mail is spam or infected"
+        recipients = rule.get("Recipients", [])
+        if recipients and all("@" in recipient for recipient in recipients):
+            yield "its recipient is an address, so a +suffix of the trigger is not heard"
+        for action in filter(self.invokes, rule.get("Actions", [])):
+            if waits(action):
+                yield "it waits for intake: a mail that intake fails on is not tried again"
+
+
+def activate(
+    context: typer.Context,
+    into: Annotated[
+        str | None, typer.Option(help="Add our rule to this rule set instead.", metavar="RULE-SET")
+    ] = None,
+    after: Annotated[
+        str | None,
+        typer.Option(help="With --into: the rule to put ours after; '' for the first place. Else the last."),
+    ] = None,
+) -> None:
+    """Make our rule set the one that SES reads, or add our rule to another."""
+    operator: Operator = context.obj
+    if after is not None and into is None:
+        raise typer.BadParameter("--after goes with --into")
+    ses: SESClient = operator.client("ses")
+    active = ses.describe_active_receipt_rule_set().get("Metadata", {}).get("Name")
+    if into is None:
+        _activate(operator, ses, active)
+    else:
+        _add(operator, ses, into, after)
+        if into != active:
+            operator.warn(f"SES does not read {into}: {active or 'no rule set'} is active")
+
+
+def allowed(operator: Operator, rule_set: str, rule: str) -> bool:
+    """Say whether the bucket and intake accept mail from a rule. Raises OperatorError."""
+    _, pattern = operator.name("ReceiptRuleArn").split(":receipt-rule-set/", 1)
+    return fnmatchcase(f"{rule_set}:receipt-rule/{rule}", pattern)  # as IAM's ArnLike: only * and ?
+
+
+def waits(action: "ReceiptActionTypeDef") -> bool:
+    """Say whether SES waits for the answer of a Lambda action, which can be to stop."""
+    return "LambdaAction" in action and action["LambdaAction"].get("InvocationType") == "RequestResponse"
+
+
+def _ends(action: "ReceiptActionTypeDef") -> bool:
+    return "StopAction" in action or "BounceAction" in action
+
+
+def _activate(operator: Operator, ses: "SESClient", active: str | None) -> None:
+    if operator.parameter("CreateReceiptRule") == "false":
+        raise Refused(
+            "the stack was deployed with CreateReceiptRule=false, so the rule is yours to add: "
+            f"quarantine activate --into {active or 'RULE-SET'}"
+        )
+    ours = operator.name("ReceiptRuleSetName")
+    if active == ours:
+        operator.say(f"{ours} is active already", rule_set=ours, changed=False)
+        return
+    if active is not None:
+        raise Refused(
+            f"{active} is active, and would no longer be read. To add the rule to it instead, deploy with "
+            f"ReceiptRuleSetName={active}, which puts the rule before all others; or deploy with "
+            f"CreateReceiptRule=false, then: quarantine activate --into {active}"
+        )
+    ses.set_active_receipt_rule_set(RuleSetName=ours)
+    operator.say(f"{ours} is active", rule_set=ours, changed=True)
+
+
+def _add(operator: Operator, ses: "SESClient", rule_set: str, after: str | None) -> None:
+    intake, name = Intake.of(operator), operator.stack_name
+    rules = ses.describe_receipt_rule_set(RuleSetName=rule_set).get("Rules", [])
+    place = intake.place_of_rule(rules)
+    if place is not None:
+        _check_present(intake, rule_set, rules, place)
+        operator.say(
+            f"{rule_set} has the rule already, as {rules[place]['Name']}",
+            rule_set=rule_set,
+            rule=rules[place]["Name"],
+            changed=False,
+        )
+        return
+    if not allowed(operator, rule_set, name):
+        raise Refused(
+            f"the mail bucket and intake would refuse a rule in {rule_set}: they know the stack's own alone. "
+            f"Deploy with ReceiptRuleSetName={rule_set}, which puts the rule before all others and leaves "
+            "nothing to do; or deploy with CreateReceiptRule=false, then say this again"
+        )
+    names = [rule["Name"] for rule in rules]
+    if after is None:
+        after = names[-1] if names else ""
+    elif after and after not in names:
+        raise OperatorError(f"{rule_set} has no rule {after}; it has {', '.join(names) or 'none'}")
+    before = rules[: names.index(after) + 1] if after else []
+    if stopper := intake.stopper(before):
+        earlier = names[names.index(stopper) - 1] if names[0] != stopper else ""
+        raise Refused(
+            f"the rule {stopper} stops mail for {intake.domain} before a rule after {after} is read; "
+            f"put ours before it: --after '{earlier}'"
+        )
+    ses.create_receipt_rule(RuleSetName=rule_set, Rule=_rule(operator, intake), After=after)
+    where = f"after {after}" if after else "in the first place"
+    operator.say(
+        f"the rule {name} is in {rule_set}, {where}", rule_set=rule_set, rule=name, after=after, changed=True
+    )
+
+
+def _check_present(
+    intake: Intake, rule_set: str, rules: Sequence["ReceiptRuleOutputTypeDef"], place: int
+) -> None:
+    rule = rules[place]
+    if stopper := intake.stopper(rules[:place]):
+        raise Refused(f"{rule_set} has the rule {rule['Name']}, but {stopper} stops before it: move it there")
+    if faults := list(intake.faults_of(rule)):
+        raise Refused(f"{rule_set} has the rule {rule['Name']}, but {' and '.join(faults)}: correct it there")
+
+
+def _rule(operator: Operator, intake: Intake) -> "ReceiptRuleTypeDef":
+    """The rule of the template."""
+    tls: TlsPolicyType = "Require" if operator.parameter("TlsPolicy") == "Require" else "Optional"
+    return {
+        "Name": operator.stack_name,
+        "Enabled": True,
+        "Recipients": [intake.domain],
+        "TlsPolicy": tls,
+        "ScanEnabled": True,
+        "Actions": [
+            {"S3Action": {"BucketName": intake.bucket, "ObjectKeyPrefix": PREFIX}},
+            {"LambdaAction": {"FunctionArn": intake.function, "InvocationType": "Event"}},
+        ],
+    }

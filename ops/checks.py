@@ -1,0 +1,439 @@
+"""What `quarantine doctor` looks at: one small function a check, from what AWS and DNS say to a finding."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from email.utils import parsedate_to_datetime
+from enum import StrEnum
+from functools import cached_property, partial
+from textwrap import shorten
+from typing import TYPE_CHECKING, Any, Literal
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from ops.activate import Intake, allowed, waits
+from ops.operator import Operator, OperatorError
+
+if TYPE_CHECKING:
+    from mypy_boto3_cloudwatch import CloudWatchClient
+    from mypy_boto3_ses import SESClient
+    from mypy_boto3_ses.type_defs import DescribeActiveReceiptRuleSetResponseTypeDef
+    from mypy_boto3_sesv2 import SESV2Client
+    from mypy_boto3_sesv2.type_defs import GetAccountResponseTypeDef, GetEmailIdentityResponseTypeDef
+    from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_sts import STSClient
+
+
+class Verdict(StrEnum):
+    """What a check comes to."""
+
+    OK = "ok"  # nothing to do
+    WARNING = "warning"  # works, but not as well as it should
+    FAULT = "fault"  # somebody's request gets no report
+    UNKNOWN = "unknown"  # could not be looked at: not permitted, or no answer
+
+
+class Check(StrEnum):
+    """What is looked at, in the order in which an installation is made."""
+
+    REGION = "region"  # SES receives mail there
+    DOMAIN = "reports domain"  # SES receives only for a verified domain
+    MX = "MX record"  # the world hands the domain's mail to SES
+    RULE_SET = "rule set"  # the one that SES reads is the one with our rule
+    RULE = "receipt rule"  # is reached, stores the mail and invokes intake
+    SENDER = "report sender"  # SES sends in its name
+    DKIM = "DKIM"  # and signs for it
+    SANDBOX = "sandbox"  # SES sends to everybody
+    SENDING = "sending"  # SES has not paused the account
+    QUOTA = "quota"  # there is some left today
+    SENDERS = "senders table"  # who may ask
+    QUARANTINE = "quarantine table"  # what is held
+    REQUESTS = "requests table"  # what was asked
+    PERMISSION = "permission"  # somebody may ask at all
+    FAILURES = "failures"  # nothing waits in a dead-letter queue
+    ALARMS = "alarms"  # none rings, and each is heard
+    LOGS = "logs"  # where decisions are told
+    CLOCK = "clock"  # this computer's, against AWS's
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """seen: what there is. step: what to do about it, empty when there is nothing to do."""
+
+    verdict: Verdict
+    seen: str
+    step: str = ""
+
+
+class Unresolved(OperatorError):
+    """DNS gave no answer, which is not the answer that there is no record."""
+
+
+type Resolver = Callable[[str, Literal["A", "MX"]], Sequence[str]]
+
+
+def resolve(name: str, kind: Literal["A", "MX"]) -> Sequence[str]:
+    """Return a name's records as a zone file shows them; none when it has none. Raises Unresolved."""
+    try:
+        import dns.exception  # noqa: PLC0415 - no other command asks DNS
+        import dns.resolver  # noqa: PLC0415
+    except ImportError as e:
+        raise Unresolved("dnspython is not installed: install quarantine-report[ops]") from e
+    try:
+        return [record.to_text() for record in dns.resolver.resolve(f"{name}.", kind, lifetime=10)]
+    except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
+        return []
+    except dns.exception.DNSException as e:
+        raise Unresolved(f"{type(e).__name__} of {name}") from e
+
+
+@dataclass(frozen=True)
+class Site:
+    """An installation, and what was heard of it: each question is asked once."""
+
+    operator: Operator
+    resolve: Resolver = resolve
+    identities: "dict[str, GetEmailIdentityResponseTypeDef | None]" = field(default_factory=dict)
+
+    @cached_property
+    def account(self) -> "GetAccountResponseTypeDef":
+        sesv2: SESV2Client = self.operator.client("sesv2")
+        return sesv2.get_account()
+
+    @cached_property
+    def active(self) -> "DescribeActiveReceiptRuleSetResponseTypeDef":
+        """The rule set that SES reads. Not asked twice: SES answers once a second."""
+        ses: SESClient = self.operator.client("ses")
+        return ses.describe_active_receipt_rule_set()
+
+    @property
+    def active_name(self) -> str | None:
+        return self.active.get("Metadata", {}).get("Name")
+
+    def identity(self, name: str) -> "GetEmailIdentityResponseTypeDef | None":
+        """Return what SES knows of an address or a domain; None when it knows nothing."""
+        if name not in self.identities:
+            sesv2: SESV2Client = self.operator.client("sesv2")
+            try:
+                self.identities[name] = sesv2.get_email_identity(EmailIdentity=name)
+            except sesv2.exceptions.NotFoundException:
+                self.identities[name] = None
+        return self.identities[name]
+
+    def is_verified(self, name: str) -> bool:
+        identity = self.identity(name)
+        return identity is not None and identity.get("VerifiedForSendingStatus") is True
+
+
+def examine(site: Site) -> Mapping[Check, Finding]:
+    """Make each check; one that cannot be made is unknown, and holds up no other."""
+    return {check: _finding(site, check) for check in Check}
+
+
+def _finding(site: Site, check: Check) -> Finding:
+    try:
+        return CHECKS[check](site)
+    except ClientError as e:
+        error = e.response["Error"]
+        code, message = error.get("Code", "error"), shorten(error.get("Message", ""), 200)
+        step = "ask again later" if "Denied" not in code else f"ask for the permission of {e.operation_name}"
+        return Finding(Verdict.UNKNOWN, f"{code}: {message}", step)
+    except BotoCoreError as e:
+        return Finding(Verdict.UNKNOWN, f"{type(e).__name__}: {e}", "look at the network and --endpoint-url")
+    except Unresolved as e:
+        return Finding(Verdict.UNKNOWN, str(e), "ask again from a computer that can ask DNS")
+    except OperatorError as e:
+        return Finding(Verdict.UNKNOWN, str(e), "deploy the stack, then ask again")
+
+
+# "Email receiving endpoints" of the AWS General Reference, https://docs.aws.amazon.com/general/latest/gr/ses.html.
+# AWS adds to them, so DNS is asked about a region that is not here.
+RECEIVING_REGIONS = {
+    "ap-northeast-1",
+    "ap-northeast-2",
+    "ap-southeast-1",
+    "ap-southeast-2",
+    "ap-southeast-3",
+    "ca-central-1",
+    "eu-central-1",
+    "eu-west-1",
+    "eu-west-2",
+    "us-east-1",
+    "us-east-2",
+    "us-west-2",
+}
+
+
+def region(site: Site) -> Finding:
+    name = site.operator.session.region_name
+    if name in RECEIVING_REGIONS:
+        return Finding(Verdict.OK, f"SES receives mail in {name}")
+    if site.resolve(f"inbound-smtp.{name}.amazonaws.com", "A"):
+        return Finding(Verdict.OK, f"SES has an inbound endpoint in {name}")
+    step = f"deploy in a region that receives mail, such as {', '.join(sorted(RECEIVING_REGIONS)[-3:])}"
+    return Finding(Verdict.FAULT, f"SES does not receive mail in {name}", step)
+
+
+def domain(site: Site) -> Finding:
+    name = site.operator.parameter("ReportsDomain")
+    labels = name.split(".")
+    # SES receives for a verified domain and for its sub-domains.
+    for candidate in (".".join(labels[place:]) for place in range(len(labels) - 1)):
+        if site.is_verified(candidate):
+            return Finding(Verdict.OK, f"{candidate} is verified")
+    return Finding(Verdict.FAULT, f"{name} is not verified, so SES does not receive for it", _verify(name))
+
+
+def mx(site: Site) -> Finding:
+    name = site.operator.parameter("ReportsDomain")
+    record = site.operator.name("MxRecord")
+    endpoint = record.split()[-1]
+    hosts = [text.split()[-1].rstrip(".").lower() for text in site.resolve(name, "MX")]
+    others = ", ".join(host for host in hosts if host != endpoint)
+    step = f"publish for {name}, in its DNS zone: MX {record}"
+    if not hosts:
+        return Finding(Verdict.FAULT, f"{name} has no MX record", step)
+    if endpoint not in hosts:
+        return Finding(Verdict.FAULT, f"the MX record of {name} is {others}", step)
+    if others:
+        seen = f"{name} also has the MX record {others}: a request that goes there is not heard"
+        return Finding(Verdict.WARNING, seen, f"remove {others}")
+    return Finding(Verdict.OK, f"the mail of {name} goes to {endpoint}")
+
+
+def rule_set(site: Site) -> Finding:
+    active = site.active_name
+    if active is None:
+        return Finding(Verdict.FAULT, "no rule set is active: SES refuses all mail", "quarantine activate")
+    if site.operator.parameter("CreateReceiptRule") == "false":  # the operator's rule may be in any set
+        return Finding(Verdict.OK, f"{active} is active")
+    ours = site.operator.name("ReceiptRuleSetName")
+    if active == ours:
+        return Finding(Verdict.OK, f"{active} is active, and is the stack's")
+    return Finding(Verdict.FAULT, f"{active} is active, the stack's rule is in {ours}", "quarantine activate")
+
+
+def rule(site: Site) -> Finding:
+    intake = Intake.of(site.operator)
+    active, rules = site.active_name, site.active.get("Rules", [])
+    place = intake.place_of_rule(rules)
+    if active is None or place is None:
+        step = f"quarantine activate --into {active}" if active else "quarantine activate"
+        return Finding(Verdict.FAULT, f"no active rule brings mail for {intake.domain} to intake", step)
+    ours, before = rules[place], rules[:place]
+    if stopper := intake.stopper(before):
+        seen = f"the rule {stopper} stops mail for {intake.domain} before {ours['Name']} is read"
+        return Finding(Verdict.FAULT, seen, f"move {ours['Name']} before {stopper} in {active}")
+    if faults := list(intake.faults_of(ours)):
+        seen = f"the rule {ours['Name']} does not serve: {', '.join(faults)}"
+        return Finding(Verdict.FAULT, seen, f"correct {ours['Name']} in {active}, or deploy again")
+    if not allowed(site.operator, active, ours["Name"]):
+        seen = f"the mail bucket and intake refuse the rule {ours['Name']} of {active}"
+        step = f"deploy with ReceiptRuleSetName={active}, or with CreateReceiptRule=false"
+        return Finding(Verdict.FAULT, seen, step)
+    doubts = list(intake.doubts_of(ours)) + [
+        f"the rule {each['Name']} waits for a function, which can stop the mail before"
+        for each in before
+        if each.get("Enabled") and intake.in_recipients(each) and any(map(waits, each.get("Actions", [])))
+    ]
+    if doubts:
+        seen = f"the rule {ours['Name']} serves, but {', '.join(doubts)}"
+        return Finding(Verdict.WARNING, seen, f"look at the rules of {active}")
+    return Finding(Verdict.OK, f"{ours['Name']} brings mail for {intake.domain} to intake")
+
+
+def sender(site: Site) -> Finding:
+    address, own_domain = _sender(site)
+    # Not the domain above it, though SES would: the report function may send in the name of these two.
+    for name in (address, own_domain):
+        if site.is_verified(name):
+            return Finding(Verdict.OK, f"{name} is verified")
+    known = site.identity(address) or site.identity(own_domain)
+    status = known.get("VerificationStatus", "PENDING") if known else "not known to SES"
+    return Finding(Verdict.FAULT, f"{address} is not verified for sending ({status})", _verify(own_domain))
+
+
+def dkim(site: Site) -> Finding:
+    address, own_domain = _sender(site)
+    states = {}
+    for name in (address, own_domain):
+        if identity := site.identity(name):
+            attributes = identity.get("DkimAttributes", {})
+            states[name] = attributes.get("Status", "NOT_STARTED")
+            if states[name] == "SUCCESS" and attributes.get("SigningEnabled"):
+                return Finding(Verdict.OK, f"SES signs for {name}")
+    step = f"publish the DKIM records that SES shows for {own_domain}, and let it sign"
+    seen = ", ".join(f"{state} of {name}" for name, state in states.items()) or f"none for {own_domain}"
+    if "SUCCESS" in states.values():
+        seen = f"the key is found, but SES is told not to sign for {own_domain}"
+    return Finding(Verdict.FAULT, f"{seen}: reports look forged", step)
+
+
+def sandbox(site: Site) -> Finding:
+    if site.account["ProductionAccessEnabled"]:
+        return Finding(Verdict.OK, "SES sends to every address")
+    seen = "the account is in the sandbox: SES sends only to verified addresses"
+    return Finding(Verdict.FAULT, seen, "request production access in the SES console, in this region")
+
+
+def sending(site: Site) -> Finding:
+    status, enabled = site.account.get("EnforcementStatus", "HEALTHY"), site.account["SendingEnabled"]
+    if status == "SHUTDOWN":
+        return Finding(Verdict.FAULT, "SES has paused this account (SHUTDOWN)", "answer AWS's case about it")
+    if not enabled:
+        step = "aws sesv2 put-account-sending-attributes --sending-enabled"
+        return Finding(Verdict.FAULT, "sending is switched off for this account", step)
+    if status != "HEALTHY":
+        return Finding(Verdict.WARNING, f"SES has this account under review ({status})", "answer AWS's case")
+    return Finding(Verdict.OK, "SES sends for this account")
+
+
+_FEW = 0.1  # of a day's quota: a morning's requests
+
+
+def quota(site: Site) -> Finding:
+    most, sent = site.account["SendQuota"]["Max24HourSend"], site.account["SendQuota"]["SentLast24Hours"]
+    if most == -1:
+        return Finding(Verdict.OK, "no limit")
+    left = max(most - sent, 0)
+    seen = f"{left:.0f} of {most:.0f} mails left in these 24 hours"
+    step = "request a higher sending quota, or look at what else sends"
+    if left < 1:
+        return Finding(Verdict.FAULT, seen, step)
+    return Finding(Verdict.WARNING, seen, step) if left < most * _FEW else Finding(Verdict.OK, seen)
+
+
+def table(site: Site, output: str) -> Finding:
+    name, dynamodb = site.operator.name(output), site.operator.dynamodb
+    step = "restore it from a backup under its name, or take it out of the stack and deploy again"
+    try:
+        status = dynamodb.describe_table(TableName=name)["Table"]["TableStatus"]
+        if status not in ("ACTIVE", "UPDATING"):
+            return Finding(Verdict.FAULT, f"{name} is {status}", step)
+        dynamodb.scan(TableName=name, Limit=1)
+    except dynamodb.exceptions.ResourceNotFoundException:
+        return Finding(Verdict.FAULT, f"there is no table {name}", step)
+    return Finding(Verdict.OK, f"{name} can be read")
+
+
+def permission(site: Site) -> Finding:
+    pages = site.operator.dynamodb.get_paginator("scan").paginate(
+        TableName=site.operator.name("SendersTableName"),
+        FilterExpression="begins_with(#record, :relay) OR (#record = :auth AND attribute_exists(accept))",
+        ExpressionAttributeNames={"#record": "record"},
+        ExpressionAttributeValues={":relay": {"S": "relay#"}, ":auth": {"S": "auth"}},
+    )
+    if any(page["Items"] for page in pages):
+        return Finding(Verdict.OK, "there is a relay or auth record")
+    step = "quarantine relay add DOMAIN NETWORK, or quarantine auth allow DOMAIN -m dmarc"
+    return Finding(Verdict.FAULT, "no record lets anybody ask: every request is refused", step)
+
+
+def failures(site: Site) -> Finding:
+    sqs: SQSClient = site.operator.client("sqs")
+    waiting = {}
+    for output in ("JobsDeadLettersUrl", "IntakeFailuresUrl"):
+        attributes = sqs.get_queue_attributes(
+            QueueUrl=site.operator.name(output),
+            AttributeNames=["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"],
+        )["Attributes"]
+        waiting[output.removesuffix("Url")] = sum(map(int, attributes.values()))
+    if not any(waiting.values()):
+        return Finding(Verdict.OK, "nothing waits in a dead-letter queue")
+    seen = ", ".join(f"{count} in {name}" for name, count in waiting.items() if count)
+    return Finding(Verdict.FAULT, seen, "quarantine redrive")
+
+
+def alarms(site: Site) -> Finding:
+    cloudformation = site.operator.client("cloudformation")
+    pages = cloudformation.get_paginator("list_stack_resources").paginate(StackName=site.operator.stack_name)
+    names = {
+        each["PhysicalResourceId"]
+        for page in pages
+        for each in page["StackResourceSummaries"]
+        if each["ResourceType"] == "AWS::CloudWatch::Alarm"
+    }
+    cloudwatch: CloudWatchClient = site.operator.client("cloudwatch")
+    # Without names, CloudWatch would tell of every alarm of the account.
+    found = cloudwatch.describe_alarms(AlarmNames=sorted(names))["MetricAlarms"] if names else []
+    ringing = [alarm for alarm in found if alarm["StateValue"] == "ALARM"]
+    if ringing:
+        seen = "; ".join(f"{each['AlarmName']}: {each.get('AlarmDescription', '')}" for each in ringing)
+        step = "quarantine requests list --status failed, and quarantine redrive"
+        return Finding(Verdict.FAULT, seen, step)
+    missing = names - {alarm["AlarmName"] for alarm in found}
+    if missing or not names:
+        seen = f"there is no alarm {', '.join(sorted(missing))}".rstrip()
+        return Finding(Verdict.WARNING, seen, "deploy the stack again")
+    if not any(alarm.get("AlarmActions") and alarm.get("ActionsEnabled") for alarm in found):
+        step = "deploy with AlarmTopicArn set to an SNS topic that somebody reads"
+        return Finding(Verdict.WARNING, "no alarm rings, but nobody would hear it", step)
+    return Finding(Verdict.OK, f"none of {len(found)} rings")
+
+
+def logs(site: Site) -> Finding:
+    client = site.operator.client("logs")
+    missing = []
+    for output in ("IntakeLogGroup", "ReportLogGroup"):
+        name = site.operator.name(output)
+        groups = client.describe_log_groups(logGroupNamePrefix=name)["logGroups"]
+        if not any(group["logGroupName"] == name for group in groups):
+            missing.append(name)
+    if missing:
+        seen = f"there is no log group {', '.join(missing)}: decisions are told nowhere"
+        return Finding(Verdict.FAULT, seen, "make it again under its name, or deploy again")
+    return Finding(Verdict.OK, "both functions have theirs")
+
+
+_SKEW = timedelta(seconds=60)  # of no harm: the Date field has whole seconds, an answer takes some
+_REFUSED_SKEW = timedelta(minutes=5)  # from here on AWS takes no signature (RequestTimeTooSkewed)
+
+
+def clock(site: Site) -> Finding:
+    sts: STSClient = site.operator.client("sts")
+    answer: Any
+    try:
+        answer = sts.get_caller_identity()
+    except ClientError as e:  # a refusal tells the time too, and a wrong clock is a reason for one
+        answer = e.response
+    headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    if "date" not in headers:
+        return Finding(Verdict.UNKNOWN, "AWS's answer has no Date", "compare this computer's clock yourself")
+    skew = site.operator.clock() - parsedate_to_datetime(headers["date"])
+    where = "behind" if skew < timedelta() else "ahead"
+    seen = f"this computer's is {abs(skew).total_seconds():.0f} s {where}"
+    step = "set this computer's clock by NTP"
+    if abs(skew) >= _REFUSED_SKEW:
+        return Finding(Verdict.FAULT, seen, step)
+    return Finding(Verdict.WARNING, seen, step) if abs(skew) >= _SKEW else Finding(Verdict.OK, seen)
+
+
+def _sender(site: Site) -> tuple[str, str]:
+    address = site.operator.parameter("ReportSender")
+    return address, address.rpartition("@")[2]
+
+
+def _verify(name: str) -> str:
+    return f"aws sesv2 create-email-identity --email-identity {name}, then publish the DKIM records it names"
+
+
+CHECKS: Mapping[Check, Callable[[Site], Finding]] = {
+    Check.REGION: region,
+    Check.DOMAIN: domain,
+    Check.MX: mx,
+    Check.RULE_SET: rule_set,
+    Check.RULE: rule,
+    Check.SENDER: sender,
+    Check.DKIM: dkim,
+    Check.SANDBOX: sandbox,
+    Check.SENDING: sending,
+    Check.QUOTA: quota,
+    Check.SENDERS: partial(table, output="SendersTableName"),
+    Check.QUARANTINE: partial(table, output="QuarantineTableName"),
+    Check.REQUESTS: partial(table, output="RequestsTableName"),
+    Check.PERMISSION: permission,
+    Check.FAILURES: failures,
+    Check.ALARMS: alarms,
+    Check.LOGS: logs,
+    Check.CLOCK: clock,
+}

@@ -1,0 +1,54 @@
+"""`quarantine doctor`: what is wrong with an installation, and what to do about it."""
+
+import contextlib
+from collections.abc import Mapping
+
+import typer
+from botocore.exceptions import BotoCoreError, ClientError
+from rich.table import Table
+from rich.text import Text
+
+from ops import checks
+from ops.checks import Check, Finding, Site, Verdict
+from ops.operator import Operator, Output
+
+FAULTY = 3
+
+_STYLES = {
+    Verdict.OK: "green",
+    Verdict.WARNING: "yellow",
+    Verdict.FAULT: "bold red",
+    Verdict.UNKNOWN: "magenta",
+}
+
+
+def doctor(context: typer.Context) -> None:
+    """Look for what an installation trips over; exit with 3 when there is a fault."""
+    operator: Operator = context.obj
+    # No stack is an error, and there is nothing to look at; one that may not be described leaves some.
+    with contextlib.suppress(BotoCoreError, ClientError):
+        _ = operator.stack
+    with operator.err.status("looking"):
+        findings = checks.examine(Site(operator, checks.resolve))
+    _show(operator, findings)
+    if any(finding.verdict is Verdict.FAULT for finding in findings.values()):
+        raise typer.Exit(FAULTY)
+
+
+def _show(operator: Operator, findings: Mapping[Check, Finding]) -> None:
+    if operator.output is Output.JSON:
+        rows = (
+            {"check": check, "verdict": finding.verdict, "seen": finding.seen, "step": finding.step}
+            for check, finding in findings.items()
+        )
+        operator.answer([], rows, empty="")
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("verdict", "check"):
+        table.add_column(column, no_wrap=True)
+    for column in ("seen", "next step"):
+        table.add_column(column, overflow="fold")
+    for check, finding in findings.items():
+        verdict = Text(finding.verdict, style=_STYLES[finding.verdict])
+        table.add_row(verdict, Text(check), Text(finding.seen), Text(finding.step))
+    operator.out.print(table)

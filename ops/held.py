@@ -1,0 +1,231 @@
+"""`quarantine held`: what is held of a mailbox, and stored mails put there in bulk."""
+
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from itertools import islice
+from pathlib import Path
+from typing import Annotated, Any
+from uuid import uuid4
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from ops.importing import UNCHECKED, Found, Rules, Tally, find, import_mails, write
+from ops.mailfiles import RECIPIENT_FIELDS, HeldMail, clean, held_item, iso, usable_id
+from ops.operator import Operator, Output, Refused
+from quarantine.addresses import Address
+from quarantine.report import HoldReason, clean_text
+
+app = typer.Typer(help="What is held of a mailbox.", no_args_is_help=True)
+
+_MOST_SHOWN = 50  # rejections that a person is shown
+_LONGEST_KEEPING = 3650  # days
+
+Mailbox = Annotated[str, typer.Argument(help="Whose.", metavar="MAILBOX")]
+Days = Annotated[
+    int, typer.Option(min=1, max=_LONGEST_KEEPING, help="How long it is kept, from when it was received.")
+]
+
+
+class _Status(StrEnum):
+    """Where a held message stands, for the operator."""
+
+    HELD = "held"  # in the report
+    RELEASED = "released"  # delivered after all
+    DELETED = "deleted"  # by its user or the filter
+    EXPIRED = "expired"  # kept long enough; DynamoDB removes the row within days
+
+
+@app.command("list")
+def list_(
+    context: typer.Context,
+    mailbox: Mailbox,
+    all_: Annotated[bool, typer.Option("--all", help="Also what is released, deleted or expired.")] = False,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 100,
+) -> None:
+    """List what is held of a mailbox, newest first."""
+    operator: Operator = context.obj
+    address = Address.parse(mailbox)
+    rows = (_row(item, operator.clock()) for item in _items(operator, address))
+    shown = list(islice((row for row in rows if all_ or row["status"] == _Status.HELD), limit + 1))
+    columns = ["received_at", "sender", "subject", "reason", "status", "kept_until", "message_id"]
+    operator.answer(columns, shown[:limit], empty=f"nothing is held for {address}")
+    if len(shown) > limit:
+        operator.warn(f"there are more than {limit}: say --limit for more")
+
+
+@app.command()
+def add(
+    context: typer.Context,
+    mailbox: Mailbox,
+    sender: Annotated[str, typer.Option(help="The From field, decoded.")],
+    subject: Annotated[str, typer.Option(help="The Subject field, decoded.")],
+    reason: Annotated[HoldReason, typer.Option(help="Why it is held.")],
+    message_id: Annotated[str | None, typer.Option(help="Its Message-ID; else a new one.")] = None,
+    received_at: Annotated[
+        str | None, typer.Option(help="ISO 8601, UTC without an offset; else now.")
+    ] = None,
+    days: Days = 14,
+) -> None:
+    """Hold one message."""
+    operator: Operator = context.obj
+    address = Address.parse(mailbox)
+    time = _time(received_at) if received_at else operator.clock()
+    name = usable_id((message_id or f"<{uuid4()}@quarantine>").encode(errors="replace"))
+    mail = HeldMail(clean(sender), clean(subject), name, time)
+    kept_until = time + timedelta(days=days)
+    if kept_until <= operator.clock():
+        operator.warn(f"it expired on {iso(kept_until)}: no report shows it")
+    item = held_item(address, mail, name, time, reason, int(kept_until.timestamp()))
+    dynamodb = operator.dynamodb
+    try:
+        dynamodb.put_item(
+            TableName=operator.name("QuarantineTableName"),
+            Item=item,
+            ConditionExpression="attribute_not_exists(entry)",
+        )
+    except dynamodb.exceptions.ConditionalCheckFailedException as e:
+        raise Refused(f"{name} of {iso(time)} is in the table already") from e
+    operator.say(f"{name} is held for {address}", recipient=str(address), entry=item["entry"]["S"])
+
+
+@app.command()
+def purge(
+    context: typer.Context,
+    mailbox: Mailbox,
+    before: Annotated[
+        str | None, typer.Option(help="What was received before: ISO 8601, UTC without an offset.")
+    ] = None,
+    all_: Annotated[bool, typer.Option("--all", help="Everything.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Delete a mailbox's rows, whatever their status. The mails themselves are the mail filter's."""
+    operator: Operator = context.obj
+    address = Address.parse(mailbox)
+    if all_ == (before is not None):
+        raise typer.BadParameter("say either --before TIME or --all")
+    # Without its Z, so that a time with a fraction of a second sorts after it.
+    end = iso(_time(before)).removesuffix("Z") if before else None
+    keys = [
+        {"recipient": item["recipient"], "entry": item["entry"]}
+        for item in _items(operator, address, end, ProjectionExpression="recipient, entry")
+    ]
+    if keys and not yes:
+        question = f"Delete {len(keys)} rows of {address}?"
+        if not typer.confirm(question, err=True):
+            raise Refused(f"nothing of {address} is deleted")
+    requests = ({"DeleteRequest": {"Key": key}} for key in keys)
+    deleted = sum(write(operator.dynamodb, operator.name("QuarantineTableName"), requests))
+    operator.say(f"{deleted} rows of {address} are deleted", recipient=str(address), deleted=deleted)
+
+
+@app.command("import")
+def import_(
+    context: typer.Context,
+    paths: Annotated[
+        list[Path],
+        typer.Argument(exists=True, help="Mails, mboxes, maildirs, folders of them.", metavar="PATH..."),
+    ],
+    reason: Annotated[HoldReason, typer.Option(help="Why they are held.")],
+    days: Days,
+    recipient: Annotated[
+        str | None,
+        typer.Option(help=f"Whose all of them are; else each one's {', '.join(RECIPIENT_FIELDS)} says it."),
+    ] = None,
+    recipient_field: Annotated[
+        list[str],
+        typer.Option(
+            help="The field, instead of those three, that your own system writes: a sender can write any;"
+            " may be repeated, the first that is there counts."
+        ),
+    ] = list(RECIPIENT_FIELDS),  # noqa: B006 - typer reads the default, nobody changes it
+) -> None:
+    """Hold stored mails; only their header sections are read.
+
+    May be started again at any time: a mail makes the same row each time. So a message that was released
+    or deleted since is held again. A mail that names no mailbox is not imported, and named at the end.
+    """
+    operator: Operator = context.obj
+    rules = Rules(
+        reason=reason,
+        kept_for=timedelta(days=days),
+        recipient=Address.parse(recipient) if recipient else None,
+        recipient_fields=tuple(name.lower().encode() for name in recipient_field),
+    )
+    found = find(paths)
+    if found.left:
+        operator.warn(f"{found.left} files in folders are neither .eml nor .mbox: left out")
+    tally = _imported(operator, found, rules)
+    if tally.expired:
+        operator.warn(f"{tally.expired} of them were received over {days} days ago: no report shows them")
+    for rejection in tally.rejections[:_MOST_SHOWN]:
+        operator.err.print(Text(f"not imported: {clean_text(str(rejection))}", style="red"), soft_wrap=True)
+    if (more := len(tally.rejections) - _MOST_SHOWN) > 0 and operator.output is not Output.JSON:
+        operator.err.print(Text(f"and {more} more: --output json names all", style="red"))
+    operator.say(
+        f"{tally.read - len(tally.rejections)} of {tally.read} mails imported, as {tally.written} rows",
+        mails=tally.read,
+        rows=tally.written,
+        rejected=[{"path": each.path, "part": each.part, "why": each.why} for each in tally.rejections],
+    )
+    if tally.rejections:
+        raise typer.Exit(1)
+
+
+def _imported(operator: Operator, found: Found, rules: Rules) -> Tally:
+    table = operator.name("QuarantineTableName")
+    client = operator.session.client("dynamodb", endpoint_url=operator.endpoint_url, config=UNCHECKED)
+    columns = (TextColumn("importing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    tally = Tally()
+    with Progress(*columns, console=operator.err, disable=not operator.err.is_terminal) as progress:
+        task = progress.add_task("", total=found.mails)
+        for tally in import_mails(client, table, found, rules, operator.clock()):
+            progress.update(task, completed=tally.read)
+    return tally
+
+
+def _items(
+    operator: Operator, mailbox: Address, end: str | None = None, **more: Any
+) -> Iterator[dict[str, Any]]:
+    """Yield a mailbox's rows, newest first, as they are asked for. end: what they lie before."""
+    condition = "recipient = :recipient" + (" AND entry < :end" if end else "")
+    values = {":recipient": {"S": str(mailbox)}} | ({":end": {"S": end}} if end else {})
+    pages: Iterable[Any] = operator.dynamodb.get_paginator("query").paginate(
+        TableName=operator.name("QuarantineTableName"),
+        KeyConditionExpression=condition,
+        ExpressionAttributeValues=values,
+        ScanIndexForward=False,
+        **more,
+    )
+    for page in pages:
+        yield from page["Items"]
+
+
+def _row(item: dict[str, Any], now: datetime) -> dict[str, Any]:
+    """Return a row to show: also one that report cannot read, as far as it goes."""
+    values = {name: next(iter(value.values())) for name, value in item.items()}
+    shown = {name: clean_text(str(value)) for name, value in values.items()}
+    expires_at = _expiry(values.get("expires_at"))
+    status = shown.get("status", "")
+    if status == _Status.HELD and expires_at and expires_at <= now:
+        status = _Status.EXPIRED.value
+    return {
+        **{name: shown.get(name, "") for name in ("received_at", "sender", "subject", "reason")},
+        "status": status,
+        "kept_until": iso(expires_at) if expires_at else "",
+        "message_id": shown.get("message_id", ""),
+    }
+
+
+def _expiry(value: object) -> datetime | None:
+    try:
+        return datetime.fromtimestamp(int(str(value)), UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def _time(text: str) -> datetime:
+    time = datetime.fromisoformat(text)
+    return time if time.tzinfo else time.replace(tzinfo=UTC)

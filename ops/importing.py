@@ -1,0 +1,395 @@
+"""Stored mails into the quarantine table, in bulk: found, read, and written in batches by several threads.
+
+There is no journal. A row's key comes from the mail alone, so an import that was killed is started again as
+it was: what is there is written once more and stays one row.
+
+Serialising and signing BatchWriteItem keeps one interpreter busy, so a large import reads its mails in other
+processes, and costs hardly more than its writing.
+"""
+
+import contextlib
+import mmap
+import os
+import random
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from hashlib import file_digest, sha256
+from itertools import batched, islice
+from multiprocessing import get_context
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from botocore.config import Config
+
+from ops.mailfiles import (
+    HeldMail,
+    NotImported,
+    from_line_time,
+    header_fields,
+    held_item,
+    parse_mail,
+    parse_recipients,
+    split_mbox,
+    wanted_fields,
+)
+from ops.operator import OperatorError
+from quarantine.addresses import Address
+from quarantine.report import HoldReason
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+_BATCH = 25  # the most that BatchWriteItem takes
+_THREADS = 8  # fewer than the connections of a client of boto3
+_CHUNK = 250  # mails that are read at a time
+_MANY = 4 * _CHUNK  # mails for which another process is worth its start
+_AHEAD = 4  # chunks that are read before they are asked for
+_READERS = 2  # processes
+_START = 16 * 1024  # bytes of a mail that are read first: mostly the whole header section
+_LONGEST_HEADER = 1024 * 1024
+
+_ATTEMPTS = 12  # at what BatchWriteItem leaves unprocessed: half a minute or so
+_FIRST_WAIT, _LONGEST_WAIT = 0.05, 10.0  # seconds
+
+# For the client of an import: botocore's check of each row, which we made ourselves, is half of a call's CPU.
+UNCHECKED = Config(parameter_validation=False)
+
+type Item = dict[str, Any]
+type Part = tuple[int, int]  # of an mbox: where a mail begins and ends
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Some mails: files of one each, or parts of one mbox."""
+
+    paths: tuple[str, ...] = ()
+    parts: tuple[Part, ...] = ()  # of the one path, when it is an mbox
+
+    def __len__(self) -> int:
+        return len(self.parts or self.paths)
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What is the same for all mails of one import.
+
+    recipient: whose they are; None to read it from the first of recipient_fields (lower case) that is there.
+    """
+
+    reason: HoldReason
+    kept_for: timedelta
+    recipient: Address | None
+    recipient_fields: tuple[bytes, ...]
+
+    @property
+    def wanted(self) -> frozenset[bytes]:
+        return wanted_fields(self.recipient_fields)
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """A mail that is not imported, and why. part: its place in an mbox, in bytes."""
+
+    path: str
+    why: str
+    part: int | None = None
+
+    def __str__(self) -> str:
+        place = "" if self.part is None else f", at byte {self.part}"
+        return f"{self.path}{place}: {self.why}"
+
+
+@dataclass(slots=True)
+class Tally:
+    """What came of an import so far."""
+
+    read: int = 0
+    written: int = 0
+    expired: int = 0
+    rejections: list[Rejection] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the paths hold. left: files of folders that are not taken for mail."""
+
+    chunks: tuple[Chunk, ...]
+    left: int
+
+    @property
+    def mails(self) -> int:
+        return sum(map(len, self.chunks))
+
+
+# --- Finding ---
+
+
+def find(paths: Iterable[Path]) -> Found:
+    """Find the mails: a file is one, or an mbox; a folder holds .eml and .mbox files, maildirs and folders.
+
+    Raises OSError for a path that cannot be read.
+    """
+    singles: list[str] = []
+    others: list[str] = []
+    left = 0
+    for path in paths:
+        if path.is_dir():
+            left += _walk(str(path), singles, others)
+        else:
+            others.append(str(path))
+    chunks: list[Chunk] = []
+    for name in others:
+        if parts := _mbox_parts(name):
+            chunks += [Chunk((name,), some) for some in batched(parts, _CHUNK, strict=False)]
+        else:
+            singles.append(name)
+    chunks += [Chunk(some) for some in batched(singles, _CHUNK, strict=False)]
+    return Found(tuple(chunks), left)
+
+
+def _walk(folder: str, singles: list[str], others: list[str]) -> int:
+    """Add a folder's files of one mail and its other files of mail; return how many are neither."""
+    with os.scandir(folder) as entries:
+        inside = sorted(entries, key=lambda entry: entry.name)
+    folders = {entry.name: entry.path for entry in inside if entry.is_dir(follow_symlinks=False)}
+    left = 0
+    for entry in inside:
+        name = entry.name.lower()
+        if entry.name in folders:
+            continue
+        if name.endswith(".eml"):
+            singles.append(entry.path)
+        elif name.endswith((".mbox", ".mbx")):
+            others.append(entry.path)
+        else:
+            left += 1
+    if {"cur", "new"} <= folders.keys():  # a maildir; what is in its tmp is not delivered yet
+        folders.pop("tmp", None)
+        for name in ("cur", "new"):
+            with os.scandir(folders.pop(name)) as entries:
+                singles += sorted(entry.path for entry in entries if entry.is_file())
+    return left + sum(_walk(path, singles, others) for path in folders.values())
+
+
+def _mbox_parts(path: str) -> list[Part]:
+    with Path(path).open("rb") as file:
+        if file.read(5) != b"From ":
+            return []
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            return list(split_mbox(data))
+
+
+# --- Reading ---
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What a chunk holds: rows to write, and mails that are not imported."""
+
+    mails: int
+    items: list[Item]
+    rejections: list[Rejection]
+
+
+def read(chunk: Chunk, rules: Rules) -> Read:
+    """Read the header sections of a chunk's mails. What cannot be read is a rejection."""
+    items: list[Item] = []
+    rejections: list[Rejection] = []
+    wanted = rules.wanted
+    mails = _parts(chunk) if chunk.parts else _files(chunk)
+    for mail in mails:
+        if isinstance(mail, Rejection):
+            rejections.append(mail)
+            continue
+        try:
+            items += _items(mail, rules, wanted)
+        except NotImported as e:
+            rejections.append(Rejection(mail.path, str(e), mail.part))
+    return Read(len(chunk), items, rejections)
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """A mail as it is stored. digest: SHA-256 of all its bytes, as hex, when somebody asks."""
+
+    path: str
+    part: int | None
+    header: bytes
+    size: int
+    time: datetime
+    digest: Callable[[], str]
+
+
+def _items(stored: _Stored, rules: Rules, wanted: frozenset[bytes]) -> list[Item]:
+    fields = header_fields(stored.header, wanted)
+    if not fields:
+        raise NotImported("not a mail: no field of a header")
+    recipients = (rules.recipient,) if rules.recipient else parse_recipients(fields, rules.recipient_fields)
+    mail: HeldMail = parse_mail(fields)
+    received_at = mail.received_at or stored.time
+    message_id = mail.message_id or f"sha256:{stored.digest()}"
+    expires_at = int((received_at + rules.kept_for).timestamp())
+    return [
+        held_item(recipient, mail, message_id, received_at, rules.reason, expires_at, stored.size)
+        for recipient in recipients
+    ]
+
+
+def _files(chunk: Chunk) -> Iterator[_Stored | Rejection]:
+    for path in chunk.paths:
+        try:
+            file = os.open(path, os.O_RDONLY)
+        except OSError as e:
+            yield Rejection(path, e.strerror or str(e))
+            continue
+        try:
+            header, status = _start_of(file), os.fstat(file)
+            time = datetime.fromtimestamp(int(status.st_mtime), UTC)
+            yield _Stored(path, None, header, status.st_size, time, partial(_digest, path))
+        except OSError as e:
+            yield Rejection(path, e.strerror or str(e))
+        finally:
+            os.close(file)
+
+
+def _parts(chunk: Chunk) -> Iterator[_Stored | Rejection]:
+    (path,) = chunk.paths
+    with Path(path).open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        modified = datetime.fromtimestamp(int(os.fstat(file.fileno()).st_mtime), UTC)
+        for begin, end in chunk.parts:
+            start = data.find(b"\n", begin, end) + 1 or end
+            header = data[start : min(end, start + _LONGEST_HEADER)]
+            time = from_line_time(data[begin:start][:1000]) or modified
+            yield _Stored(
+                path, begin, header, end - start, time, partial(_digest_of_part, data, begin=start, end=end)
+            )
+
+
+def _start_of(file: int) -> bytes:
+    """Return the start of a file, with the whole header section if it is not endless."""
+    header = os.read(file, _START)
+    while len(header) < _LONGEST_HEADER and b"\n\n" not in header and b"\n\r\n" not in header:
+        more = os.read(file, _LONGEST_HEADER - len(header))
+        if not more:
+            break
+        header += more
+    return header
+
+
+def _digest(path: str) -> str:
+    with Path(path).open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()
+
+
+def _digest_of_part(data: mmap.mmap, begin: int, end: int) -> str:
+    return sha256(data[begin:end]).hexdigest()
+
+
+def read_all(found: Found, rules: Rules) -> Generator[Read]:
+    """Read all chunks; many of them in another process, and in this one while that has nothing ready."""
+    chunks = iter(found.chunks)
+    if found.mails < _MANY:
+        yield from (read(chunk, rules) for chunk in chunks)
+        return
+    with ProcessPoolExecutor(_READERS, mp_context=get_context("spawn")) as readers:
+        ahead: deque[Future[Read]] = deque()
+        try:
+            while True:
+                ahead += (readers.submit(read, chunk, rules) for chunk in islice(chunks, _AHEAD - len(ahead)))
+                if ahead and ahead[0].done():
+                    yield ahead.popleft().result()
+                elif (chunk := next(chunks, None)) is not None:
+                    yield read(chunk, rules)
+                elif ahead:
+                    yield ahead.popleft().result()
+                else:
+                    return
+        finally:
+            readers.shutdown(wait=False, cancel_futures=True)
+
+
+# --- Writing ---
+
+
+def import_mails(
+    client: "DynamoDBClient", table: str, found: Found, rules: Rules, now: datetime
+) -> Iterator[Tally]:
+    """Put all mails into the table; yield, again and again, the one tally of what was done so far."""
+    tally = Tally()
+
+    def puts() -> Iterator[Mapping[str, Any]]:
+        with contextlib.closing(read_all(found, rules)) as reads:
+            for each in reads:
+                tally.read += each.mails
+                tally.rejections += each.rejections
+                for item in each.items:
+                    tally.expired += int(item["expires_at"]["N"]) <= now.timestamp()
+                    yield {"PutRequest": {"Item": item}}
+
+    with contextlib.closing(write(client, table, puts())) as counts:
+        for count in counts:
+            tally.written += count
+            yield tally
+    yield tally
+
+
+def write(
+    client: "DynamoDBClient",
+    table: str,
+    requests: Iterable[Mapping[str, Any]],
+    sleep: Callable[[float], None] = time.sleep,
+) -> Generator[int]:
+    """Write puts and deletions in batches, some at a time; yield how many were done since the last time.
+
+    Of requests with one key in a batch the last counts: BatchWriteItem refuses two. Raises OperatorError.
+    """
+    with ThreadPoolExecutor(_THREADS) as threads, contextlib.ExitStack() as stack:
+        stack.callback(threads.shutdown, wait=False, cancel_futures=True)
+        running: deque[Future[int]] = deque()
+        for batch in _batches(requests):
+            if len(running) == 2 * _THREADS:
+                yield running.popleft().result()
+            running.append(threads.submit(_write_batch, client, table, batch, sleep))
+        while running:
+            yield running.popleft().result()
+
+
+def _batches(requests: Iterable[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
+    batch: dict[tuple[str, str], Mapping[str, Any]] = {}
+    for request in requests:
+        batch[_key(request)] = request
+        if len(batch) == _BATCH:
+            yield list(batch.values())
+            batch = {}
+    if batch:
+        yield list(batch.values())
+
+
+def _key(request: Mapping[str, Any]) -> tuple[str, str]:
+    ((_, body),) = request.items()
+    key = body.get("Item") or body["Key"]
+    return key["recipient"]["S"], key["entry"]["S"]
+
+
+def _write_batch(
+    client: "DynamoDBClient",
+    table: str,
+    batch: Sequence[Mapping[str, Any]],
+    sleep: Callable[[float], None],
+) -> int:
+    left: Any = {table: batch}
+    for attempt in range(_ATTEMPTS):
+        left = client.batch_write_item(RequestItems=left).get("UnprocessedItems")
+        if not left:
+            return len(batch)
+        most = min(_LONGEST_WAIT, _FIRST_WAIT * 2**attempt)
+        sleep(random.uniform(most / 2, most))  # noqa: S311 - so that the threads do not come back together
+    raise OperatorError(
+        f"DynamoDB left {len(left[table])} rows unprocessed {_ATTEMPTS} times: start again later as now,"
+        " nothing is written twice"
+    )

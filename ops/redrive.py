@@ -1,0 +1,192 @@
+"""`quarantine redrive`: what failed for good, why, and back to work.
+
+A message is deleted only after its work was taken over again, so one that is redriven twice is possible and
+one that is lost is not: both functions know a request that they have served.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any, assert_never
+
+import typer
+
+from ops.operator import Operator, OperatorError
+from quarantine.inbound import MalformedEvent, parse_event
+from quarantine.report import clean_text
+from quarantine.request import MalformedJob, ReportRequest
+
+if TYPE_CHECKING:
+    from mypy_boto3_lambda import LambdaClient
+    from mypy_boto3_sqs import SQSClient
+
+_HIDDEN = 300  # seconds for which nobody else redrives what we look at
+_LONGEST_REASON = 200
+
+
+class Queue(StrEnum):
+    """Where failed work waits."""
+
+    JOBS = "jobs"  # reports that were not made
+    INTAKE = "intake"  # SES events that intake could not handle
+    ALL = "all"
+
+    @property
+    def each(self) -> tuple["Queue", ...]:
+        return (Queue.JOBS, Queue.INTAKE) if self is Queue.ALL else (self,)
+
+
+class Done(StrEnum):
+    """What becomes of a message."""
+
+    WAITS = "waits"  # it would be redriven
+    REDRIVEN = "redriven"  # its work is under way, and it is off the queue
+    LEFT = "left"  # it cannot succeed as it is; --force redrives it all the same
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A message of a dead-letter queue.
+
+    work: what to redrive; None when the message holds none. readable: whether it can succeed.
+    """
+
+    queue: Queue
+    queue_url: str
+    receipt: str
+    request_id: str
+    error: str
+    work: str | None
+    readable: bool
+
+
+def redrive(
+    context: typer.Context,
+    queue: Annotated[Queue, typer.Option(help="Which.")] = Queue.ALL,
+    dry_run: Annotated[bool, typer.Option(help="Only show what waits.")] = False,
+    force: Annotated[bool, typer.Option(help="Also what cannot be read.")] = False,
+) -> None:
+    """Show what is in the dead-letter queues, and why, and put it back to work.
+
+    Mend the cause first: what fails again comes back.
+    """
+    operator: Operator = context.obj
+    sqs: SQSClient = operator.client("sqs")
+    rows: list[dict[str, Any]] = []
+    kept: list[Failure] = []
+    try:
+        for each in queue.each:
+            for failure in _failures(operator, sqs, each):
+                kept.append(failure)
+                redriven = (failure.readable or force) and failure.work is not None
+                if redriven and not dry_run:
+                    _redrive(operator, sqs, failure)
+                    kept.remove(failure)
+                rows.append(_row(failure, redriven=redriven, dry_run=dry_run))
+    finally:
+        for failure in kept:  # to be seen again at once
+            sqs.change_message_visibility(
+                QueueUrl=failure.queue_url, ReceiptHandle=failure.receipt, VisibilityTimeout=0
+            )
+    operator.answer(["queue", "request_id", "error", "done"], rows, empty="nothing failed")
+    if any(row["done"] is Done.LEFT for row in rows):
+        operator.warn("what is left cannot be read: --force redrives it all the same")
+        raise typer.Exit(1)
+
+
+def _row(failure: Failure, *, redriven: bool, dry_run: bool) -> dict[str, Any]:
+    done = Done.LEFT if not redriven else Done.WAITS if dry_run else Done.REDRIVEN
+    return {
+        "queue": failure.queue,
+        "request_id": clean_text(failure.request_id),
+        "error": clean_text(failure.error[:_LONGEST_REASON]),
+        "done": done,
+    }
+
+
+def _failures(operator: Operator, sqs: "SQSClient", queue: Queue) -> Iterator[Failure]:
+    """Yield what is in a queue, each once; hide it meanwhile."""
+    url = operator.name("JobsDeadLettersUrl" if queue is Queue.JOBS else "IntakeFailuresUrl")
+    seen: set[str] = set()
+    while messages := sqs.receive_message(
+        QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=_HIDDEN, WaitTimeSeconds=1
+    ).get("Messages"):
+        if seen.issuperset(message["MessageId"] for message in messages):
+            return  # all of it came back: we are too slow for the queue
+        for message in messages:
+            seen.add(message["MessageId"])
+            request_id, error, work, readable = (
+                _job(operator, message["Body"]) if queue is Queue.JOBS else _event(message["Body"])
+            )
+            yield Failure(queue, url, message["ReceiptHandle"], request_id, error, work, readable)
+
+
+def _job(operator: Operator, body: str) -> tuple[str, str, str | None, bool]:
+    try:
+        job = ReportRequest.from_json(body)
+    except MalformedJob as e:
+        return "", f"not a report request: {e}", body, False
+    response = operator.dynamodb.get_item(
+        TableName=operator.name("RequestsTableName"),
+        Key={"request_id": {"S": job.request_id}},
+        ConsistentRead=True,
+    )
+    row = {name: next(iter(value.values())) for name, value in response.get("Item", {}).items()}
+    error = row.get("reason") or (f"the request is {row['status']}" if "status" in row else "no such request")
+    return job.request_id, str(error), body, True
+
+
+def _event(body: str) -> tuple[str, str, str | None, bool]:
+    """Read Lambda's record of a failed asynchronous invocation."""
+    try:
+        record = json.loads(body)
+    except ValueError as e:
+        return "", f"not a record of Lambda: {e}", None, False
+    payload = record.get("requestPayload") if isinstance(record, Mapping) else None
+    if payload is None:
+        return "", "not a record of Lambda: no requestPayload", None, False
+    error = _error(record)
+    try:
+        mail = parse_event(payload)
+    except MalformedEvent as e:
+        return "", error or f"not an SES event: {e}", json.dumps(payload), False
+    return mail.message_id, error, json.dumps(payload), True
+
+
+def _error(record: Mapping[str, Any]) -> str:
+    match record.get("responsePayload"):
+        case {"errorType": name, "errorMessage": text}:
+            return f"{name}: {text}"
+        case {"errorMessage": text}:
+            return str(text)
+    match record.get("requestContext"):
+        case {"condition": condition}:  # such as EventAgeExceeded: it was never run to its end
+            return str(condition)
+    return ""
+
+
+def _redrive(operator: Operator, sqs: "SQSClient", failure: Failure) -> None:
+    work = failure.work or ""
+    match failure.queue:
+        case Queue.JOBS:
+            sqs.send_message(QueueUrl=operator.name("JobsQueueUrl"), MessageBody=work)
+        case Queue.INTAKE:
+            _invoke(operator, work)
+        case Queue.ALL:
+            raise AssertionError("a message is in one queue")
+        case _:
+            assert_never(failure.queue)
+    sqs.delete_message(QueueUrl=failure.queue_url, ReceiptHandle=failure.receipt)
+
+
+def _invoke(operator: Operator, payload: str) -> None:
+    client: LambdaClient = operator.client("lambda")
+    response = client.invoke(
+        FunctionName=operator.name("IntakeFunctionName"), InvocationType="Event", Payload=payload
+    )
+    if response["StatusCode"] != _ACCEPTED:
+        raise OperatorError(f"Lambda did not take the event: status {response['StatusCode']}")
+
+
+_ACCEPTED = 202  # the answer to an asynchronous invocation

@@ -1,0 +1,185 @@
+"""`quarantine requests`: who asked, when, and what came of it."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from itertools import islice
+from typing import Annotated, Any, assert_never
+
+import typer
+from boto3.dynamodb.types import TypeDeserializer
+
+from ops.operator import Operator, OperatorError, Output
+from ops.words import ADVICE, MEANING, WHAT_NEXT, arrival, moment, shown
+from quarantine.addresses import Address
+from quarantine.admission import Refusal
+from quarantine.stores import RETENTION_OF_REQUESTS, RequestStatus
+
+app = typer.Typer(help="Who asked for a report, and what came of it.", no_args_is_help=True)
+
+type Row = Mapping[str, Any]
+
+_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_SPAN = re.compile(r"(\d{1,6})([mhdw])")
+_COLUMNS = ["received_at", "requester", "status", "reason", "messages", "request_id"]
+
+
+@app.command("list")
+def list_(
+    context: typer.Context,
+    requester: Annotated[str | None, typer.Option(help="Whose requests.", metavar="ADDRESS")] = None,
+    status: Annotated[RequestStatus | None, typer.Option(help="Where they stand.")] = None,
+    since: Annotated[
+        str | None, typer.Option(help="How far back: 30m, 6h, 2d, 1w, or an ISO 8601 time.", metavar="TIME")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 50,
+) -> None:
+    """List requests, the newest first."""
+    operator: Operator = context.obj
+    earliest = since_when(since, operator.clock()) if since else None
+    who = Address.parse(requester) if requester else None
+    items = _scanned(operator) if who is None else _of_requester(operator, who, earliest)
+    wanted = (row for row in map(_plain, items) if _is_wanted(row, status, earliest, operator.clock()))
+    rows = list(islice(wanted if who else _newest_first(wanted), limit + 1))
+    if len(rows) > limit:
+        operator.warn(f"there are more than these {limit}: raise --limit, or narrow it down")
+    rows = rows[:limit]
+    if operator.output is Output.TABLE:
+        rows = [{name: shown(row.get(name, "")) for name in _COLUMNS} for row in rows]
+    operator.answer(
+        _COLUMNS, rows, empty="no such request: a mail that is no trigger has none, see intake's log"
+    )
+
+
+@app.command()
+def show(
+    context: typer.Context,
+    request_id: Annotated[str, typer.Argument(help="The SES message id.", metavar="REQUEST-ID")],
+) -> None:
+    """Tell one request as a story, and what to do."""
+    operator: Operator = context.obj
+    row = find(operator, request_id)
+    if "status" not in row:
+        raise OperatorError(
+            f"no request {shown(request_id)}: its id is the SES message id, as `quarantine requests list`"
+            f" shows; it is kept for {RETENTION_OF_REQUESTS.days} days, and mail that is no trigger has none:"
+            " `quarantine why` judges the stored mail"
+        )
+    operator.say("\n".join(story(row)), **row)
+
+
+def find(operator: Operator, request_id: str) -> dict[str, Any]:
+    """Return a row of the requests table as it is now; empty when there is none."""
+    response = operator.dynamodb.get_item(
+        TableName=operator.name("RequestsTableName"),
+        Key={"request_id": {"S": request_id}},
+        ConsistentRead=True,
+    )
+    return _plain(response.get("Item", {}))
+
+
+def since_when(text: str, now: datetime) -> datetime:
+    """Read `2d` and the like, or an ISO 8601 time, of UTC where it names no offset."""
+    try:
+        if span := _SPAN.fullmatch(text):
+            return now - timedelta(**{_UNITS[span[2]]: int(span[1])})
+        time = datetime.fromisoformat(text)
+        return (time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError) as e:
+        raise typer.BadParameter(
+            f"{text!r} is no time: say 30m, 6h, 2d, 1w or 2026-11-23T12:00", param_hint="--since"
+        ) from e
+
+
+def story(row: Row) -> Iterator[str]:
+    """Tell a request in sentences: how it came, what was decided, what came of it, what to do."""
+    status = RequestStatus(row["status"])
+    requester = row.get("requester", "nobody whose address could be read")
+    yield f"Request {shown(row['request_id'])} of {shown(requester)}: {status}."
+    yield from arrival(row.get("evidence", {}), row.get("received_at", "unknown"))
+    if status is RequestStatus.REFUSED:
+        refusal = Refusal(row["reason"])
+        yield f"Intake refused it on {_time(row, 'decided_at')} as {refusal}: {MEANING[refusal]}."
+        yield f"It saw: {shown(row.get('detail', 'nothing'))}."
+        yield f"What to do: {ADVICE[refusal]}"
+    else:
+        yield f"Intake accepted it on {_time(row, 'decided_at')}: {shown(row.get('detail', 'unknown'))}."
+        yield from _outcome(row, status)
+        yield f"What to do: {WHAT_NEXT[status]}"
+
+
+def _outcome(row: Row, status: RequestStatus) -> Iterator[str]:
+    finished = _time(row, "finished_at")
+    ses, reason = (shown(row.get(name, "unknown")) for name in ("ses_message_id", "reason"))
+    match status:
+        case RequestStatus.ACCEPTED if "reason" in row:
+            yield f"Report tried, failed with {reason}, and will try again."
+        case RequestStatus.ACCEPTED:
+            yield "Report has not taken it up."
+        case RequestStatus.SENDING:
+            until = datetime.fromtimestamp(row.get("lease_until", 0), UTC)
+            yield f"Report is at it; its lease is over on {moment(until.isoformat())}."
+        case RequestStatus.SENT:
+            held = row.get("messages", "unknown")
+            yield f"Report finished on {finished}: held messages {held}, and SES took the mail as {ses}."
+        case RequestStatus.EMPTY:
+            told = (
+                f"SES took the mail that says so as {ses}" if "ses_message_id" in row else "no mail was sent"
+            )
+            yield f"Report finished on {finished}: nothing was held, and {told}."
+        case RequestStatus.FAILED:
+            yield f"Report gave up on {finished}: SES will never take this mail, it said {reason}."
+        case RequestStatus.REFUSED:  # report was never asked
+            return
+        case _:
+            assert_never(status)
+
+
+def _time(row: Row, name: str) -> str:
+    return moment(row.get(name, "unknown"))
+
+
+def _is_wanted(row: Row, status: RequestStatus | None, earliest: datetime | None, now: datetime) -> bool:
+    return (
+        (status is None or row["status"] == status)
+        and (earliest is None or datetime.fromisoformat(row["received_at"]) >= earliest)
+        and row.get("expires_at", now.timestamp()) >= now.timestamp()  # TTL deletes late
+    )
+
+
+def _newest_first(rows: Iterable[Row]) -> list[Row]:
+    return sorted(rows, key=lambda row: (row["received_at"], row["request_id"]), reverse=True)
+
+
+def _of_requester(
+    operator: Operator, requester: Address, earliest: datetime | None
+) -> Iterator[dict[str, Any]]:
+    since = earliest.replace(tzinfo=None).isoformat(timespec="milliseconds") if earliest else ""
+    pages = operator.dynamodb.get_paginator("query").paginate(
+        TableName=operator.name("RequestsTableName"),
+        IndexName="by_requester",
+        KeyConditionExpression="requester = :requester AND received_at >= :since",
+        ExpressionAttributeValues={":requester": {"S": str(requester)}, ":since": {"S": since or "0"}},
+        ScanIndexForward=False,
+    )
+    for page in pages:
+        yield from page["Items"]
+
+
+def _scanned(operator: Operator) -> Iterator[dict[str, Any]]:
+    pages = operator.dynamodb.get_paginator("scan").paginate(
+        TableName=operator.name("RequestsTableName"),
+        FilterExpression="NOT begins_with(request_id, :cooldown)",
+        ExpressionAttributeValues={":cooldown": {"S": "cooldown#"}},
+    )
+    for page in pages:
+        yield from page["Items"]
+
+
+_deserialize = TypeDeserializer().deserialize
+
+
+def _plain(item: Mapping[str, Any]) -> dict[str, Any]:
+    values = {name: _deserialize(value) for name, value in item.items()}
+    return {name: int(value) if isinstance(value, Decimal) else value for name, value in values.items()}

@@ -1,0 +1,277 @@
+"""`quarantine why`: what intake would decide on a mail, and because of which record; it changes nothing.
+
+The rule is intake's own: only how its InboundMail is made from a raw mail is said here.
+"""
+
+import copy
+import functools
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from email.utils import getaddresses, parsedate_to_datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import boto3
+import typer
+from botocore.exceptions import ClientError
+
+from functions.intake.app import Decision, Intake, Mails
+from functions.intake.app import logger as intake_log
+from ops.operator import Operator, OperatorError
+from ops.requests import find
+from ops.words import ADVICE, MEANING, arrival, moment, shown, warned_of
+from quarantine.admission import Refused, evidence, too_soon
+from quarantine.inbound import (
+    InboundMail,
+    MalformedHeader,
+    Verdict,
+    Verdicts,
+    authentication_results,
+    parse_event,
+    parse_header,
+    with_raw_header,
+)
+from quarantine.request import ReportRequest
+from quarantine.settings import IntakeSettings
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+REFUSED = 3  # the exit code
+
+_MESSAGE_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_NO_ID = "unknown"  # of a mail that SES did not store
+
+
+def why(
+    context: typer.Context,
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="A raw mail as SES stored it, or an SES event as JSON; or the id of a stored mail.",
+            metavar="FILE|MESSAGE-ID",
+        ),
+    ],
+) -> None:
+    """Say what intake would decide on a mail now, and because of which record; nothing is changed.
+
+    The exit code is 0 for a report, and 3 for a refusal.
+    """
+    operator: Operator = context.obj
+    mail = _read(operator, source)
+    settings = IntakeSettings.from_environ(operator.environ)
+    with warned_of(intake_log, operator), _stored(mail.message_id):
+        mail, decision = Intake(settings, _session(operator), operator.clock).judge(mail)
+    past = _past(operator, mail, decision)
+    if isinstance(decision, ReportRequest) and past.is_cooling_down:
+        decision = too_soon(decision.requester, settings.cooldown)
+    _tell(operator, mail, decision, past.notes)
+    if isinstance(decision, Refused):
+        raise typer.Exit(REFUSED)
+
+
+@dataclass(frozen=True, slots=True)
+class _Past:
+    """What the requests table knows of a mail and its requester. notes: it, in words."""
+
+    is_cooling_down: bool
+    notes: tuple[str, ...]
+
+
+# --- The mail ---
+
+
+def _read(operator: Operator, source: str) -> InboundMail:
+    path = Path(source)
+    if path.exists():
+        data = path.read_bytes()
+        if data.lstrip()[:1] == b"{":
+            return _with_raw_beside(parse_event(json.loads(data)), path)
+        return _of_raw(operator, data, None)
+    if not _MESSAGE_ID.fullmatch(source):
+        raise OperatorError(f"{shown(source)} is no file, and no SES message id")
+    client: S3Client = operator.client("s3")
+    with _stored(source):
+        return _of_raw(operator, Mails(client, operator.name("MailBucketName")).start_of(source), source)
+
+
+@contextmanager
+def _stored(message_id: str) -> Iterator[None]:
+    """Say it in words when the bucket has no such mail. Raises OperatorError."""
+    try:
+        yield
+    except ClientError as e:
+        if e.response["Error"]["Code"] != "NoSuchKey":
+            raise
+        raise OperatorError(
+            f"there is no file and no stored mail {message_id}: the bucket keeps mail for some days only;"
+            f" `quarantine requests show {message_id}` may still know what was decided"
+        ) from e
+
+
+def _with_raw_beside(mail: InboundMail, path: Path) -> InboundMail:
+    """Complete a mail that SES cut from an .eml beside its event; else intake reads the bucket."""
+    raw = path.with_suffix(".eml")
+    if not mail.headers_truncated or not raw.exists():
+        return mail
+    try:
+        return with_raw_header(mail, raw.read_bytes())
+    except MalformedHeader as e:
+        raise OperatorError(f"{raw} is no whole mail ({e}): intake refuses it as ambiguous_sender") from e
+
+
+_RECEIVED = re.compile(
+    r"\bby inbound-smtp\.[a-z0-9-]+\.amazonaws\.com with SMTP id (?P<id>[A-Za-z0-9._-]{1,128})(?![^\s;])"
+    r"(?:\s+for\s+(?P<recipient>[^\s;]+))?(?:\s*;(?P<date>.*))?"
+)
+_RESULTS = {"pass": Verdict.PASS, "fail": Verdict.FAIL}
+
+
+def _of_raw(operator: Operator, raw: bytes, message_id: str | None) -> InboundMail:
+    """Return the mail that SES stored so. message_id: None for that of SES's own Received field."""
+    try:
+        headers = parse_header(raw)
+    except MalformedHeader as e:
+        raise OperatorError(f"this is no mail: {e}") from e
+    fields = InboundMail(
+        message_id=message_id or _NO_ID,
+        recipients=(),
+        envelope_from=_NO_ID,
+        headers=headers,
+        headers_truncated=False,
+        verdicts=Verdicts(*[Verdict.GRAY] * 5),
+        received_at=operator.clock(),
+    )
+    hop = next((match for value in fields.values("Received")[:1] if (match := _RECEIVED.search(value))), None)
+    if hop is None or hop["id"] != (message_id or hop["id"]):
+        operator.warn(
+            "SES's own fields are not on top of this mail: nothing proves where it came from, so no verdict"
+            " and no IP counts; its To and Cc fields are taken for its envelope recipients"
+        )
+        return replace(fields, recipients=_addressed(fields))
+    mail = replace(
+        fields,
+        message_id=hop["id"],
+        recipients=(hop["recipient"].strip("<>"),) if hop["recipient"] else _addressed(fields),
+        envelope_from=next(iter(fields.values("Return-Path")), _NO_ID).strip("<> "),
+        received_at=_date(hop["date"] or "") or operator.clock(),
+    )
+    if not hop["recipient"]:
+        operator.warn("SES names no envelope recipient: the To and Cc fields are taken for them")
+    return replace(mail, verdicts=_verdicts(operator, mail))
+
+
+def _addressed(mail: InboundMail) -> tuple[str, ...]:
+    fields = [*mail.values("To"), *mail.values("Cc")]
+    return tuple(address for _, address in getaddresses(fields) if address)
+
+
+def _date(text: str) -> datetime | None:
+    try:
+        return parsedate_to_datetime(text).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _verdicts(operator: Operator, mail: InboundMail) -> Verdicts:
+    results = [result[0].lower().partition("=") for result in authentication_results(mail) if result]
+    if not results:
+        operator.warn(
+            "SES's Authentication-Results is missing or in doubt: spf, dkim and dmarc count as GRAY"
+        )
+    found = {
+        method: {word for name, _, word in results if name == method} for method in ("spf", "dkim", "dmarc")
+    }
+    return Verdicts(
+        spam=_scan(mail, "X-SES-Spam-Verdict"),
+        virus=_scan(mail, "X-SES-Virus-Verdict"),
+        **{method: _best(words) for method, words in found.items()},
+    )
+
+
+def _scan(mail: InboundMail, name: str) -> Verdict:
+    word = next(iter(mail.values(name)), "")
+    return Verdict(word) if word in Verdict else Verdict.UNKNOWN
+
+
+def _best(words: set[str]) -> Verdict:
+    """One valid signature is enough: SES's dkim verdict is PASS then, whatever the others are."""
+    return next((verdict for word, verdict in _RESULTS.items() if word in words), Verdict.GRAY)
+
+
+# --- The answer ---
+
+
+def _session(operator: Operator) -> boto3.Session:
+    """Return a session whose clients, which intake makes for itself, are at the operator's endpoint."""
+    if operator.endpoint_url is None:
+        return operator.session
+    session = copy.copy(operator.session)
+    session.client = functools.partial(  # type: ignore[method-assign]
+        operator.session.client, endpoint_url=operator.endpoint_url
+    )
+    return session
+
+
+def _past(operator: Operator, mail: InboundMail, decision: Decision) -> _Past:
+    """Look up what intake would meet when it recorded the decision."""
+    notes = []
+    row = find(operator, mail.message_id)
+    if row:
+        reason = f" ({shown(row['reason'])})" if "reason" in row else ""
+        notes.append(
+            f"this request was decided on {moment(row.get('decided_at'))} and is {shown(row.get('status'))}"
+            f"{reason}: see `quarantine requests show {mail.message_id}`"
+        )
+    until = find(operator, f"cooldown#{decision.requester}").get("expires_at", 0)
+    is_cooling = until > int(operator.clock().timestamp())
+    if is_cooling:
+        over = moment(datetime.fromtimestamp(until, UTC).isoformat())
+        notes.append(f"{decision.requester} asked for a report lately: the cooldown is over on {over}")
+    return _Past(is_cooling and not row, tuple(notes))
+
+
+def _tell(operator: Operator, mail: InboundMail, decision: Decision, notes: tuple[str, ...]) -> None:
+    answer: dict[str, Any] = {
+        "message_id": mail.message_id,
+        "received_at": mail.received_at.isoformat(),
+        "requester": decision.requester and str(decision.requester),
+        "evidence": evidence(mail),
+        "notes": list(notes),
+    }
+    match decision:
+        case Refused(reason, detail):
+            answer |= {
+                "decision": "refused",
+                "reason": reason.value,
+                "meaning": MEANING[reason],
+                "detail": detail,
+                "advice": ADVICE[reason],
+            }
+        case ReportRequest(mailboxes=mailboxes, accepted_by=detail):
+            answer |= {
+                "decision": "accepted",
+                "detail": detail,
+                "mailboxes": [str(mailbox) for mailbox in mailboxes],
+            }
+    operator.say("\n".join(_sentences(answer)), **answer)
+
+
+def _sentences(answer: dict[str, Any]) -> Iterator[str]:
+    requester = answer["requester"] or "nobody whose address could be read"
+    if answer["decision"] == "refused":
+        yield f"Refused as {answer['reason']}: {answer['meaning']}."
+        yield f"Intake sees: {shown(answer['detail'])}."
+    else:
+        yield f"Accepted: {requester} gets a report of what is held for {', '.join(answer['mailboxes'])}."
+        yield f"Accepted by: {shown(answer['detail'])}."
+    yield f"The mail: request {answer['message_id']} of {requester}."
+    yield from arrival(answer["evidence"], answer["received_at"])
+    if answer["decision"] == "refused":
+        yield f"What to do: {answer['advice']}"
+    for note in answer["notes"]:
+        yield f"Note: {note}."

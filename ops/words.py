@@ -1,0 +1,105 @@
+"""The words of the pipeline, told to a person: what each means, and what to do about it."""
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from aws_lambda_powertools import Logger
+
+from ops.operator import Operator
+from quarantine.admission import Refusal
+from quarantine.report import clean_text
+from quarantine.stores import RequestStatus
+
+MEANING: Mapping[Refusal, str] = {
+    Refusal.NOT_A_TRIGGER: "no envelope recipient has the trigger as its local part",
+    Refusal.AUTOMATIC: "a machine wrote it, and an answer could loop",
+    Refusal.AMBIGUOUS_SENDER: "it has no single From address that can be read in only one way",
+    Refusal.INFECTED: "SES found a virus in it",
+    Refusal.SPAM: "SES found it to be spam",
+    Refusal.DENIED: "an auth record denies the address or its domain",
+    Refusal.UNAUTHENTICATED: "nothing proves that the From address wrote it",
+    Refusal.TOO_SOON: "the requester asked within the cooldown",
+}
+
+ADVICE: Mapping[Refusal, str] = {
+    Refusal.NOT_A_TRIGGER: "nothing; or tell the user the right address. The trigger in the To field alone"
+    " is not enough, and such a mail has no row.",
+    Refusal.AUTOMATIC: "nothing. If a person's mail program sets such a field, they write from another.",
+    Refusal.AMBIGUOUS_SENDER: "ask the user to write from a mail program that sets one plain From address:"
+    " comments, groups, quoted local parts and a display name that shows another address are refused.",
+    Refusal.INFECTED: "ask the user to write a plain new mail, without attachments.",
+    Refusal.SPAM: "ask the user to write a plain new mail.",
+    Refusal.DENIED: "if they should have reports, remove the record: quarantine auth remove PRINCIPAL.",
+    Refusal.UNAUTHENTICATED: "if the mail came from a server of your own, let it relay: quarantine relay add"
+    " DOMAIN IP. If the domain has DMARC, or its mail comes by a shared service, accept that: quarantine auth"
+    " allow DOMAIN -m dmarc. Otherwise the mail may be forged: do nothing.",
+    Refusal.TOO_SOON: "nothing; the earlier report is in their inbox, or its request says why not.",
+}
+
+WHAT_NEXT: Mapping[RequestStatus, str] = {
+    RequestStatus.ACCEPTED: "wait: the job is on the jobs queue. If it stays so for minutes, the job may be"
+    " in the dead-letter queue, and the log of report says why.",
+    RequestStatus.SENDING: "wait: report is at it, or died at it, and then its job comes again when the lease"
+    " is over. If it is hours old, the job is in the dead-letter queue.",
+    RequestStatus.REFUSED: "as the refusal says.",
+    RequestStatus.SENT: "if they did not get it, look at their inbox and their spam filter, and at the"
+    " bounces that SES reports for this SES message id.",
+    RequestStatus.EMPTY: "nothing: nothing was held for them. They hear of that only if the stack's WhenEmpty"
+    " is reply.",
+    RequestStatus.FAILED: "mend what SES names (mostly the identity of the report sender, the sandbox, or the"
+    " suppression list), then ask the user to write again: this request is not tried again.",
+}
+
+
+def shown(value: object) -> str:
+    """Return text that a sender may have chosen as one line that no terminal obeys."""
+    return clean_text(str(value))
+
+
+def moment(iso: object) -> str:
+    """Return a time of a row as a person reads it; what is no time as it stands."""
+    try:
+        time = datetime.fromisoformat(str(iso))
+    except ValueError:
+        return shown(iso)
+    return f"{time.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def arrival(evidence: Mapping[str, Any], received_at: object) -> Iterator[str]:
+    """Tell when and how a mail came, and what SES said of it, as admission.evidence keeps it."""
+    known = {name: shown(value) or "none" for name, value in evidence.items()}
+    yield (
+        f"It came on {moment(received_at)} from the IP {known.get('connecting_ip', 'unknown')},"
+        f" with From {known.get('from', 'unknown')} and the envelope sender"
+        f" {known.get('envelope_from', 'unknown')}, for {known.get('recipients', 'unknown')}."
+    )
+    verdicts = (f"{name} {known.get(name, 'unknown')}" for name in ("spam", "virus", "spf", "dkim", "dmarc"))
+    yield f"SES said: {', '.join(verdicts)}; valid DKIM signatures: {known.get('dkim_domains', 'unknown')}."
+
+
+class _Warnings(logging.Handler):
+    def __init__(self, operator: Operator) -> None:
+        super().__init__()
+        self._operator = operator
+
+    def emit(self, record: logging.LogRecord) -> None:
+        details = (getattr(record, name, None) for name in ("record", "error"))
+        told = (record.getMessage(), *filter(None, details))
+        self._operator.warn(": ".join(map(shown, told)))
+
+
+@contextmanager
+def warned_of(log: Logger, operator: Operator) -> Iterator[Logger]:
+    """Warn the operator of what is logged meanwhile, such as a record that cannot be read.
+
+    Powertools would write it on standard output, between the lines of the answer.
+    """
+    kept = list(log.handlers)
+    log.handlers[:] = [_Warnings(operator)]
+    try:
+        yield log
+    finally:
+        log.handlers[:] = kept

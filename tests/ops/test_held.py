@@ -1,0 +1,146 @@
+from datetime import timedelta
+
+import pytest
+from aws_lambda_powertools import Logger
+
+from quarantine.addresses import Address
+from quarantine.stores import Quarantine
+from tests.ops.conftest import Terminal
+from tests.world import World
+
+BOB = "bob@example.com"
+ADD = ("held", "add", BOB, "--sender", "Eve <eve@spam.example>", "--subject", "Prize", "--reason", "spam")
+
+
+@pytest.fixture
+def held(world: World) -> World:
+    """Four messages of Bob's, an hour apart, one of each status; one of Alice's."""
+    now = world.clock.now
+    messages: dict[str, dict[str, object]] = {
+        "<held>": {},
+        "<released>": {"status": "released"},
+        "<deleted>": {"status": "deleted"},
+        "<expired>": {"expires_at": int(now.timestamp())},
+    }
+    for age, (name, over) in enumerate(messages.items()):
+        world.records.put_held(BOB, name, now - timedelta(hours=age), "e@x.example", f"Mail {age}", **over)
+    world.records.put_held("alice@example.com", "<other>", now, "e@x.example", "Mail")
+    return world
+
+
+def ids(terminal: Terminal, *arguments: str, mailbox: str = BOB) -> list[str]:
+    return [row["message_id"] for row in terminal.json("held", "list", mailbox, *arguments)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        pytest.param((), ["<held>"], id="what the report shows"),
+        pytest.param(("--all",), ["<held>", "<released>", "<deleted>", "<expired>"], id="all, newest first"),
+        pytest.param(("--all", "--limit", "2"), ["<held>", "<released>"], id="limited"),
+    ],
+)
+def test_a_list(held: World, terminal: Terminal, arguments: tuple[str, ...], expected: list[str]) -> None:
+    assert ids(terminal, *arguments) == expected
+
+
+def test_a_list_tells_that_there_is_more(held: World, terminal: Terminal) -> None:
+    terminal("held", "list", BOB, "--all", "--limit", "3")
+    assert "more than 3" in terminal.warned
+    terminal("held", "list", BOB, "--all", "--limit", "4")
+    assert terminal.warned == ""
+
+
+def test_the_status_is_told(held: World, terminal: Terminal) -> None:
+    rows = terminal.json("held", "list", BOB, "--all")
+    assert [row["status"] for row in rows] == ["held", "released", "deleted", "expired"]
+
+
+def test_hostile_text_does_not_reach_the_terminal(world: World, terminal: Terminal) -> None:
+    world.records.put_held(BOB, "<1@x>", world.clock.now, "e@x", "\x1b[2J\u202egnp.exe [red]x")
+    terminal("held", "list", BOB)
+    assert "\x1b" not in terminal.said
+    assert "\u202e" not in terminal.said
+    assert "[red]x" in terminal.said
+
+
+def test_a_row_that_no_report_can_read_is_listed(world: World, terminal: Terminal) -> None:
+    item = {"recipient": BOB, "entry": "x", "status": "held", "reason": 7, "expires_at": "soon"}
+    world.records.put("QUARANTINE_TABLE", item)
+    (row,) = terminal.json("held", "list", BOB)
+    assert row["reason"] == "7"
+
+
+def test_what_is_added_is_what_report_reads(world: World, terminal: Terminal) -> None:
+    time = "2026-11-22T13:00:00+01:00"
+    assert terminal(*ADD, "--message-id", "<1@x>", "--received-at", time, "--days", "3") == 0
+    store = Quarantine(
+        world.session.client("dynamodb"), world.stack.environ["QUARANTINE_TABLE"], Logger(service="test")
+    )
+    (message,) = store.held_for(Address.parse(BOB), world.clock.now, 10).newest
+    assert (message.message_id, message.subject, message.received_at.isoformat()) == (
+        "<1@x>",
+        "Prize",
+        "2026-11-22T12:00:00+00:00",
+    )
+    assert message.expires_at == message.received_at + timedelta(days=3)
+    assert terminal(*ADD, "--message-id", "<1@x>", "--received-at", time) == 3  # it is there
+
+
+def test_two_added_without_an_id_are_two(terminal: Terminal) -> None:
+    assert [terminal(*ADD), terminal(*ADD)] == [0, 0]
+    assert len(ids(terminal)) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        pytest.param((*ADD, "--received-at", "yesterday"), 1, id="no time"),
+        pytest.param((*ADD, "--days", "0"), 2, id="no days"),
+        pytest.param((*ADD[:-1], "ugly"), 2, id="no reason"),
+        pytest.param(("held", "add", "bob", *ADD[3:]), 1, id="no address"),
+        pytest.param(("held", "list", "bob"), 1, id="no address to list"),
+        pytest.param(("held", "purge", BOB), 2, id="purge of what"),
+        pytest.param(("held", "purge", BOB, "--all", "--before", "2026-11-23"), 2, id="purge of both"),
+        pytest.param(("held", "purge", BOB, "--before", "noon", "--yes"), 1, id="purge before no time"),
+    ],
+)
+def test_bad_input(terminal: Terminal, arguments: tuple[str, ...], code: int) -> None:
+    assert terminal(*arguments) == code
+    assert ids(terminal, "--all") == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "left"),
+    [
+        pytest.param(("--all",), [], id="all"),
+        pytest.param(("--before", "2026-11-23T11:00:00Z"), ["<held>", "<released>"], id="before a time"),
+        pytest.param(
+            ("--before", "2026-11-23T12:00:00+01:00"), ["<held>", "<released>"], id="with an offset"
+        ),
+        pytest.param(
+            ("--before", "2020-01-01"), ["<held>", "<released>", "<deleted>", "<expired>"], id="nothing"
+        ),
+    ],
+)
+def test_a_purge(held: World, terminal: Terminal, arguments: tuple[str, ...], left: list[str]) -> None:
+    answer = terminal.json("held", "purge", BOB, "--yes", *arguments)
+    assert answer["deleted"] == 4 - len(left)
+    assert ids(terminal, "--all") == left
+    assert ids(terminal, mailbox="alice@example.com") == ["<other>"]
+
+
+@pytest.mark.parametrize(("answer", "code", "left"), [(True, 0, 0), (False, 3, 4)])
+def test_a_purge_asks(  # noqa: PLR0917
+    held: World, terminal: Terminal, monkeypatch: pytest.MonkeyPatch, answer: bool, code: int, left: int
+) -> None:
+    monkeypatch.setattr("typer.confirm", lambda question, **_: answer and "Delete 4 rows" in question)
+    assert terminal("held", "purge", BOB, "--all") == code
+    assert len(ids(terminal, "--all")) == left
+
+
+def test_a_purge_of_many(world: World, terminal: Terminal) -> None:
+    for number in range(60):  # three batches
+        world.records.put_held(BOB, f"<{number}>", world.clock.now, "e@x.example", "Mail")
+    assert terminal.json("held", "purge", BOB, "--all", "--yes")["deleted"] == 60
+    assert ids(terminal, "--all") == []

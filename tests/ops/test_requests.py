@@ -1,0 +1,251 @@
+from datetime import timedelta
+
+import pytest
+
+from ops.words import ADVICE, MEANING, WHAT_NEXT
+from quarantine.addresses import Address
+from quarantine.admission import Refusal, Refused
+from quarantine.request import ReportRequest
+from quarantine.stores import Outcome, Requests, RequestStatus
+from tests.ops.conftest import Terminal
+from tests.world import NOW, World
+
+BOB = Address.parse("bob@example.com")
+ALICE = Address.parse("alice@example.com")
+EVIDENCE = {
+    "from": "Bob <bob@example.com>",
+    "envelope_from": "bounce@example.com",
+    "recipients": "manual-report-request@reports.example.com",
+    "connecting_ip": "192.0.2.10",
+    "dkim_domains": "example.com",
+    "spam": "PASS",
+    "virus": "PASS",
+    "spf": "GRAY",
+    "dkim": "PASS",
+    "dmarc": "FAIL",
+}
+COOLDOWN = timedelta(minutes=5)
+
+
+def store(world: World) -> Requests:
+    return Requests(world.session.client("dynamodb"), world.stack.environ["REQUESTS_TABLE"])
+
+
+def accept(world: World, request_id: str, requester: Address = BOB, **ago: float) -> None:
+    received_at = NOW - timedelta(**ago)
+    trigger = Address.parse("manual-report-request@reports.example.com")
+    request = ReportRequest(
+        request_id, requester, (requester,), trigger, received_at, "dmarc, by the auth record of example.com"
+    )
+    store(world).accept(request, EVIDENCE, received_at, COOLDOWN)
+
+
+def refuse(world: World, request_id: str, refused: Refused, **ago: float) -> None:
+    received_at = NOW - timedelta(**ago)
+    store(world).refuse(request_id, refused, EVIDENCE, received_at, received_at)
+
+
+def settle(world: World, request_id: str, outcome: Outcome) -> None:
+    store(world).claim(request_id, NOW, timedelta(minutes=1))
+    store(world).settle(request_id, outcome, NOW)
+
+
+@pytest.fixture
+def asked(world: World) -> None:
+    """Put four requests of two requesters and of nobody, and their cooldowns."""
+    accept(world, "r-old", days=3)
+    accept(world, "r-new", hours=1)
+    settle(world, "r-new", Outcome(RequestStatus.SENT, 2, "ses-1"))
+    accept(world, "r-alice", ALICE, hours=5)
+    refuse(world, "r-nobody", Refused(Refusal.AMBIGUOUS_SENDER, "2 From fields"), minutes=10)
+
+
+@pytest.mark.usefixtures("asked")
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        pytest.param([], ["r-nobody", "r-new", "r-alice", "r-old"], id="all"),
+        pytest.param(["--requester", "Bob@Example.com"], ["r-new", "r-old"], id="requester"),
+        pytest.param(["--status", "accepted"], ["r-alice", "r-old"], id="status"),
+        pytest.param(["--status", "sent", "--requester", "bob@example.com"], ["r-new"], id="both"),
+        pytest.param(["--since", "6h"], ["r-nobody", "r-new", "r-alice"], id="span"),
+        pytest.param(["--since", "5h"], ["r-nobody", "r-new", "r-alice"], id="span, its first moment"),
+        pytest.param(["--since", "2026-11-23T11:00:00.001Z"], ["r-nobody"], id="time"),
+        pytest.param(["--since", "2026-11-23T12:00+01:00"], ["r-nobody", "r-new"], id="time with its offset"),
+        pytest.param(["--since", "2026-11-23T11:00"], ["r-nobody", "r-new"], id="time of UTC"),
+        pytest.param(["--since", "2d", "--requester", "bob@example.com"], ["r-new"], id="requester since"),
+        pytest.param(
+            ["--since", "1h", "--requester", "bob@example.com"], ["r-new"], id="requester, its first moment"
+        ),
+        pytest.param(["--requester", "eve@example.com"], [], id="a stranger"),
+    ],
+)
+def test_what_is_listed(terminal: Terminal, options: list[str], expected: list[str]) -> None:
+    assert [row["request_id"] for row in terminal.json("requests", "list", *options)] == expected
+    assert terminal.warned == ""
+
+
+@pytest.mark.usefixtures("asked")
+@pytest.mark.parametrize("who", [[], ["--requester", "bob@example.com"]], ids=["all", "requester"])
+def test_the_limit_keeps_the_newest_and_says_that_there_are_more(terminal: Terminal, who: list[str]) -> None:
+    rows = terminal.json("requests", "list", *who, "--limit", "1")
+    assert [row["request_id"] for row in rows] == ["r-new" if who else "r-nobody"]
+    assert "more than these 1" in terminal.warned
+
+
+@pytest.mark.usefixtures("asked")
+def test_the_table_has_a_line_each(terminal: Terminal) -> None:
+    assert terminal("requests", "list") == 0
+    lines = terminal.said.splitlines()
+    assert [line.split()[-1] for line in lines] == ["id", "r-nobody", "r-new", "r-alice", "r-old"]
+    assert "bob@example.com" in lines[2]
+    assert " 2 " in lines[2]
+
+
+def test_a_request_whose_time_is_over_is_not_listed(world: World, terminal: Terminal) -> None:
+    accept(world, "r-expired", days=31)
+    assert terminal.json("requests", "list") == []
+    assert terminal.json("requests", "list", "--requester", "bob@example.com") == []
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [
+        pytest.param(["--since", "yesterday"], 2, id="no time"),
+        pytest.param(["--since", "999999w"], 2, id="before there were years"),
+        pytest.param(["--status", "lost"], 2, id="no status"),
+        pytest.param(["--limit", "0"], 2, id="no limit"),
+        pytest.param(["--requester", "bob@"], 1, id="no address"),
+    ],
+)
+def test_bad_input(terminal: Terminal, options: list[str], code: int) -> None:
+    assert terminal("requests", "list", *options) == code
+
+
+CAME = [
+    (
+        "It came on 2026-11-23 11:00:00 UTC from the IP 192.0.2.10, with From Bob <bob@example.com>"
+        " and the envelope sender bounce@example.com, for manual-report-request@reports.example.com."
+    ),
+    "SES said: spam PASS, virus PASS, spf GRAY, dkim PASS, dmarc FAIL; valid DKIM signatures: example.com.",
+]
+BY = "Intake accepted it on 2026-11-23 11:00:00 UTC: dmarc, by the auth record of example.com."
+
+
+@pytest.mark.parametrize(
+    ("outcome", "told"),
+    [
+        pytest.param(
+            Outcome(RequestStatus.SENT, 2, "ses-1"),
+            "Report finished on 2026-11-23 12:00:00 UTC: held messages 2, and SES took the mail as ses-1.",
+            id="sent",
+        ),
+        pytest.param(
+            Outcome(RequestStatus.EMPTY, 0),
+            "Report finished on 2026-11-23 12:00:00 UTC: nothing was held, and no mail was sent.",
+            id="empty and silent",
+        ),
+        pytest.param(
+            Outcome(RequestStatus.EMPTY, 0, "ses-2"),
+            "Report finished on 2026-11-23 12:00:00 UTC: nothing was held, and SES took the mail that says so"
+            " as ses-2.",
+            id="empty and told",
+        ),
+        pytest.param(
+            Outcome(RequestStatus.FAILED, 2, reason="MessageRejected: not verified"),
+            "Report gave up on 2026-11-23 12:00:00 UTC: SES will never take this mail, it said"
+            " MessageRejected: not verified.",
+            id="failed",
+        ),
+    ],
+)
+def test_a_request_that_report_settled_is_a_story(
+    world: World, terminal: Terminal, outcome: Outcome, told: str
+) -> None:
+    accept(world, "r-1", hours=1)
+    settle(world, "r-1", outcome)
+    status = outcome.status
+    assert lines(terminal, "r-1") == [
+        f"Request r-1 of bob@example.com: {status}.",
+        *CAME,
+        BY,
+        told,
+        f"What to do: {WHAT_NEXT[status]}",
+    ]
+
+
+def test_a_request_on_its_way_is_a_story(world: World, terminal: Terminal) -> None:
+    accept(world, "r-1", hours=1)
+    assert "Report has not taken it up." in lines(terminal, "r-1")
+    store(world).claim("r-1", NOW, timedelta(minutes=1))
+    assert "Report is at it; its lease is over on 2026-11-23 12:01:00 UTC." in lines(terminal, "r-1")
+    store(world).give_back("r-1", "EndpointConnectionError")
+    tried = "Report tried, failed with EndpointConnectionError, and will try again."
+    assert tried in lines(terminal, "r-1")
+    assert lines(terminal, "r-1")[-1] == f"What to do: {WHAT_NEXT[RequestStatus.ACCEPTED]}"
+
+
+@pytest.mark.parametrize("refusal", Refusal)
+def test_a_refusal_is_told_in_words_with_what_to_do(
+    world: World, terminal: Terminal, refusal: Refusal
+) -> None:
+    refuse(world, "r-1", Refused(refusal, "what was seen", BOB), hours=1)
+    assert lines(terminal, "r-1") == [
+        "Request r-1 of bob@example.com: refused.",
+        *CAME,
+        f"Intake refused it on 2026-11-23 11:00:00 UTC as {refusal.value}: {MEANING[refusal]}.",
+        "It saw: what was seen.",
+        f"What to do: {ADVICE[refusal]}",
+    ]
+
+
+def lines(terminal: Terminal, request_id: str) -> list[str]:
+    """Return the story as it was told, a sentence each, without the terminal's line ends."""
+    assert terminal("requests", "show", request_id) == 0, terminal.warned
+    marks = ("Request ", "It ", "SES said", "Intake ", "Report ", "What to do")
+    told: list[str] = []
+    for line in terminal.said.splitlines():
+        if line.startswith(marks):
+            told.append(line)
+        else:
+            told[-1] += f" {line}"
+    return told
+
+
+@pytest.mark.parametrize("words", [MEANING, ADVICE], ids=["meaning", "advice"])
+def test_each_refusal_has_words(words: dict[Refusal, str]) -> None:
+    assert set(words) == set(Refusal)
+    assert all(words.values())
+
+
+def test_each_status_has_advice() -> None:
+    assert set(WHAT_NEXT) == set(RequestStatus)
+    assert all(WHAT_NEXT.values())
+
+
+def test_a_script_gets_the_plain_row(world: World, terminal: Terminal) -> None:
+    accept(world, "r-1", hours=1)
+    settle(world, "r-1", Outcome(RequestStatus.SENT, 2, "ses-1"))
+    row = terminal.json("requests", "show", "r-1")
+    assert row["evidence"] == EVIDENCE
+    assert (row["status"], row["messages"], row["finished_at"]) == ("sent", 2, "2026-11-23T12:00:00.000Z")
+    assert row["expires_at"] == int((NOW + timedelta(days=30, hours=-1)).timestamp())
+
+
+def test_no_text_of_a_sender_reaches_the_terminal_as_it_is(world: World, terminal: Terminal) -> None:
+    hostile = "\x1b[2J\u202e[bold]bob\nRequest r-2: sent"
+    evidence = {**EVIDENCE, "from": hostile}
+    store(world).refuse("r-1", Refused(Refusal.AUTOMATIC, hostile), evidence, NOW, NOW)
+    assert terminal("requests", "show", "r-1") == 0
+    assert not {"\x1b", "\u202e"} & set(terminal.said)
+    assert "[bold]bob Request r-2: sent" in terminal.said
+    assert not any(line.startswith("Request r-2") for line in terminal.said.splitlines())
+
+
+@pytest.mark.parametrize("request_id", ["nowhere", "cooldown#bob@example.com"])
+def test_what_is_no_request_says_what_to_try(world: World, terminal: Terminal, request_id: str) -> None:
+    accept(world, "r-1")
+    assert terminal("requests", "show", request_id) == 1
+    assert terminal.warned.startswith(f"error: no request {request_id}")
+    assert "quarantine requests list" in terminal.warned
+    assert "quarantine why" in terminal.warned
