@@ -20,13 +20,15 @@ check: $(UV)
 	$(RUN) mypy
 	$(RUN) lint-imports
 	$(SAM) validate --lint
+	$(UV) tool run --python .venv/bin/python --from checkov==3.3.30 checkov -f template.yaml --config-file .checkov.yaml
 
+# PARAMETERS="Key=value ..." of the template, in place of those in samconfig.toml.
 build: $(UV)
-	$(SAM) build
+	$(SAM) build $(if $(PARAMETERS),--parameter-overrides $(PARAMETERS))
 	$(RUN) pytest -m built
 
 deploy: build
-	$(SAM) deploy
+	$(SAM) deploy $(if $(PARAMETERS),--parameter-overrides $(PARAMETERS))
 
 # The real template, built and deployed to an emulator, with the functions run as Lambda would.
 test-deploy: $(UV)

@@ -4,6 +4,7 @@ The template is read as CloudFormation reads it: SAM's transform first, then par
 """
 
 import copy
+import json
 import re
 import tomllib
 from collections.abc import Iterator
@@ -29,6 +30,7 @@ PSEUDO = {
     "AWS::StackName": "quarantine-report",
 }
 BASIC_EXECUTION = "arn:aws:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole"
+X_RAY = "arn:aws:iam::aws:policy/AWSXrayWriteOnlyAccess"
 SES = "arn:aws:ses:eu-west-1:111122223333"
 
 
@@ -202,6 +204,7 @@ def test_table_keeps_what_it_should(table: str, expires_by: str | None, after_th
                 "MAX_ROWS": "100",
                 "REPLY_TO": "",
                 "WHEN_EMPTY": "silent",
+                "CONFIGURATION_SET": "quarantine-report",
                 "LEASE_SECONDS": "60",
                 "POWERTOOLS_SERVICE_NAME": "report",
                 "POWERTOOLS_METRICS_NAMESPACE": "QuarantineReport",
@@ -287,10 +290,10 @@ def test_failed_jobs_and_failed_events_are_kept() -> None:
                 ("sqs:GetQueueAttributes", "${JobsQueue.Arn}"),
                 ("ses:SendEmail", f"{SES}:identity/quarantine@send.example.com"),
                 ("ses:SendEmail", f"{SES}:identity/send.example.com"),
-                ("ses:SendEmail", f"{SES}:configuration-set/*"),
+                ("ses:SendEmail", f"{SES}:configuration-set/quarantine-report"),
                 ("ses:SendRawEmail", f"{SES}:identity/quarantine@send.example.com"),
                 ("ses:SendRawEmail", f"{SES}:identity/send.example.com"),
-                ("ses:SendRawEmail", f"{SES}:configuration-set/*"),
+                ("ses:SendRawEmail", f"{SES}:configuration-set/quarantine-report"),
             },
             id="report",
         ),
@@ -349,7 +352,7 @@ def test_ses_may_store_and_invoke_for_this_rule_alone(
     parameters: dict[str, str], resources: set[str], rule: str
 ) -> None:
     stack = deployed(**parameters)
-    assert resources == {name for name, it in stack.items() if it["Type"].startswith("AWS::SES::")}
+    assert resources == {name for name, it in stack.items() if it["Type"].startswith("AWS::SES::Receipt")}
     stores = next(it for it in statements(stack["MailBucketPolicy"]) if it["Effect"] == "Allow")
     assert {
         "Sid": "SesStoresRequests",
@@ -389,7 +392,143 @@ def test_rule_stores_every_mail_to_the_domain_then_invokes_intake() -> None:
     assert STACK["ReceiptRule"]["DependsOn"] == ["MailBucketPolicy", "IntakePermission"]
 
 
+# Mail out
+
+
+def test_reports_are_sent_with_a_set_that_tells_of_bounces() -> None:
+    name = properties("ReportConfigurationSet")["Name"]
+    assert name == properties("ReportFunction")["Environment"]["Variables"]["CONFIGURATION_SET"]
+    assert properties("ReportEvents") == {
+        "ConfigurationSetName": "${ReportConfigurationSet}",
+        "EventDestination": {
+            "Name": "cloudwatch",
+            "Enabled": True,
+            "MatchingEventTypes": ["bounce", "complaint", "reject"],
+            "CloudWatchDestination": {
+                "DimensionConfigurations": [
+                    {
+                        "DimensionName": "ses:configuration-set",
+                        "DimensionValueSource": "messageTag",
+                        "DefaultDimensionValue": name,
+                    }
+                ]
+            },
+        },
+    }
+
+
+ZONE = {"HostedZoneId": "Z0123456789ABCDEFGHIJ"}
+IDENTITY = {"CreateIdentity": "true"}
+MAIL_FROM = IDENTITY | {"MailFromDomain": "bounce.send.example.com"}
+MX = ("MX", "reports.example.com", "10 inbound-smtp.eu-west-1.amazonaws.com")
+DKIM = {
+    ("CNAME", f"${{SenderIdentity.DkimDNSTokenName{n}}}", f"${{SenderIdentity.DkimDNSTokenValue{n}}}")
+    for n in (1, 2, 3)
+}
+BOUNCES = {
+    ("MX", "bounce.send.example.com", "10 feedback-smtp.eu-west-1.amazonses.com"),
+    ("TXT", "bounce.send.example.com", '"v=spf1 include:amazonses.com ~all"'),
+}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "identities", "records"),
+    [
+        pytest.param({}, [], set(), id="neither"),
+        pytest.param(ZONE, [], {MX}, id="zone"),
+        pytest.param(IDENTITY, ["send.example.com"], set(), id="identity"),
+        pytest.param(ZONE | IDENTITY, ["send.example.com"], {MX} | DKIM, id="zone-and-identity"),
+        pytest.param(ZONE | MAIL_FROM, ["send.example.com"], {MX} | DKIM | BOUNCES, id="and-mail-from"),
+        pytest.param(
+            ZONE | MAIL_FROM | {"CreateIdentity": "false"}, [], {MX}, id="mail-from-without-an-identity"
+        ),
+    ],
+)
+def test_identity_and_records_are_made_when_asked_for(
+    parameters: dict[str, str], identities: list[str], records: set[tuple[str, str, str]]
+) -> None:
+    stack = [it for it in deployed(**parameters).values() if it["Type"] != "AWS::Lambda::Function"]
+    made = [it["Properties"] for it in stack if it["Type"] == "AWS::Route53::RecordSet"]
+    assert records == {(it["Type"], it["Name"], value) for it in made for value in it["ResourceRecords"]}
+    assert len(made) == len(records)
+    assert identities == [
+        it["Properties"]["EmailIdentity"] for it in stack if it["Type"] == "AWS::SES::EmailIdentity"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "expected"),
+    [
+        pytest.param({}, {"MxRecord"}, id="no-identity"),
+        pytest.param(IDENTITY, {"MxRecord", "DkimRecord1", "DkimRecord2", "DkimRecord3"}, id="identity"),
+        pytest.param(
+            MAIL_FROM,
+            {
+                *("MxRecord", "DkimRecord1", "DkimRecord2", "DkimRecord3"),
+                *("MailFromMxRecord", "MailFromSpfRecord"),
+            },
+            id="mail-from",
+        ),
+    ],
+)
+def test_outputs_print_each_record_to_publish(parameters: dict[str, str], expected: set[str]) -> None:
+    given = PSEUDO | DEFAULTS | GIVEN | parameters
+    assert expected == {
+        name
+        for name, output in TEMPLATE["Outputs"].items()
+        if "Record" in name
+        and ("Condition" not in output or holds({"Condition": output["Condition"]}, given))
+    }
+
+
 # Whoever deploys and watches it
+
+
+def test_dashboard_is_one_that_cloudwatch_reads() -> None:
+    widgets = json.loads(properties("Dashboard")["DashboardBody"])["widgets"]
+    shown = {
+        name
+        for widget in widgets
+        for metric in widget["properties"]["metrics"]
+        for name in [metric[1] if isinstance(metric[0], str) else metric[0]["id"]]
+    }
+    assert shown == {
+        *("requests", "reports", "total", "Duration", "ApproximateAgeOfOldestMessage"),
+        *("ApproximateNumberOfMessagesVisible", "Reject", "Bounce", "Complaint"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("tracing", "mode", "policies"),
+    [
+        pytest.param("Disabled", None, [BASIC_EXECUTION], id="off"),
+        pytest.param("Active", {"Mode": "Active"}, [BASIC_EXECUTION, X_RAY], id="on"),
+    ],
+)
+def test_tracing_is_configured_and_granted_when_asked_for(
+    tracing: str, mode: dict[str, str] | None, policies: list[str]
+) -> None:
+    stack = deployed(Tracing=tracing)
+    for function in ("IntakeFunction", "ReportFunction"):
+        assert mode == stack[function]["Properties"].get("TracingConfig")
+        assert policies == stack[f"{function}Role"]["Properties"]["ManagedPolicyArns"]
+
+
+def test_published_version_is_the_project_s() -> None:
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text("utf-8"))["project"]
+    published = TEMPLATE["Metadata"]["AWS::ServerlessRepo::Application"]
+    assert project["version"] == published["SemanticVersion"]
+    assert project["license"] == published["SpdxLicenseId"]
+    for file in ("LicenseUrl", "ReadmeUrl"):
+        assert (PROJECT / published[file]).is_file()
+
+
+def test_each_environment_gives_parameters_that_there_are() -> None:
+    text = (PROJECT / "samconfig.toml").read_text("utf-8")
+    assert {"default", "production"} == tomllib.loads(text).keys() - {"version"}
+    given = {name for name, _ in re.findall(r'^#     "(\w+)=(.*)",$', text, flags=re.MULTILINE)}
+    assert given <= TEMPLATE["Parameters"].keys()
+    assert GIVEN.keys() <= given
 
 
 @pytest.mark.parametrize(
@@ -412,6 +551,18 @@ def test_rule_stores_every_mail_to_the_domain_then_invokes_intake() -> None:
             "QuarantineReport Reports",
             {"service": "report", "outcome": "failed"},
             id="refused-reports",
+        ),
+        pytest.param(
+            "ReportsBouncedAlarm",
+            "AWS/SES Bounce",
+            {"ses:configuration-set": "quarantine-report"},
+            id="bounces",
+        ),
+        pytest.param(
+            "ReportsComplainedOfAlarm",
+            "AWS/SES Complaint",
+            {"ses:configuration-set": "quarantine-report"},
+            id="complaints",
         ),
     ],
 )
@@ -453,6 +604,12 @@ def test_every_parameter_is_described_and_shown_in_one_group() -> None:
         pytest.param("ReceiptRuleSetName", "", True, id="no-rule-set"),
         pytest.param("ReceiptRuleSetName", "default-rule-set", True, id="rule-set"),
         pytest.param("ReceiptRuleSetName", "company/*", False, id="rule-set-wildcard"),
+        pytest.param("MailFromDomain", "", True, id="no-mail-from"),
+        pytest.param("MailFromDomain", "bounce.reports.example.com", True, id="mail-from"),
+        pytest.param("MailFromDomain", "me@reports.example.com", False, id="mail-from-with-local-part"),
+        pytest.param("HostedZoneId", "", True, id="no-zone"),
+        pytest.param("HostedZoneId", "Z0123456789ABCDEFGHIJ", True, id="zone"),
+        pytest.param("HostedZoneId", "/hostedzone/Z0123456789ABCDEFGHIJ", False, id="zone-path"),
         pytest.param("AlarmTopicArn", "", True, id="no-topic"),
         pytest.param("AlarmTopicArn", "arn:aws:sns:eu-west-1:111122223333:oncall", True, id="topic"),
         pytest.param("AlarmTopicArn", "oncall", False, id="topic-without-arn"),

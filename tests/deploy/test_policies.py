@@ -1,0 +1,161 @@
+"""What a function does to AWS and what its policy lets it do are the same, in both directions.
+
+The calls are taken down where botocore makes them, with what they name; the policies are the template's.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from tests.deploy.test_template import SES, STACK, grants
+from tests.functions.faults import Wire
+from tests.world import World, load_event
+
+type Grant = tuple[str, str]
+"""An IAM action, and a resource as the template names it."""
+
+EVENT = load_event("accepted_relay_ipv4")
+TRUNCATED = load_event("accepted_headers_truncated")
+BOB = "bob@example.com"
+
+# What AWS does in a function's name: its code does not.
+LAMBDA_TAKES_JOBS = {
+    ("sqs:ReceiveMessage", "${JobsQueue.Arn}"),
+    ("sqs:DeleteMessage", "${JobsQueue.Arn}"),
+    ("sqs:GetQueueAttributes", "${JobsQueue.Arn}"),
+}
+LAMBDA_KEEPS_FAILURES = {("sqs:SendMessage", "${IntakeFailures.Arn}")}
+
+# What authorises the parts of a transaction.
+# https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis-iam.html
+TRANSACTED = {
+    "Put": "dynamodb:PutItem",
+    "Update": "dynamodb:UpdateItem",
+    "Delete": "dynamodb:DeleteItem",
+    "ConditionCheck": "dynamodb:ConditionCheckItem",
+}
+
+
+class Ledger:
+    """What the processes of one function asked of AWS. `wire` is the next one's."""
+
+    def __init__(self, world: World, function: str) -> None:
+        self.world = world
+        self.needed: set[Grant] = set()
+        variables = STACK[function]["Properties"]["Environment"]["Variables"]
+        self._names = {
+            world.stack.environ[name]: value
+            for name, value in variables.items()
+            if name in world.stack.environ
+        }
+
+    def wire(self) -> Wire:
+        wire = Wire()
+        wire.session.events.register("provide-client-params.*.*", self._take_down)
+        return wire
+
+    def _take_down(self, model: Any, params: Mapping[str, Any], **_: object) -> None:
+        self.needed |= set(self._grants(model.service_model.service_name, model.name, params))
+
+    def _grants(self, service: str, operation: str, params: Mapping[str, Any]) -> Iterator[Grant]:
+        match service, operation:
+            case "dynamodb", "TransactWriteItems":
+                for item in params["TransactItems"]:
+                    for part, what in item.items():
+                        yield TRANSACTED[part], self._arn(what["TableName"])
+            case "dynamodb", "BatchGetItem":
+                for table in params["RequestItems"]:
+                    yield "dynamodb:BatchGetItem", self._arn(table)
+            case "dynamodb", _:
+                yield f"dynamodb:{operation}", self._arn(params["TableName"])
+            case "sqs", _:
+                yield f"sqs:{operation}", self._arn(params["QueueUrl"])
+            case "s3", _:
+                prefix = params["Key"].rpartition("/")[0]
+                yield f"s3:{operation}", f"{self._arn(params['Bucket'])}/{prefix}/*"
+            case "sesv2", "SendEmail":
+                yield from self._mail(params)
+            case _:
+                yield f"{service}:{operation}", "unknown"
+
+    def _mail(self, params: Mapping[str, Any]) -> Iterator[Grant]:
+        assert params["Content"].keys() == {"Raw"}
+        sender = self._names[params["FromEmailAddress"]]
+        domain = sender.partition("@")[2]
+        # SES takes the address as the identity when it is one, and its domain otherwise.
+        for resource in (
+            f"identity/{sender}",
+            f"identity/{domain}",
+            f"configuration-set/{self._names[params['ConfigurationSetName']]}",
+        ):
+            yield "ses:SendEmail", f"{SES}:{resource}"
+            yield "ses:SendRawEmail", f"{SES}:{resource}"
+
+    def _arn(self, name: str) -> str:
+        """Name a resource as the template does: `${Name}` of a variable is `${Name.Arn}` in a policy."""
+        return f"{self._names[name].removesuffix('}')}.Arn}}"
+
+
+def hold(world: World) -> None:
+    world.records.put_held(BOB, "<1@x.example>", world.clock.now, "x@x.example", "Invoice 7")
+
+
+def accepted(world: World) -> str:
+    world.records.put_relay("example.com", "192.0.2.0/24")
+    assert world.intake(EVENT) == {"outcome": "accepted"}
+    (job,) = world.jobs()
+    return job
+
+
+def test_intake_is_granted_what_it_calls_and_nothing_more(world: World) -> None:
+    ledger = Ledger(world, "IntakeFunction")
+
+    def intake(event: object) -> str:
+        return world.intake(event, session=ledger.wire().session)["outcome"]
+
+    assert intake(load_event("refused_not_a_trigger")) == "not_a_trigger"
+    assert intake(load_event("refused_unauthenticated")) == "unauthenticated"
+    world.records.put_relay("example.com", "192.0.2.0/24")
+    assert intake(EVENT) == "accepted"
+    assert intake(EVENT) == "accepted"  # delivered again
+    assert intake(load_event("refused_too_soon")) == "too_soon"
+    world.clock.move(days=1)
+    world.records.put_auth("example.com", ["dkim"])
+    raw = b"Return-Path: <bob@example.com>\r\nFrom: bob@example.com\r\n\r\n"
+    world.store_mail(TRUNCATED["Records"][0]["ses"]["mail"]["messageId"], raw)
+    assert intake(TRUNCATED) == "unauthenticated"
+    assert ledger.needed | LAMBDA_KEEPS_FAILURES == grants(STACK["IntakeFunctionRole"])
+
+
+def test_report_is_granted_what_it_calls_and_nothing_more(world: World) -> None:
+    ledger = Ledger(world, "ReportFunction")
+    hold(world)
+    job = accepted(world)
+    assert world.report(job, session=ledger.wire().session) == []
+    assert len(world.sent()) == 1
+    assert ledger.needed | LAMBDA_TAKES_JOBS == grants(STACK["ReportFunctionRole"])
+
+
+@pytest.mark.parametrize("when_empty", ["silent", "reply"])
+def test_an_empty_report_needs_no_more(when_empty: str, world: World) -> None:
+    ledger = Ledger(world, "ReportFunction")
+    assert world.report(accepted(world), session=ledger.wire().session, WHEN_EMPTY=when_empty) == []
+    assert ledger.needed <= grants(STACK["ReportFunctionRole"])
+
+
+@pytest.mark.parametrize(
+    ("code", "failed"),
+    [
+        pytest.param("MessageRejected", [], id="refused for good"),
+        pytest.param("TooManyRequestsException", ["0"], id="to be tried again"),
+    ],
+)
+def test_a_report_that_ses_does_not_take_needs_no_more(code: str, failed: list[str], world: World) -> None:
+    ledger = Ledger(world, "ReportFunction")
+    hold(world)
+    wire = ledger.wire()
+    wire.fail("sesv2", "SendEmail", ClientError({"Error": {"Code": code, "Message": "no"}}, "SendEmail"))
+    assert world.report(accepted(world), session=wire.session) == failed
+    assert ledger.needed <= grants(STACK["ReportFunctionRole"])
