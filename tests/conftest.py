@@ -2,12 +2,11 @@
 
 from collections.abc import Iterator
 
-import boto3
 import pytest
 from moto import mock_aws
 
 from local.stack import create_stack
-from tests.world import World
+from tests.world import World, new_session
 
 
 @pytest.fixture(autouse=True)
@@ -22,5 +21,5 @@ def _no_real_aws(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def world() -> Iterator[World]:
     with mock_aws():
-        session = boto3.Session()
+        session = new_session()
         yield World(session, create_stack(session))

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import botocore.session
+from botocore.loaders import Loader
 from moto.ses.models import ses_backends
 
 from functions.intake import app as intake_app
@@ -15,6 +17,16 @@ from local.records import Records
 from local.stack import Stack
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+
+
+_LOADER = Loader()
+
+
+def new_session() -> boto3.Session:
+    """Return a session of its own, but for the service models: to read them takes longer than most tests."""
+    session = botocore.session.get_session()
+    session.register_component("data_loader", _LOADER)
+    return boto3.Session(botocore_session=session)
 
 
 @dataclass(slots=True)

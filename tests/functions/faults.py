@@ -2,7 +2,7 @@
 
 from typing import Any
 
-import boto3
+from tests.world import new_session
 
 type Call = tuple[str, str]  # service, operation
 
@@ -15,7 +15,7 @@ class Wire:
     """A session of its own for one process, whose calls are counted and can be made to fail."""
 
     def __init__(self) -> None:
-        self.session = boto3.Session()
+        self.session = new_session()
         self.calls: list[Call] = []
         self._die_before: int | None = None
         self._die_after: int | None = None
