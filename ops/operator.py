@@ -2,6 +2,7 @@
 
 import functools
 import json
+import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +22,13 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 SAMCONFIG = Path("samconfig.toml")
+
+_WHOLE = {
+    "request_id",
+    "received_at",
+    "status",
+}  # to be read or copied in one piece, however narrow the terminal
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:[\d.]+(?:Z|\+00:00)")  # shown to the minute, UTC
 
 
 class Output(StrEnum):
@@ -122,7 +130,7 @@ class Operator:
             return
         table = Table(box=None, pad_edge=False, header_style="bold")
         for column in columns:
-            table.add_column(column.replace("_", " "), overflow="fold")
+            table.add_column(column.replace("_", " "), overflow="fold", no_wrap=column in _WHOLE)
         for row in rows:
             table.add_row(*(Text(_shown(row.get(column, ""))) for column in columns))
         self.out.print(table)
@@ -154,4 +162,5 @@ def _shown(value: object) -> str:
     """Return a value as text that does nothing to a terminal: a row may repeat what a stranger wrote."""
     if isinstance(value, (set, frozenset, list, tuple)):
         value = ", ".join(sorted(map(str, value)))
-    return "" if value is None else clean_text(str(value))
+    text = "" if value is None else clean_text(str(value))
+    return f"{text[:10]} {text[11:16]}" if _TIME.fullmatch(text) else text
