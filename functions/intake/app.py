@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 type Decision = ReportRequest | Refused
+type Evidence = Mapping[str, str]
 
 _HEADER_LIMIT: Final = 1024 * 1024  # bytes of a raw mail that are read for its header section
 logger = Logger(service="intake")
@@ -44,8 +45,9 @@ class Intake:
     def handle(self, event: object) -> Decision | Known:
         """Decide on one SES event, record the decision and queue the job. Raises MalformedEvent."""
         mail, decision = self.judge(parse_event(event))
-        outcome = self._record(mail, decision)
-        _tell(mail, outcome)
+        seen = evidence(mail)
+        outcome = self._record(mail, decision, seen)
+        _tell(mail, outcome, seen)
         return outcome
 
     def judge(self, mail: InboundMail) -> tuple[InboundMail, Decision]:
@@ -74,29 +76,29 @@ class Intake:
             decision = decide(mail, trigger, requester, auth, self._senders.relay_records(requester))
         return decision
 
-    def _record(self, mail: InboundMail, decision: Decision) -> Decision | Known:
+    def _record(self, mail: InboundMail, decision: Decision, seen: Evidence) -> Decision | Known:
         now = self._clock()
         match decision:
             case Refused(reason=Refusal.NOT_A_TRIGGER):  # anybody's mail to any address: logged, not kept
                 return decision
             case Refused():
-                known = self._requests.refuse(
-                    mail.message_id, decision, evidence(mail), mail.received_at, now
-                )
+                known = self._requests.refuse(mail.message_id, decision, seen, mail.received_at, now)
                 return known or decision
             case ReportRequest():
-                return self._admit(mail, decision, now)
+                return self._admit(mail, decision, seen, now)
             case _:
                 assert_never(decision)
 
-    def _admit(self, mail: InboundMail, request: ReportRequest, now: datetime) -> Decision | Known:
-        admission = self._requests.accept(request, evidence(mail), now, self._settings.cooldown)
+    def _admit(
+        self, mail: InboundMail, request: ReportRequest, seen: Evidence, now: datetime
+    ) -> Decision | Known:
+        admission = self._requests.accept(request, seen, now, self._settings.cooldown)
         match admission:
             case Admitted():
                 self._jobs.put(request)
                 return request
             case CoolingDown():
-                return self._record(mail, too_soon(request.requester, self._settings.cooldown))
+                return self._record(mail, too_soon(request.requester, self._settings.cooldown), seen)
             case Known():
                 return admission
             case _:
@@ -135,7 +137,7 @@ def make_handler(
     return handler
 
 
-def _tell(mail: InboundMail, outcome: Decision | Known) -> None:
+def _tell(mail: InboundMail, outcome: Decision | Known, seen: Evidence) -> None:
     """Tell the log and the metrics what became of a mail, in one line."""
     match outcome:
         case Known(status):  # it was told when it was decided
@@ -153,7 +155,7 @@ def _tell(mail: InboundMail, outcome: Decision | Known) -> None:
         requester=requester and str(requester),
         reason=word,
         detail=detail,
-        evidence=evidence(mail),
+        evidence=seen,
     )
     with single_metric("Requests", MetricUnit.Count, 1, namespace="QuarantineReport") as metric:
         metric.add_dimension("service", "intake")

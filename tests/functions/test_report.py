@@ -222,7 +222,7 @@ def test_what_may_pass_is_tried_again(world: World, job: str, error: Exception) 
     wire = Wire()
     wire.fail("sesv2", "SendEmail", error)
     assert world.report(job, session=wire.session) == ["0"]
-    assert wire.calls.count(("sesv2", "SendEmail")) == 1  # SQS tries again, not botocore
+    assert wire.calls.count(("sesv2", "SendEmail")) == 1
     row = world.row(REQUEST_ID)
     assert (row["status"], row["reason"]) == ("accepted", type(error).__name__)
     assert world.report(job) == []
@@ -230,6 +230,21 @@ def test_what_may_pass_is_tried_again(world: World, job: str, error: Exception) 
     row = world.row(REQUEST_ID)
     assert row["status"] == "sent"
     assert "reason" not in row
+
+
+def test_a_lost_answer_of_ses_is_not_asked_for_again_by_botocore(world: World, job: str) -> None:
+    """SES may have taken the mail: only SQS tries again, where each attempt is seen and counted."""
+    hold(world, 1)
+    wire, attempts = Wire(), []
+
+    def lose(**_: object) -> None:
+        attempts.append(1)
+        raise ReadTimeoutError(endpoint_url="x")
+
+    wire.session.events.register_first("before-send.sesv2.SendEmail", lose)
+    assert world.report(job, session=wire.session) == ["0"]
+    assert len(attempts) == 1
+    assert world.row(REQUEST_ID)["status"] == "accepted"
 
 
 def test_a_table_that_cannot_be_read_is_tried_again(world: World, job: str) -> None:
