@@ -18,8 +18,7 @@ from rich.table import Table
 
 from bench.figures import Spread, interleaved
 from bench.wire import Call, Canned, new_session
-from ops.importing import UNCHECKED, Found, Rules, find, import_mails, read
-from ops.mailfiles import RECIPIENT_FIELDS
+from ops.importing import RECIPIENT_FIELDS, UNCHECKED, Found, Rules, find, import_mails, read
 from quarantine.report import HoldReason
 
 if TYPE_CHECKING:

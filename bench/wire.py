@@ -99,10 +99,10 @@ class Canned:
         call = next(self._calls)
         if event_name != f"before-send.{call.service}.{call.operation}":
             raise RuntimeError(f"{event_name}, where {call} was recorded")
-        return AWSResponse(request.url, call.status, call.headers, _Raw(call.body))  # type: ignore[arg-type]
+        return AWSResponse(request.url, call.status, call.headers, Raw(call.body))  # type: ignore[arg-type]
 
 
-class _Raw(BytesIO):
+class Raw(BytesIO):
     """The body of an answer, as urllib3 has it."""
 
     def stream(self, **_: object) -> Any:

@@ -26,6 +26,9 @@ def _parser() -> argparse.ArgumentParser:
         "--smtp-port", type=int, default=2525, metavar="N", help="0 for any free one (default 2525)"
     )
     serve.add_argument(
+        "--hold-port", type=int, default=0, metavar="N", help="for held mail (default any free one)"
+    )
+    serve.add_argument(
         "--outbox", type=Path, default=Path("outbox"), metavar="DIR", help="maildir (default outbox)"
     )
     serve.add_argument(
@@ -82,10 +85,15 @@ def _serve(arguments: argparse.Namespace) -> None:
         from local.server import running
 
         with running(
-            arguments.smtp_port, arguments.outbox, arguments.verdicts, dict(arguments.parameter)
+            arguments.smtp_port,
+            arguments.outbox,
+            arguments.verdicts,
+            dict(arguments.parameter),
+            arguments.hold_port,
         ) as local:
             line = {
                 "smtp": local.smtp,
+                "hold": local.hold,
                 "endpoint_url": local.endpoint_url,
                 "outbox": str(local.outbox),
                 "env": local.environ,

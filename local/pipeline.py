@@ -6,7 +6,7 @@ import logging
 import mailbox
 import queue
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from http import HTTPStatus
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
+from functions.hold import app as hold
 from functions.intake import app as intake
 from functions.report import app as report
 from local.ses import Delivery, new_message_id, receive
@@ -24,6 +25,8 @@ from quarantine.inbound import Verdicts
 _RETRIES = 2  # of an asynchronous invocation, before the on-failure destination has the event
 _BATCH = 10
 _log = logging.getLogger(__name__)
+
+type Handler = Callable[[dict[str, Any], Any], Any]
 
 
 class Outbox:
@@ -46,7 +49,7 @@ class Outbox:
 
 
 class Pipeline:
-    """Both functions at work, as their event sources drive them."""
+    """The functions at work, as their event sources drive them."""
 
     def __init__(self, session: boto3.Session, stack: Stack, verdicts: Verdicts) -> None:
         self._stack = stack
@@ -54,11 +57,15 @@ class Pipeline:
         self._s3 = session.client("s3")
         self._sqs = session.client("sqs")
         self._intake = intake.make_handler(stack.environ, session)
-        self._report = report.make_handler(stack.environ, session)
+        self._sources = {
+            stack.environ["JOBS_QUEUE_URL"]: report.make_handler(stack.environ, session),
+            stack.held_queue_url: hold.make_handler(stack.environ, session),
+        }
         self._events: queue.Queue[dict[str, Any]] = queue.Queue()
         self._stopping = threading.Event()
-        self._threads = [
-            threading.Thread(target=work, daemon=True) for work in (self._run_intake, self._run_report)
+        self._threads = [threading.Thread(target=self._run_intake, daemon=True)] + [
+            threading.Thread(target=self._run_source, args=source, daemon=True)
+            for source in self._sources.items()
         ]
 
     def start(self) -> None:
@@ -103,23 +110,22 @@ class Pipeline:
         failure = {"requestPayload": event, "responsePayload": {"errorMessage": str(error)}}
         self._sqs.send_message(QueueUrl=self._stack.intake_failures_url, MessageBody=json.dumps(failure))
 
-    def _run_report(self) -> None:
+    def _run_source(self, url: str, handler: Handler) -> None:
         while not self._stopping.is_set():
             try:
-                self._invoke_report()
+                self._invoke(url, handler)
             except (BotoCoreError, ClientError):
                 _log.exception("the queue cannot be read")
                 self._stopping.wait(1)
 
-    def _invoke_report(self) -> None:
+    def _invoke(self, url: str, handler: Handler) -> None:
         """Serve one batch; what fails stays on the queue until its visibility timeout is over."""
-        url = self._stack.environ["JOBS_QUEUE_URL"]
         messages = self._sqs.receive_message(
             QueueUrl=url, MaxNumberOfMessages=_BATCH, WaitTimeSeconds=1, AttributeNames=["All"]
         ).get("Messages", [])
         if not messages:
             return
-        response = self._report({"Records": [_sqs_record(message) for message in messages]}, None)
+        response = handler({"Records": [_sqs_record(message) for message in messages]}, None)
         failed = {failure["itemIdentifier"] for failure in response["batchItemFailures"]}
         for message in messages:
             if message["MessageId"] not in failed:
@@ -136,6 +142,6 @@ def _sqs_record(message: Mapping[str, Any]) -> dict[str, Any]:
         "messageAttributes": {},
         "md5OfBody": message["MD5OfBody"],
         "eventSource": "aws:sqs",
-        "eventSourceARN": "arn:aws:sqs:us-east-1:123456789012:jobs",
+        "eventSourceARN": "arn:aws:sqs:us-east-1:123456789012:queue",
         "awsRegion": "us-east-1",
     }

@@ -5,8 +5,9 @@ import contextlib
 import logging
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import boto3
@@ -16,6 +17,8 @@ from moto.server import ThreadedMotoServer
 from local.pipeline import Outbox, Pipeline
 from local.ses import REGION, Delivery
 from local.stack import Stack, create_stack
+from ops.front import FrontHandler, connection
+from ops.heldbucket import HeldBucket
 from quarantine.inbound import Verdicts
 
 LOOPBACK = "127.0.0.1"
@@ -24,9 +27,13 @@ _CREDENTIALS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local", 
 
 @dataclass(frozen=True, slots=True)
 class Local:
-    """A local run that is up. smtp: `host:port`; outbox: the maildir of what was sent."""
+    """A local run that is up.
+
+    smtp, hold: `host:port`, of SES and of the front for held mail. outbox: the maildir of what was sent.
+    """
 
     smtp: str
+    hold: str
     endpoint_url: str
     outbox: Path
     stack: Stack
@@ -57,15 +64,22 @@ class _Front:
         return f"250 OK {message_id}"
 
 
+def _ses(front: _Front, loop: asyncio.AbstractEventLoop) -> SMTP:
+    return SMTP(front, enable_SMTPUTF8=True, loop=loop)
+
+
+type Connection = Callable[[asyncio.AbstractEventLoop], asyncio.BaseProtocol]
+
+
 @contextlib.contextmanager
-def _listening(front: _Front, port: int) -> Iterator[str]:
-    """Serve SMTP from a thread of its own; yield its `host:port`."""
+def _listening(connection: Connection, port: int) -> Iterator[str]:
+    """Serve from a thread of its own; yield its `host:port`. connection: makes each one's protocol."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
 
     async def listen() -> asyncio.Server:
-        return await loop.create_server(lambda: SMTP(front, enable_SMTPUTF8=True, loop=loop), LOOPBACK, port)
+        return await loop.create_server(lambda: connection(loop), LOOPBACK, port)
 
     try:
         server = asyncio.run_coroutine_threadsafe(listen(), loop).result()
@@ -79,11 +93,15 @@ def _listening(front: _Front, port: int) -> Iterator[str]:
 
 @contextlib.contextmanager
 def running(
-    smtp_port: int, outbox: Path, verdicts: Verdicts, parameters: Mapping[str, str] | None = None
+    smtp_port: int,
+    outbox: Path,
+    verdicts: Verdicts,
+    parameters: Mapping[str, str] | None = None,
+    hold_port: int = 0,
 ) -> Iterator[Local]:
     """Run the whole pipeline until the block is left.
 
-    smtp_port: 0 for any free one. parameters: of template.yaml.
+    smtp_port, hold_port: 0 for any free one. parameters: of template.yaml.
     """
     logging.getLogger("werkzeug").setLevel(logging.WARNING)  # moto's line a call
     moto = ThreadedMotoServer(ip_address=LOOPBACK, port=0, verbose=False)
@@ -97,8 +115,12 @@ def running(
         pipeline = Pipeline(session, stack, verdicts)
         pipeline.start()
         try:
-            with _listening(_Front(pipeline), smtp_port) as smtp:
-                yield Local(smtp, endpoint_url, maildir.directory, stack, session, pipeline)
+            held = FrontHandler(HeldBucket(session.client("s3"), stack.environ["MAIL_BUCKET"]))
+            with (
+                _listening(partial(_ses, _Front(pipeline)), smtp_port) as smtp,
+                _listening(partial(connection, held), hold_port) as hold,
+            ):
+                yield Local(smtp, hold, endpoint_url, maildir.directory, stack, session, pipeline)
         finally:
             pipeline.stop()
     finally:

@@ -12,7 +12,7 @@ import yaml
 
 TEMPLATE = Path(__file__).parent.parent / "template.yaml"
 PARAMETERS = {"ReportsDomain": "reports.example.com", "ReportSender": "quarantine@reports.example.com"}
-FUNCTIONS = ("IntakeFunction", "ReportFunction")
+FUNCTIONS = ("IntakeFunction", "ReportFunction", "HoldFunction")
 
 # What the functions keep state in. The rest of the template is how they run, and the local run does that.
 _KEPT_TYPES = {"AWS::DynamoDB::Table", "AWS::SQS::Queue", "AWS::S3::Bucket"}
@@ -46,10 +46,15 @@ def load_template(path: Path = TEMPLATE) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """environ: of both functions. intake_failures_url: the queue of events that intake failed on."""
+    """environ: of all functions.
+
+    intake_failures_url: the queue of events that intake failed on.
+    held_queue_url: the queue of objects that hold is to look at.
+    """
 
     environ: Mapping[str, str]
     intake_failures_url: str
+    held_queue_url: str
 
 
 def create_stack(session: boto3.Session, parameters: Mapping[str, str] | None = None) -> Stack:
@@ -58,7 +63,8 @@ def create_stack(session: boto3.Session, parameters: Mapping[str, str] | None = 
     parameters: of the template, over the local run's own.
     """
     template = load_template()
-    values = _environment(template) | {"IntakeFailures": {"Ref": "IntakeFailures"}}
+    queues = {name: {"Ref": name} for name in ("IntakeFailures", "HeldQueue")}
+    values = _environment(template) | queues
     cloudformation = session.client("cloudformation")
     cloudformation.create_stack(
         StackName="quarantine",
@@ -71,13 +77,38 @@ def create_stack(session: boto3.Session, parameters: Mapping[str, str] | None = 
     (stack,) = cloudformation.describe_stacks(StackName="quarantine")["Stacks"]
     outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
     resolved = {name: outputs[f"Value{number}"] for number, name in enumerate(values)}
-    intake_failures_url = resolved.pop("IntakeFailures")
+    urls = {name: resolved.pop(name) for name in queues}
     session.client("sesv2").create_email_identity(EmailIdentity=resolved["REPORT_SENDER"])
-    return Stack(resolved, intake_failures_url)
+    _notify(session, template, resolved["MAIL_BUCKET"], urls)
+    return Stack(resolved, urls["IntakeFailures"], urls["HeldQueue"])
+
+
+def _notify(
+    session: boto3.Session, template: Mapping[str, Any], bucket: str, urls: Mapping[str, str]
+) -> None:
+    """Set up the bucket's notifications, which moto's CloudFormation passes over."""
+    sqs = session.client("sqs")
+    given = template["Resources"]["MailBucket"]["Properties"]["NotificationConfiguration"]
+    for each in given["QueueConfigurations"]:
+        url = urls[each["Queue"]["Fn::GetAtt"][0]]
+        arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+        rules = each["Filter"]["S3Key"]["Rules"]
+        session.client("s3").put_bucket_notification_configuration(
+            Bucket=bucket,
+            NotificationConfiguration={
+                "QueueConfigurations": [
+                    {
+                        "QueueArn": arn,
+                        "Events": [each["Event"]],
+                        "Filter": {"Key": {"FilterRules": rules}},
+                    }
+                ]
+            },
+        )
 
 
 def _environment(template: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the variables of both functions, unresolved, less what tells Powertools which one it is."""
+    """Return the variables of all functions, unresolved, less what tells Powertools which one it is."""
     return {
         name: value
         for function in FUNCTIONS
@@ -89,7 +120,9 @@ def _environment(template: Mapping[str, Any]) -> dict[str, Any]:
 def _stateful(template: Mapping[str, Any], values: list[Any]) -> dict[str, Any]:
     """Return the part of a template that keeps state, with an output for each value to be resolved."""
     resources = {
-        name: resource for name, resource in template["Resources"].items() if resource["Type"] in _KEPT_TYPES
+        name: {part: resource[part] for part in resource if part != "DependsOn"}
+        for name, resource in template["Resources"].items()
+        if resource["Type"] in _KEPT_TYPES
     }
     known = {*resources, *template["Parameters"]}
     outputs = {

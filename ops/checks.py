@@ -332,7 +332,7 @@ def permission(site: Site) -> Finding:
 def failures(site: Site) -> Finding:
     sqs: SQSClient = site.operator.client("sqs")
     waiting = {}
-    for output in ("JobsDeadLettersUrl", "IntakeFailuresUrl"):
+    for output in ("JobsDeadLettersUrl", "IntakeFailuresUrl", "HeldDeadLettersUrl"):
         attributes = sqs.get_queue_attributes(
             QueueUrl=site.operator.name(output),
             AttributeNames=["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"],
@@ -374,7 +374,7 @@ def alarms(site: Site) -> Finding:
 def logs(site: Site) -> Finding:
     client = site.operator.client("logs")
     missing = []
-    for output in ("IntakeLogGroup", "ReportLogGroup"):
+    for output in ("IntakeLogGroup", "ReportLogGroup", "HoldLogGroup"):
         name = site.operator.name(output)
         groups = client.describe_log_groups(logGroupNamePrefix=name)["logGroups"]
         if not any(group["logGroupName"] == name for group in groups):
@@ -382,7 +382,7 @@ def logs(site: Site) -> Finding:
     if missing:
         seen = f"there is no log group {', '.join(missing)}: decisions are told nowhere"
         return Finding(Verdict.FAULT, seen, "make it again under its name, or deploy again")
-    return Finding(Verdict.OK, "both functions have theirs")
+    return Finding(Verdict.OK, "each function has its own")
 
 
 _SKEW = timedelta(seconds=60)  # of no harm: the Date field has whole seconds, an answer takes some

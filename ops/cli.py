@@ -1,6 +1,7 @@
 """`quarantine`: the global options, the groups of commands, and what a failure looks like to a person.
 
 Exit codes: 0 done, 1 could not be done, 2 the command line is wrong, 3 refused (or, for `why`, no report).
+`hold` has its own: a mail server reads them.
 """
 
 import sys
@@ -12,7 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 from rich.text import Text
 
-from ops import activate, auth, doctor, held, redrive, relay, report, requests, why
+from ops import activate, auth, doctor, held, hold, redrive, relay, report, requests, why
 from ops.operator import SAMCONFIG, Operator, OperatorError, Output, Refused, stack_name_of
 
 ERROR = 1
@@ -30,6 +31,7 @@ app.add_typer(auth.app, name="auth")
 app.add_typer(held.app, name="held")
 app.add_typer(requests.app, name="requests")
 app.add_typer(report.app, name="report")
+app.command()(hold.hold)
 app.command()(doctor.doctor)
 app.command()(activate.activate)
 app.command()(why.why)
@@ -57,6 +59,20 @@ def _options(
 
 def run(arguments: list[str], operator: Operator | None = None) -> int:
     """Run one command line and return its exit code; a failure is told in one line on standard error."""
+    if _command(arguments) != "hold":
+        return _run(arguments, operator)
+    try:
+        return _run(arguments, operator) and hold.EX_TEMPFAIL
+    except Exception as e:  # noqa: BLE001 - the process's edge: a mail server bounces what ends in a traceback
+        return _failed(operator, f"error: {type(e).__name__}: {e}", hold.EX_TEMPFAIL)
+
+
+def _command(arguments: list[str]) -> str | None:
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]  # a group's
+    return next((each for each in arguments if each in commands), None)
+
+
+def _run(arguments: list[str], operator: Operator | None) -> int:
     try:
         app(arguments, obj=operator)
     except SystemExit as e:  # how typer ends: with its own message where the command line is wrong
@@ -70,7 +86,7 @@ def run(arguments: list[str], operator: Operator | None = None) -> int:
 
 def _failed(operator: Operator | None, text: str, code: int) -> int:
     console = operator.err if operator else Console(stderr=True, highlight=False)
-    console.print(Text(text, style="red"))
+    console.print(Text(text, style="red"), soft_wrap=True)
     return code
 
 

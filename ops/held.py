@@ -12,10 +12,11 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from ops.importing import UNCHECKED, Found, Rules, Tally, find, import_mails, write
-from ops.mailfiles import RECIPIENT_FIELDS, HeldMail, clean, held_item, iso, usable_id
+from ops.importing import RECIPIENT_FIELDS, UNCHECKED, Found, Rules, Tally, find, import_mails, write
 from ops.operator import Operator, Output, Refused
 from quarantine.addresses import Address
+from quarantine.heldstore import held_item, iso
+from quarantine.mailheader import HeldMail, clean, usable_id
 from quarantine.report import HoldReason, clean_text
 
 app = typer.Typer(help="What is held of a mailbox.", no_args_is_help=True)

@@ -26,19 +26,19 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.config import Config
 
-from ops.mailfiles import (
-    HeldMail,
-    NotImported,
-    from_line_time,
-    header_fields,
-    held_item,
-    parse_mail,
-    parse_recipients,
-    split_mbox,
-    wanted_fields,
-)
+from ops.mbox import from_line_time, split_mbox
 from ops.operator import OperatorError
 from quarantine.addresses import Address
+from quarantine.heldstore import held_item
+from quarantine.mailheader import (
+    SHOWN_FIELDS,
+    Fields,
+    NoRecipient,
+    UnreadableRecipient,
+    header_fields,
+    parse_mail,
+    parse_recipients,
+)
 from quarantine.report import HoldReason
 
 if TYPE_CHECKING:
@@ -59,8 +59,15 @@ _FIRST_WAIT, _LONGEST_WAIT = 0.05, 10.0  # seconds
 # For the client of an import: botocore's check of each row, which we made ourselves, is half of a call's CPU.
 UNCHECKED = Config(parameter_validation=False)
 
+# Who writes them: amavis and other filters; Postfix, Dovecot, qmail; Postfix, before aliases.
+RECIPIENT_FIELDS = ("X-Envelope-To", "Delivered-To", "X-Original-To")
+
 type Item = dict[str, Any]
 type Part = tuple[int, int]  # of an mbox: where a mail begins and ends
+
+
+class NoFields(ValueError):
+    """The bytes have no header section."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +95,7 @@ class Rules:
 
     @property
     def wanted(self) -> frozenset[bytes]:
-        return wanted_fields(self.recipient_fields)
+        return SHOWN_FIELDS | frozenset(self.recipient_fields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +215,7 @@ def read(chunk: Chunk, rules: Rules) -> Read:
             continue
         try:
             items += _items(mail, rules, wanted)
-        except NotImported as e:
+        except (NoFields, NoRecipient, UnreadableRecipient) as e:
             rejections.append(Rejection(mail.path, str(e), mail.part))
     return Read(len(chunk), items, rejections)
 
@@ -227,17 +234,22 @@ class _Stored:
 
 def _items(stored: _Stored, rules: Rules, wanted: frozenset[bytes]) -> list[Item]:
     fields = header_fields(stored.header, wanted)
-    if not fields:
-        raise NotImported("not a mail: no field of a header")
-    recipients = (rules.recipient,) if rules.recipient else parse_recipients(fields, rules.recipient_fields)
-    mail: HeldMail = parse_mail(fields)
+    if not fields.every:
+        raise NoFields("not a mail: no field of a header")
+    recipients = (rules.recipient,) if rules.recipient else _recipients(fields, rules.recipient_fields)
+    mail = parse_mail(fields)
     received_at = mail.received_at or stored.time
     message_id = mail.message_id or f"sha256:{stored.digest()}"
     expires_at = int((received_at + rules.kept_for).timestamp())
     return [
-        held_item(recipient, mail, message_id, received_at, rules.reason, expires_at, stored.size)
+        held_item(recipient, mail, message_id, received_at, rules.reason, expires_at, size=stored.size)
         for recipient in recipients
     ]
+
+
+def _recipients(fields: Fields, names: Sequence[bytes]) -> tuple[Address, ...]:
+    # Wherever it stands: stored mail may have come by any way, and the operator named the field.
+    return parse_recipients({name: fields.top(name) for name in names}, names)
 
 
 def _files(chunk: Chunk) -> Iterator[_Stored | Rejection]:

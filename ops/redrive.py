@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, assert_never
 import typer
 
 from ops.operator import Operator, OperatorError
+from quarantine.holding import MalformedNotification, parse_notification
 from quarantine.inbound import MalformedEvent, parse_event
 from quarantine.report import clean_text
 from quarantine.request import MalformedJob, ReportRequest
@@ -20,6 +21,7 @@ from quarantine.request import MalformedJob, ReportRequest
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_sqs.type_defs import MessageTypeDef
 
 _HIDDEN = 300  # seconds for which nobody else redrives what we look at
 _LONGEST_REASON = 200
@@ -30,11 +32,20 @@ class Queue(StrEnum):
 
     JOBS = "jobs"  # reports that were not made
     INTAKE = "intake"  # SES events that intake could not handle
+    HELD = "held"  # objects under held/ that made no row
     ALL = "all"
 
     @property
     def each(self) -> tuple["Queue", ...]:
-        return (Queue.JOBS, Queue.INTAKE) if self is Queue.ALL else (self,)
+        return (Queue.JOBS, Queue.INTAKE, Queue.HELD) if self is Queue.ALL else (self,)
+
+
+_URLS = {
+    Queue.JOBS: "JobsDeadLettersUrl",
+    Queue.INTAKE: "IntakeFailuresUrl",
+    Queue.HELD: "HeldDeadLettersUrl",
+}
+"""The stack's outputs with their URLs."""
 
 
 class Done(StrEnum):
@@ -49,6 +60,7 @@ class Done(StrEnum):
 class Failure:
     """A message of a dead-letter queue.
 
+    request_id: of a request; of held mail, the object's key.
     work: what to redrive; None when the message holds none. readable: whether it can succeed.
     """
 
@@ -65,7 +77,7 @@ def redrive(
     context: typer.Context,
     queue: Annotated[Queue, typer.Option(help="Which.")] = Queue.ALL,
     dry_run: Annotated[bool, typer.Option(help="Only show what waits.")] = False,
-    force: Annotated[bool, typer.Option(help="Also what cannot be read.")] = False,
+    force: Annotated[bool, typer.Option(help="Also what cannot be read, or was rejected.")] = False,
 ) -> None:
     """Show what is in the dead-letter queues, and why, and put it back to work.
 
@@ -91,7 +103,7 @@ def redrive(
             )
     operator.answer(["queue", "request_id", "error", "done"], rows, empty="nothing failed")
     if any(row["done"] is Done.LEFT for row in rows):
-        operator.warn("what is left cannot be read: --force redrives it all the same")
+        operator.warn("what is left would fail again: mend the cause, then --force redrives it")
         raise typer.Exit(1)
 
 
@@ -107,22 +119,34 @@ def _row(failure: Failure, *, redriven: bool, dry_run: bool) -> dict[str, Any]:
 
 def _failures(operator: Operator, sqs: "SQSClient", queue: Queue) -> Iterator[Failure]:
     """Yield what is in a queue, each once; hide it meanwhile."""
-    url = operator.name("JobsDeadLettersUrl" if queue is Queue.JOBS else "IntakeFailuresUrl")
+    url = operator.name(_URLS[queue])
     seen: set[str] = set()
     while messages := sqs.receive_message(
-        QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=_HIDDEN, WaitTimeSeconds=1
+        QueueUrl=url,
+        MaxNumberOfMessages=10,
+        VisibilityTimeout=_HIDDEN,
+        WaitTimeSeconds=1,
+        MessageAttributeNames=["All"],
     ).get("Messages"):
         if seen.issuperset(message["MessageId"] for message in messages):
             return  # all of it came back: we are too slow for the queue
         for message in messages:
             seen.add(message["MessageId"])
-            request_id, error, work, readable = (
-                _job(operator, message["Body"]) if queue is Queue.JOBS else _event(message["Body"])
-            )
-            yield Failure(queue, url, message["ReceiptHandle"], request_id, error, work, readable)
+            match queue:
+                case Queue.JOBS:
+                    told = _job(operator, message["Body"])
+                case Queue.INTAKE:
+                    told = _event(message["Body"])
+                case _:
+                    told = _held(message)
+            yield Failure(queue, url, message["ReceiptHandle"], *told)
 
 
-def _job(operator: Operator, body: str) -> tuple[str, str, str | None, bool]:
+type Told = tuple[str, str, str | None, bool]
+"""request_id, error, work and readable of a Failure."""
+
+
+def _job(operator: Operator, body: str) -> Told:
     try:
         job = ReportRequest.from_json(body)
     except MalformedJob as e:
@@ -137,7 +161,7 @@ def _job(operator: Operator, body: str) -> tuple[str, str, str | None, bool]:
     return job.request_id, str(error), body, True
 
 
-def _event(body: str) -> tuple[str, str, str | None, bool]:
+def _event(body: str) -> Told:
     """Read Lambda's record of a failed asynchronous invocation."""
     try:
         record = json.loads(body)
@@ -152,6 +176,18 @@ def _event(body: str) -> tuple[str, str, str | None, bool]:
     except MalformedEvent as e:
         return "", error or f"not an SES event: {e}", json.dumps(payload), False
     return mail.message_id, error, json.dumps(payload), True
+
+
+def _held(message: "MessageTypeDef") -> Told:
+    """Read what hold rejected, which its attributes say, or what SQS gave up on."""
+    body = message["Body"]
+    attributes = message.get("MessageAttributes", {})
+    told = [attributes[name].get("StringValue", "") for name in ("rejection", "detail") if name in attributes]
+    try:
+        keys = ", ".join(created.key for created in parse_notification(body))
+    except MalformedNotification as e:
+        return "", ": ".join(told) or f"not a notification: {e}", body, False
+    return keys, ": ".join(told) or "hold failed five times: its log says why", body, not told
 
 
 def _error(record: Mapping[str, Any]) -> str:
@@ -173,6 +209,8 @@ def _redrive(operator: Operator, sqs: "SQSClient", failure: Failure) -> None:
             sqs.send_message(QueueUrl=operator.name("JobsQueueUrl"), MessageBody=work)
         case Queue.INTAKE:
             _invoke(operator, work)
+        case Queue.HELD:
+            sqs.send_message(QueueUrl=operator.name("HeldQueueUrl"), MessageBody=work)
         case Queue.ALL:
             raise AssertionError("a message is in one queue")
         case _:

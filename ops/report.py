@@ -102,11 +102,13 @@ def _tell(operator: Operator, report: QuarantineReport, path: Path, text: str | 
     mailboxes = [str(mailbox) for mailbox in report.request.mailboxes]
     if operator.output is Output.TABLE and text is None:
         operator.answer(list(rows[0]) if rows else [], rows, empty="nothing is held")
-    summary = f"{len(rows)} of {report.total} held for {', '.join(mailboxes)}, written to {path}"
+    total = f"{report.total} or more" if report.at_least else str(report.total)
+    summary = f"{len(rows)} of {total} held for {', '.join(mailboxes)}, written to {path}"
     operator.say(
         f"{text}\n{summary}" if text else summary,
         mailboxes=mailboxes,
         rows=rows,
         total=report.total,
+        at_least=report.at_least,
         file=str(path),
     )

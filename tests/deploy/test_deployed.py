@@ -269,6 +269,47 @@ def test_a_job_that_is_none_ends_among_the_dead_letters(world: Deployed) -> None
     assert len(world.sent()) == before
 
 
+def hold(world: Deployed, key: str, mail: bytes, **metadata: str) -> None:
+    """Leave a mail in the bucket, as a filter does."""
+    world.client("s3").put_object(
+        Bucket=world.outputs["MailBucketName"], Key=f"held/{key}", Body=mail, Metadata=metadata
+    )
+
+
+def rows_of(world: Deployed, recipient: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = world.client("dynamodb").query(
+        TableName=world.outputs["QuarantineTableName"],
+        KeyConditionExpression="recipient = :recipient",
+        ExpressionAttributeValues={":recipient": {"S": recipient}},
+    )["Items"]
+    return found
+
+
+def test_a_mail_that_a_filter_leaves_is_held(world: Deployed) -> None:
+    mail = b"From: Eve <eve@x.example>\r\nSubject: Cheap watches\r\nX-Spam-Flag: YES\r\n\r\nBuy.\r\n"
+    hold(world, "a b+c", mail, recipients="carol@example.com,dave@example.com")
+    for recipient in ("carol@example.com", "dave@example.com"):
+        (row,) = eventually(lambda recipient=recipient: rows_of(world, recipient))  # type: ignore[misc]
+        assert (row["subject"], row["reason"]) == ({"S": "Cheap watches"}, {"S": "spam"})
+        assert row["raw_key"] == {"S": "held/a b+c"}
+    (tag,) = world.client("s3").get_object_tagging(Bucket=world.outputs["MailBucketName"], Key="held/a b+c")[
+        "TagSet"
+    ]
+    assert tag == {"Key": "reason", "Value": "spam"}
+
+
+def test_a_mail_of_nobody_waits_among_the_dead_letters(world: Deployed) -> None:
+    hold(world, "nobody", b"Subject: For whom?\r\n\r\n")
+    sqs, url = world.client("sqs"), world.outputs["HeldDeadLettersUrl"]
+
+    def letters() -> Any:
+        return sqs.receive_message(QueueUrl=url, MessageAttributeNames=["All"]).get("Messages")
+
+    (letter,) = eventually(letters)
+    assert letter["MessageAttributes"]["rejection"]["StringValue"] == "no_recipient"
+    sqs.delete_message(QueueUrl=url, ReceiptHandle=letter["ReceiptHandle"])
+
+
 @pytest.mark.parametrize("sid", ["ReadSenders", "RecordRequests", "QueueJobs", "ReadRawMail"])
 def test_intake_can_do_nothing_that_its_policy_does_not_grant(sid: str, world: Deployed) -> None:
     """IAM is awake: without a statement of the policy, a call is refused."""

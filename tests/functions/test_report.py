@@ -117,16 +117,18 @@ def test_the_count_is_honest_beyond_the_rows(world: World, job: str) -> None:
     assert world.row(REQUEST_ID)["messages"] == "12"
 
 
-def test_a_mailbox_of_many_pages_is_read_to_the_end(world: World, job: str) -> None:
-    for number in range(450):
-        hold(world, number, status="held" if number % 3 == 0 else "released")
+def test_a_mailbox_of_many_pages_is_counted_up_to_the_first(world: World, job: str) -> None:
+    for number in range(250):
+        hold(world, number, status="held" if number % 2 == 0 else "released")
     world.report(job, MAX_ROWS="10")
-    assert world.row(REQUEST_ID)["messages"] == "150"
-    assert only_mail(world).count("subject ") == 10
+    assert world.row(REQUEST_ID)["messages"] == "100"
+    text = only_mail(world)
+    assert text.count("subject ") == 10
+    assert "Showing the newest 10 of 100 or more messages." in text
 
 
 def test_held_messages_behind_pages_of_released_ones_are_found(world: World, job: str) -> None:
-    for number in range(450):
+    for number in range(250):
         hold(world, number, status="released")
     hold(world, 500)
     world.report(job, MAX_ROWS="10")

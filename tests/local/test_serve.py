@@ -13,7 +13,7 @@ from tests.local.serving import PATIENCE, PROJECT, TRIGGER, Server, eventually, 
 
 
 def test_the_ready_line(server: Server) -> None:
-    assert set(server.ready) == {"smtp", "endpoint_url", "outbox", "env"}
+    assert set(server.ready) == {"smtp", "hold", "endpoint_url", "outbox", "env"}
     host, port = server.ready["smtp"].split(":")
     assert (host, port.isdigit()) == ("127.0.0.1", True)
     assert server.ready["endpoint_url"].startswith("http://127.0.0.1:")

@@ -1,4 +1,3 @@
-import contextlib
 import itertools
 import mailbox as mailboxes
 import os
@@ -13,32 +12,17 @@ from hypothesis import strategies as st
 
 from ops import importing
 from ops.importing import Rules, find, import_mails, read, write
-from ops.mailfiles import (
-    HeldMail,
-    NotImported,
-    from_line_time,
-    header_fields,
-    parse_mail,
-    parse_recipients,
-    split_mbox,
-    usable_id,
-    wanted_fields,
-)
+from ops.mbox import from_line_time, split_mbox
 from ops.operator import OperatorError
-from quarantine.report import HoldReason, parse_sender
+from quarantine.report import HoldReason
 from tests.functions.faults import ProcessDied
 from tests.ops.conftest import Terminal
 from tests.world import NOW, World
 
 BOB = "bob@example.com"
 NAMES = (b"x-envelope-to", b"delivered-to", b"x-original-to")
-WANTED = wanted_fields(NAMES)
 FROM_LINE = b"From eve@x.example Mon Nov 23 12:00:00 2026\n"
 RULES = ("--reason", "spam", "--days", "30")
-
-
-def parsed(header: bytes) -> HeldMail:
-    return parse_mail(header_fields(header, WANTED))
 
 
 def mail(number: int = 1, recipient: str | None = BOB, **fields: str) -> bytes:
@@ -54,117 +38,7 @@ def mail(number: int = 1, recipient: str | None = BOB, **fields: str) -> bytes:
     return f"{lines}\nText\n".encode()
 
 
-# --- Bytes to a value ---
-
-
-@pytest.mark.parametrize(
-    ("value", "expected"),
-    [
-        pytest.param(b"plain", "plain", id="plain"),
-        pytest.param(b"=?utf-8?q?P=C3=A4ckchen_1?=", "Päckchen 1", id="Q"),
-        pytest.param(b"=?UTF-8?B?UMOkY2tjaGVu?=", "Päckchen", id="B"),
-        pytest.param(b"=?UTF-8?B?UMOkY2tjaGVuYQ?=", "Päckchena", id="B, not padded"),
-        pytest.param(b"=?UTF-8?B?UMOkYQYWJ?=", "Päa\x06\x16", id="B, a letter too many"),
-        pytest.param(b"=?utf-8?q?P=C3?=\r\n =?utf-8?q?=A4ck?=", "Päck", id="a character in two words"),
-        pytest.param(b"=?utf-8?q?a?= =?utf-8?q?b?= c", "ab c", id="space between words"),
-        pytest.param(b"=?iso-8859-1?q?=E4?= =?koi8-r?q?=C4?=", "äд", id="two charsets"),
-        pytest.param(b"=?utf-8*de?q?a?=", "a", id="language (RFC 2231)"),
-        pytest.param(b"=?nothing?q?=C3=A4?=", "ä", id="unknown charset"),
-        pytest.param(b"=?hex?q?41?=", "41", id="no charset of text"),
-        pytest.param(b"=?utf-8?q?=FF?=", "\ufffd", id="not in its charset"),
-        pytest.param(b"=?utf-8?x?a?=", "=?utf-8?x?a?=", id="no encoding"),
-        pytest.param("ä".encode(), "ä", id="raw UTF-8"),
-        pytest.param(b"\xe4", "ä", id="raw Latin-1"),
-        pytest.param(b"=?utf-16-le?b?ANg=?=", "\ufffd", id="lone surrogate"),
-        pytest.param(b"a\r\n b\n\tc", "a b\tc", id="folded"),
-        pytest.param(b"x" * 5000, "x" * 1000, id="long"),
-    ],
-)
-def test_a_subject(value: bytes, expected: str) -> None:
-    assert parsed(b"Subject: " + value + b"\n\n").subject == expected
-
-
-@pytest.mark.parametrize(
-    ("value", "expected"),
-    [
-        pytest.param(b"Eve <eve@x.example>", "eve@x.example", id="plain"),
-        pytest.param(
-            b"=?utf-8?q?boss=40corp=2Eexample?= <eve@x.example>", "eve@x.example", id="encoded name"
-        ),
-        pytest.param(b"eve@x.example =?utf-8?q?=3Cboss=40corp=2Eexample=3E?=", "", id="encoded address"),
-        pytest.param(b"=?utf-8?q?Boss_=3Cboss=40corp=2Eexample=3E?=", "", id="all encoded"),
-        pytest.param(b"E" * 3000 + b" <eve@x.example>", "eve@x.example", id="long name"),
-    ],
-)
-def test_no_address_is_made_of_an_encoded_word(value: bytes, expected: str) -> None:
-    assert parse_sender(parsed(b"From: " + value + b"\n\n").sender).address == expected
-
-
-@pytest.mark.parametrize(
-    ("header", "expected"),
-    [
-        pytest.param(
-            b"Received: x; Mon, 23 Nov 2026 12:00:00 +0100 (CET)\nDate: Sun, 22 Nov 2026 00:00:00 +0000",
-            "2026-11-23T11:00:00+00:00",
-            id="Received",
-        ),
-        pytest.param(
-            b"Received: x; 1 Jan 2026 00:00:00 +0000\nReceived: y; 2 Jan 2026 00:00:00 +0000",
-            "2026-01-01T00:00:00+00:00",
-            id="the topmost",
-        ),
-        pytest.param(b"Received: x\nDate: 1 Jan 2026 00:00:00 -0130", "2026-01-01T01:30:00+00:00", id="Date"),
-        pytest.param(b"Date: 1 Jan 2026 00:00:00 GMT", "2026-01-01T00:00:00+00:00", id="zone by name"),
-        pytest.param(b"Date: 1 Jan 2026 00:00", "2026-01-01T00:00:00+00:00", id="no zone"),
-        pytest.param(b"Date: 1 Jan 9999 00:00:00 +0000", None, id="wrong year"),
-        pytest.param(b"Date: 31 Feb 2026 00:00:00 +0000", None, id="no such day"),
-        pytest.param(b"Date: tomorrow", None, id="no date"),
-        pytest.param(b"Subject: x", None, id="none"),
-    ],
-)
-def test_when_it_was_received(header: bytes, expected: str | None) -> None:
-    time = parsed(header + b"\n\nDate: 2 Jan 2026 00:00:00 +0000").received_at
-    assert (time and time.isoformat()) == expected
-
-
-@pytest.mark.parametrize(
-    ("header", "expected"),
-    [
-        pytest.param(b"Delivered-To: Bob@Example.com", [BOB], id="one"),
-        pytest.param(b"X-Envelope-To: <bob@example.com>, <al@x.example>", [BOB, "al@x.example"], id="two"),
-        pytest.param(b"x-original-to : bob@example.com", [BOB], id="spelling"),
-        pytest.param(
-            b"Delivered-To: quarantine@example.com\nX-Envelope-To: bob@example.com",
-            [BOB],
-            id="order of names",
-        ),
-        pytest.param(b"Delivered-To: bob@example.com\nDelivered-To: boss@example.com", [BOB], id="topmost"),
-    ],
-)
-def test_recipients(header: bytes, expected: list[str]) -> None:
-    assert [str(each) for each in parse_recipients(header_fields(header, WANTED), NAMES)] == expected
-
-
-@pytest.mark.parametrize(
-    "header",
-    [
-        b"To: bob@example.com",
-        b"Delivered-To:",
-        b"Delivered-To: bob",
-        b"X-Envelope-To: bob@example.com, undisclosed",
-        b"Delivered-To: b\xc3\xb6b@example.com",
-        b"X: y\n\nDelivered-To: bob@example.com",
-    ],
-)
-def test_no_recipient_is_guessed(header: bytes) -> None:
-    with pytest.raises(NotImported):
-        parse_recipients(header_fields(header, WANTED), NAMES)
-
-
-@pytest.mark.parametrize("value", [b"<" + b"x" * 901 + b">", b"<a\x00b>", "<\u202ea>".encode()])
-def test_an_id_that_no_key_holds_is_told_apart(value: bytes) -> None:
-    assert usable_id(value).startswith("sha256:")
-    assert usable_id(value) != usable_id(value + b"x")
+# --- Mboxes ---
 
 
 FIELDS = st.sampled_from(
@@ -176,21 +50,6 @@ FIELDS = st.sampled_from(
     )
 )
 HOSTILE = st.lists(st.one_of(FIELDS, st.binary(max_size=30)), max_size=40).map(b"".join)
-
-
-@given(
-    st.one_of(HOSTILE, HOSTILE.map(lambda data: b"Date: " + data), HOSTILE.map(lambda data: b"From: " + data))
-)
-def test_any_bytes_are_a_value_that_the_table_holds(data: bytes) -> None:
-    fields = header_fields(data, WANTED)
-    held = parse_mail(fields)
-    assert max(len(held.sender), len(held.subject)) <= 1000
-    for text in (held.sender, held.subject, held.message_id):
-        text.encode()  # no lone surrogate
-    assert len(f"2026-11-23T12:00:00Z#{held.message_id}".encode()) <= 1024
-    assert held.received_at is None or held.received_at.tzinfo is UTC
-    with contextlib.suppress(NotImported):
-        parse_recipients(fields, NAMES)
 
 
 @given(HOSTILE)

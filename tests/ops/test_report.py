@@ -116,7 +116,24 @@ def test_no_more_rows_than_a_report_has(terminal: Terminal, monkeypatch: pytest.
     stack = {**terminal.operator.stack, "Parameters": parameters}
     monkeypatch.setattr("ops.operator.Operator.stack", stack)
     answer = terminal.json("report", "preview", BOB)
-    assert (len(answer["rows"]), answer["total"]) == (2, 3)
+    assert (len(answer["rows"]), answer["total"], answer["at_least"]) == (2, 3, False)
+
+
+def test_a_count_that_is_a_bound_says_so(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch, held: None
+) -> None:
+    monkeypatch.setattr("quarantine.stores._PAGE", 1)
+    stack = {
+        **terminal.operator.stack,
+        "Parameters": [
+            each | {"ParameterValue": "1"} if each["ParameterKey"] == "MaxRows" else each
+            for each in terminal.operator.stack["Parameters"]
+        ],
+    }
+    monkeypatch.setattr("ops.operator.Operator.stack", stack)
+    assert terminal.json("report", "preview", BOB)["at_least"] is True
+    assert terminal("report", "preview", BOB) == 0
+    assert "1 of 2 or more held for bob@example.com" in terminal.said
 
 
 @pytest.mark.usefixtures("held")

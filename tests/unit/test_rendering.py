@@ -101,10 +101,12 @@ def mail_of(
     *messages: HeldMessage,
     request: ReportRequest = REQUEST,
     total: int | None = None,
+    at_least: bool = False,
     max_rows: int = 100,
     reply_to: Address | None = None,
 ) -> EmailMessage:
-    report = summarise(request, [Holding(messages, len(messages) if total is None else total)], max_rows)
+    holding = Holding(messages, len(messages) if total is None else total, at_least)
+    report = summarise(request, [holding], max_rows)
     return render(report, sender=OURS, reply_to=reply_to, now=NOW)
 
 
@@ -125,7 +127,12 @@ def part(mail: EmailMessage, subtype: str) -> str:
         pytest.param("one", lambda: mail_of(INVOICE), id="one"),
         pytest.param("nothing-held", mail_of, id="nothing-held"),
         pytest.param(
-            "newest-of-many", lambda: mail_of(*ORDINARY, total=342, max_rows=2), id="newest-of-many"
+            "newest-of-many", lambda: mail_of(*ORDINARY, total=142, max_rows=2), id="newest-of-many"
+        ),
+        pytest.param(
+            "newest-of-more",
+            lambda: mail_of(*ORDINARY, total=200, at_least=True, max_rows=2),
+            id="newest-of-more",
         ),
         pytest.param(
             "shared-mailbox",
@@ -158,7 +165,8 @@ def test_the_whole_mail_is_as_approved(name: str, make: Callable[[], EmailMessag
 
 
 def test_every_approved_mail_is_one_of_the_above() -> None:
-    names = {"ordinary", "one", "nothing-held", "newest-of-many", "shared-mailbox", "many-mailboxes"}
+    newest = {"newest-of-many", "newest-of-more"}
+    names = {"ordinary", "one", "nothing-held", "shared-mailbox", "many-mailboxes"} | newest
     assert {path.stem for path in APPROVED.glob("*.eml")} == names
 
 
@@ -185,15 +193,28 @@ def test_the_header_fields() -> None:
 
 
 @pytest.mark.parametrize(
-    ("total", "subject"),
+    ("total", "at_least", "subject", "lead"),
     [
-        (0, "Held mail for bob@example.com: nothing held"),
-        (1, "Held mail for bob@example.com: 1 message"),
-        (342, "Held mail for bob@example.com: 342 messages"),
+        (0, False, "nothing held", "The mail filter holds no message for you at the moment."),
+        (1, False, "1 message", "1 message held in quarantine."),
+        (2, False, "2 messages", "2 messages held in quarantine, newest first."),
+        (142, False, "142 messages", "Showing the newest 2 of 142 messages."),
+        (1, True, "1 or more messages", "Showing the newest 1 of 1 or more messages."),
+        (2, True, "2 or more messages", "Showing the newest 2 of 2 or more messages."),
+        (200, True, "200 or more messages", "Showing the newest 2 of 200 or more messages."),
     ],
 )
-def test_the_subject_counts_all_that_is_held(total: int, subject: str) -> None:
-    assert mail_of(*(INVOICE,) * min(total, 3), total=total, max_rows=2)["Subject"] == subject
+def test_the_subject_and_the_lead_count_what_is_held(
+    total: int, at_least: bool, subject: str, lead: str
+) -> None:
+    mail = mail_of(*(INVOICE,) * min(total, 3), total=total, at_least=at_least, max_rows=2)
+    assert mail["Subject"] == f"Held mail for bob@example.com: {subject}"
+    assert lead in " ".join(part(mail, "plain").split())
+    assert lead.removesuffix(", newest first.") in part(mail, "html")
+    older = "they can also find older ones that are not shown here"
+    assert [older in " ".join(part(mail, each).split()) for each in ("plain", "html")] == [
+        lead.startswith("Showing")
+    ] * 2
 
 
 @pytest.mark.parametrize(

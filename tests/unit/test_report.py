@@ -64,6 +64,28 @@ def test_messages_of_all_mailboxes_are_merged_newest_first() -> None:
     assert (report.shown, report.total, report.other_mailboxes) == (3, 9, (SALES,))
 
 
+@pytest.mark.parametrize(
+    ("holdings", "counted"),
+    [
+        pytest.param([], (0, False, True), id="nothing"),
+        pytest.param([Holding((MESSAGE,) * 2, 2)], (2, False, True), id="all are listed"),
+        pytest.param([Holding((MESSAGE,) * 3, 3)], (3, False, False), id="more than a report lists"),
+        pytest.param([Holding((MESSAGE,) * 2, 9)], (9, False, False), id="more than were read"),
+        pytest.param([Holding((MESSAGE,) * 2, 2, True)], (2, True, False), id="maybe more"),
+        pytest.param(
+            [Holding((MESSAGE,), 1), Holding((MESSAGE,), 5, True), Holding((), 0)],
+            (6, True, False),
+            id="one mailbox may hold more",
+        ),
+    ],
+)
+def test_the_count_is_a_bound_when_any_mailbox_has_one(
+    holdings: list[Holding], counted: tuple[int, bool, bool]
+) -> None:
+    report = summarise(REQUEST, holdings, max_rows=2)
+    assert (report.total, report.at_least, report.lists_all) == counted
+
+
 @given(
     held=st.lists(st.lists(st.integers(0, 50).map(lambda hours: NOON - timedelta(hours=hours)))),
     beyond=st.integers(0, 300),

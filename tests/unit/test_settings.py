@@ -3,7 +3,9 @@ from datetime import timedelta
 import pytest
 
 from quarantine.addresses import Address
-from quarantine.settings import BadSetting, IntakeSettings, ReportSettings, WhenEmpty
+from quarantine.filters.family import Family
+from quarantine.report import HoldReason
+from quarantine.settings import BadSetting, HoldSettings, IntakeSettings, ReportSettings, WhenEmpty
 
 INTAKE = {
     "SENDERS_TABLE": "senders",
@@ -16,6 +18,14 @@ REPORT = {
     "QUARANTINE_TABLE": "quarantine",
     "REQUESTS_TABLE": "requests",
     "REPORT_SENDER": "quarantine@reports.example.com",
+}
+
+DAYS = "spam=30,phishing=31,virus=32,bulk=33,policy=34,blocked=35"
+HOLD = {
+    "MAIL_BUCKET": "mail",
+    "QUARANTINE_TABLE": "quarantine",
+    "HELD_DEAD_LETTERS_URL": "https://sqs.example/dead",
+    "RETENTION_DAYS": DAYS,
 }
 
 
@@ -77,3 +87,60 @@ def test_a_setting_of_intake_that_cannot_be_read_is_named(name: str, value: str)
 def test_a_setting_of_report_that_cannot_be_read_is_named(name: str, value: str) -> None:
     with pytest.raises(BadSetting, match=name):
         ReportSettings.from_environ({**REPORT, name: value})
+
+
+def test_hold_is_told_how_long_each_reason_is_kept() -> None:
+    assert HoldSettings.from_environ(HOLD).retention == {
+        HoldReason.SPAM: timedelta(days=30),
+        HoldReason.PHISHING: timedelta(days=31),
+        HoldReason.VIRUS: timedelta(days=32),
+        HoldReason.BULK: timedelta(days=33),
+        HoldReason.POLICY: timedelta(days=34),
+        HoldReason.BLOCKED: timedelta(days=35),
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param("", set(Family), id="nothing said"),
+        pytest.param("none", set(), id="none"),
+        pytest.param("amavis", {Family.AMAVIS}, id="one"),
+        pytest.param(
+            "amavis, spamassassin,ses", {Family.AMAVIS, Family.SPAMASSASSIN, Family.SES}, id="three"
+        ),
+        pytest.param(",".join(Family), set(Family), id="all"),
+    ],
+)
+def test_hold_is_told_whose_fields_it_believes(text: str, expected: set[Family]) -> None:
+    assert HoldSettings.from_environ(HOLD | {"FILTER_FAMILIES": text}).families == expected
+
+
+@pytest.mark.parametrize("name", HOLD)
+def test_a_setting_of_hold_that_is_missing_is_named(name: str) -> None:
+    with pytest.raises(BadSetting, match=name):
+        HoldSettings.from_environ({**HOLD, name: ""})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("FILTER_FAMILIES", "rspamd,mailscanner"),
+        ("FILTER_FAMILIES", "amavis,"),
+        ("RETENTION_DAYS", "30"),
+        ("RETENTION_DAYS", DAYS.replace("spam=30", "spam=0")),
+        ("RETENTION_DAYS", DAYS.replace("spam=30", "spam=")),
+        ("RETENTION_DAYS", DAYS.replace("spam=30", "ham=30")),
+        ("RETENTION_DAYS", DAYS.partition(",")[2]),
+    ],
+)
+def test_a_setting_of_hold_that_cannot_be_read_is_named(name: str, value: str) -> None:
+    with pytest.raises(BadSetting, match=name):
+        HoldSettings.from_environ({**HOLD, name: value})
+
+
+@pytest.mark.parametrize("reason", HoldReason)
+def test_no_reason_may_be_without_days(reason: HoldReason) -> None:
+    days = ",".join(part for part in DAYS.split(",") if not part.startswith(f"{reason}="))
+    with pytest.raises(BadSetting, match=f"no days for {reason}"):
+        HoldSettings.from_environ({**HOLD, "RETENTION_DAYS": days})

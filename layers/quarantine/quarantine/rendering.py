@@ -63,7 +63,7 @@ def render(
 
 
 def _subject(report: QuarantineReport) -> str:
-    count = _counted(report.total, "message") if report.total else "nothing held"
+    count = _counted(report.total, "message", report.at_least) if report.total else "nothing held"
     return f"Held mail for {report.requester}: {count}"
 
 
@@ -109,7 +109,9 @@ _POLICY = policy.SMTP.clone(header_factory=_header_registry())
 # --- Templates ---
 
 
-def _counted(number: int, noun: str) -> str:
+def _counted(number: int, noun: str, at_least: bool = False) -> str:
+    if at_least:  # one or more are several, to the grammar
+        return f"{number} or more {noun}s"
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 

@@ -76,10 +76,14 @@ class HeldMessage:
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """What one mailbox holds: its newest messages, and how many there are in all."""
+    """What one mailbox holds: its newest messages, and how many there are in all.
+
+    at_least: the mailbox was not read to its end, so `total` is what was seen and there may be more.
+    """
 
     newest: tuple[HeldMessage, ...]
     total: int
+    at_least: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,12 +116,14 @@ class QuarantineReport:
     """All that the templates and the header fields need.
 
     rows: newest first. total: how many messages are held in all, never less than there are rows.
+    at_least: some mailbox may hold more than was counted: "200 or more".
     asked_at: when the request came, like all times here in the requester's own UTC offset.
     """
 
     request: ReportRequest
     rows: tuple[Row, ...]
     total: int
+    at_least: bool
     asked_at: datetime
 
     @property
@@ -131,6 +137,11 @@ class QuarantineReport:
     @property
     def shown(self) -> int:
         return len(self.rows)
+
+    @property
+    def lists_all(self) -> bool:
+        """Whether the rows are known to be all that is held."""
+        return self.shown == self.total and not self.at_least
 
     @property
     def zone(self) -> str:
@@ -163,6 +174,7 @@ def summarise(request: ReportRequest, holdings: Iterable[Holding], max_rows: int
         request=request,
         rows=_fitted([_row(message, zone) for message in newest], names_mailbox=shared),
         total=sum(holding.total for holding in holdings),
+        at_least=any(holding.at_least for holding in holdings),
         asked_at=request.received_at.astimezone(zone),
     )
 

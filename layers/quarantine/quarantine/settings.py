@@ -7,6 +7,8 @@ from enum import StrEnum
 from typing import Self
 
 from quarantine.addresses import Address
+from quarantine.filters.family import Family
+from quarantine.report import HoldReason
 
 
 class BadSetting(RuntimeError):
@@ -78,6 +80,31 @@ class ReportSettings:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class HoldSettings:
+    """The settings of hold.
+
+    families: the filters whose header fields are believed. retention: how long a mail is kept, by reason.
+    """
+
+    mail_bucket: str
+    quarantine_table: str
+    dead_letters_url: str
+    families: frozenset[Family]
+    retention: Mapping[HoldReason, timedelta]
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> Self:
+        """Raises BadSetting."""
+        return cls(
+            mail_bucket=_read(environ, "MAIL_BUCKET", str),
+            quarantine_table=_read(environ, "QUARANTINE_TABLE", str),
+            dead_letters_url=_read(environ, "HELD_DEAD_LETTERS_URL", str),
+            families=_read(environ, "FILTER_FAMILIES", _families, ",".join(Family)),
+            retention=_read(environ, "RETENTION_DAYS", _retention),
+        )
+
+
 def _read[T](
     environ: Mapping[str, str], name: str, parse: Callable[[str], T], default: str | None = None
 ) -> T:
@@ -104,6 +131,18 @@ def _seconds(text: str) -> timedelta:
 
 def _positive(text: str) -> int:
     return _number(text, at_least=1)
+
+
+def _families(text: str) -> frozenset[Family]:
+    return frozenset(Family(word.strip()) for word in text.split(",") if word.strip() != "none")
+
+
+def _retention(text: str) -> Mapping[HoldReason, timedelta]:
+    days = dict(part.strip().split("=", 1) for part in text.split(","))
+    kept = {HoldReason(word): timedelta(days=_positive(number)) for word, number in days.items()}
+    if missing := set(HoldReason) - kept.keys():
+        raise ValueError(f"no days for {', '.join(sorted(missing))}")
+    return kept
 
 
 def _number(text: str, at_least: int) -> int:

@@ -113,7 +113,11 @@ class Quarantine:
         self._client, self._table, self._log = client, table, log
 
     def held_for(self, mailbox: Address, now: datetime, limit: int) -> Holding:
-        """Return the newest messages held for a mailbox, at most `limit`, and how many there are in all."""
+        """Return the newest messages held for a mailbox, at most `limit`, and how many were seen.
+
+        The newest page is read, and older ones only while rows that are held no more leave it short of
+        `limit`: a full mailbox costs what a page does (docs/decisions/0010-count-up-to-a-page.md).
+        """
         query: dict[str, Any] = {
             "TableName": self._table,
             "KeyConditionExpression": "recipient = :recipient",
@@ -127,19 +131,16 @@ class Quarantine:
             ),
             "ScanIndexForward": False,
         }
-        page = self._client.query(**query, Limit=max(limit, _PAGE))  # mostly all there is
-        newest: list[HeldMessage] = []
-        total = 0
+        rows = max(limit, _PAGE)  # mostly all there is
+        held: list[HeldMessage] = []
         while True:
-            held: list[HeldMessage] = list(_readable(page.get("Items", []), _held_message, self._log))
-            newest += held
-            total += page["Count"] if "Select" in query else len(held)
-            if "LastEvaluatedKey" not in page:
-                return Holding(tuple(newest[:limit]), total)
+            page = self._client.query(**query, Limit=rows)
+            held += _readable(page.get("Items", []), _held_message, self._log)
+            more = "LastEvaluatedKey" in page
+            if not more or len(held) >= limit:
+                return Holding(tuple(held[:limit]), len(held), at_least=more)
             query["ExclusiveStartKey"] = page["LastEvaluatedKey"]
-            if len(newest) >= limit:
-                query["Select"] = "COUNT"
-            page = self._client.query(**query)
+            rows *= 2  # few calls through many rows, and never much more read than is needed
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +162,7 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a request. messages: how many are held in all; reason: SES's error, of a failure."""
+    """What came of a request. messages: how many were seen to be held; reason: SES's error, of a failure."""
 
     status: RequestStatus
     messages: int

@@ -1,42 +1,52 @@
-"""A stored mail as a held message: the bytes of its header section to a value, and nothing that can raise.
+"""The header section of a stored mail, whatever its bytes: its fields, and what of them a row shows.
 
-The bytes are hostile, and a mail is listed however broken it is. So nothing here is strict but one thing:
-the recipient, because a row in the wrong mailbox shows one person's mail to another.
+The bytes are hostile, and a mail is listed however broken it is. So nothing here is strict and nothing raises
+but for one thing: the recipients, because a row in the wrong mailbox shows one person's mail to another.
 """
 
 import codecs
 import functools
 import re
 from binascii import a2b_base64, a2b_qp
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from hashlib import sha256
-from typing import Any, Protocol
 
 from quarantine.addresses import Address, InvalidAddress
-from quarantine.report import HoldReason
-
-# Who writes them: amavis and other filters; Postfix, Dovecot, qmail; Postfix, before aliases.
-RECIPIENT_FIELDS = ("X-Envelope-To", "Delivered-To", "X-Original-To")
 
 _LONGEST_TEXT = 1000  # characters of a sender or subject: more than any report shows
 _LONGEST_ID = 900  # bytes: with the time before it, within the 1024 of a sort key
 _LONGEST_FIELD = 16 * 1024  # bytes that are decoded: bounds the work that one field can make
+_LONGEST_NAME = 128  # bytes of a field's name
 _YEARS = range(1980, 2200)  # another year is a wrong clock's, or a lie
 
 
-class NotImported(ValueError):
-    """The mail cannot be put into a mailbox; the message says why."""
+class NoRecipient(ValueError):
+    """No field says for whom the mail is."""
 
 
-class Buffer(Protocol):
-    """Bytes that can be searched: bytes, or a file in memory (mmap)."""
+class UnreadableRecipient(ValueError):
+    """A field says for whom the mail is, and part of it is no address; the message says which."""
 
-    def find(self, sub: bytes, start: int = ..., end: int = ..., /) -> int: ...
-    def __getitem__(self, place: slice, /) -> bytes: ...
-    def __len__(self) -> int: ...
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """Fields of a header section, unfolded, under their names in lower case.
+
+    every: all that were wanted, from the top.
+    put_on: the topmost of each name above the first Received field. Each server puts its fields on top, its
+    Received (RFC 5321 4.4) among the first: what is above came from this side of the last hop, and not from
+    the sender, whose own fields are all below.
+    """
+
+    every: Mapping[bytes, Sequence[bytes]]
+    put_on: Mapping[bytes, bytes]
+
+    def top(self, name: bytes) -> bytes:
+        """Return the topmost field of a name, which is the one that was put on last; empty for none."""
+        return self.every.get(name, (b"",))[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,58 +64,74 @@ class HeldMail:
     received_at: datetime | None
 
 
-def parse_mail(fields: dict[bytes, bytes]) -> HeldMail:
-    """Read the fields of a header section; never raises."""
+SHOWN_FIELDS = frozenset({b"from", b"subject", b"message-id", b"received", b"date"})
+"""What parse_mail reads."""
+
+
+def parse_mail(fields: Fields) -> HeldMail:
+    """Read what is shown of a mail; never raises."""
     return HeldMail(
-        sender=_sender(fields.get(b"from", b"")),
-        subject=_cut(_decoded(_text(fields.get(b"subject", b"")))),
-        message_id=usable_id(fields.get(b"message-id", b"")),
-        received_at=_time(fields.get(b"received", b"").rpartition(b";")[2])
-        or _time(fields.get(b"date", b"")),
+        sender=_sender(fields.top(b"from")),
+        subject=decoded(fields.top(b"subject")),
+        message_id=usable_id(fields.top(b"message-id")),
+        received_at=parse_time(fields.top(b"received").rpartition(b";")[2])
+        or parse_time(fields.top(b"date")),
     )
 
 
-def parse_recipients(fields: dict[bytes, bytes], names: Sequence[bytes]) -> tuple[Address, ...]:
-    """Return the addresses in the first of these fields that is there. Raises NotImported.
+def parse_recipients(fields: Mapping[bytes, bytes], names: Sequence[bytes]) -> tuple[Address, ...]:
+    """Return the addresses in the first of these fields that is there.
 
-    One of them that cannot be read spoils the whole: no mail is listed in some of its mailboxes only.
+    Raises NoRecipient, UnreadableRecipient. One of them that cannot be read spoils the whole: what is
+    ambiguous in part may be ambiguous in all.
     """
     for name in names:
         if value := fields.get(name, b"").strip():
             try:
                 found = [_address(each.strip(" \t<>")) for each in value.decode("ascii").split(",")]
             except (InvalidAddress, UnicodeDecodeError) as e:
-                raise NotImported(f"{_name(name)}: {e}") from e
+                raise UnreadableRecipient(f"{_name(name)}: {e}") from e
             return tuple(dict.fromkeys(found))
-    raise NotImported(f"no {', '.join(map(_name, names))}")
+    raise NoRecipient(f"no {', '.join(map(_name, names))}")
 
 
-def wanted_fields(recipient_fields: Sequence[bytes]) -> frozenset[bytes]:
-    """Return the names, in lower case, of the fields that are read."""
-    return frozenset({b"from", b"subject", b"message-id", b"received", b"date", *recipient_fields})
-
-
-def header_fields(header: bytes, wanted: frozenset[bytes]) -> dict[bytes, bytes]:
-    """Return the wanted fields, unfolded, by their names in lower case; the topmost where there are several.
-
-    The topmost is the one that was put on last: what stands below may be the sender's own.
-    """
-    fields: dict[bytes, bytes] = {}
-    name = b""
-    ends = (header.find(b"\n\n"), header.find(b"\n\r\n"))
-    end = min((place for place in ends if place != -1), default=None)
-    for line in header[:end].split(b"\n"):
+def header_fields(header: bytes, wanted: frozenset[bytes]) -> Fields:
+    """Return the wanted fields of what begins with a header section. wanted: names in lower case."""
+    found: list[tuple[bytes, list[bytes]]] = []
+    parts: list[bytes] = []
+    for line in header[: end_of_header(header)].split(b"\n"):
         if line.startswith((b" ", b"\t")):  # RFC 5322 2.2.3: folded
-            if name and len(fields[name]) < _LONGEST_FIELD:
-                fields[name] += line.rstrip(b"\r")
+            parts.append(line.rstrip(b"\r"))
             continue
         start, colon, value = line.partition(b":")
-        name = _lower(start) if colon else b""
-        if name not in wanted or name in fields:
-            name = b""
-        else:
-            fields[name] = value.strip(b" \t\r")[:_LONGEST_FIELD]
-    return fields
+        name = _lower(start) if colon and len(start) <= _LONGEST_NAME else b""
+        parts = [value.strip(b" \t\r")]
+        if name in wanted:
+            found.append((name, parts))
+    every: dict[bytes, list[bytes]] = {}
+    put_on: dict[bytes, bytes] = {}
+    for name, lines in found:
+        value = b"".join(lines)
+        every.setdefault(name, []).append(value)
+        if b"received" not in every:
+            put_on.setdefault(name, value)
+    return Fields(every, put_on)
+
+
+def end_of_header(mail: bytes) -> int | None:
+    """Return where the empty line is that ends the header section; None when there is none."""
+    if mail.startswith((b"\n", b"\r\n")):
+        return 0
+    ends = (mail.find(b"\n\n"), mail.find(b"\n\r\n"))
+    return min((place for place in ends if place != -1), default=None)
+
+
+def without_last_field(header: bytes) -> bytes:
+    """Return a header section that was cut off, less the field where it was: a half may read as a whole."""
+    place = header.rfind(b"\n")
+    while place != -1 and header[place + 1 : place + 2] in (b" ", b"\t", b""):
+        place = header.rfind(b"\n", 0, place)
+    return header[: place + 1]
 
 
 @functools.lru_cache(maxsize=1024)
@@ -118,72 +144,9 @@ def _address(text: str) -> Address:
     return Address.parse(text)
 
 
-def held_item(
-    recipient: Address,
-    mail: HeldMail,
-    message_id: str,
-    received_at: datetime,
-    reason: HoldReason,
-    expires_at: int,
-    size: int | None = None,
-) -> dict[str, Any]:
-    """Return the row of a held message as the wire of DynamoDB has it. expires_at: epoch seconds."""
-    time = iso(received_at)
-    item = {
-        "recipient": {"S": str(recipient)},
-        "entry": {"S": f"{time}#{message_id}"},
-        "message_id": {"S": message_id},
-        "received_at": {"S": time},
-        "sender": {"S": mail.sender},
-        "subject": {"S": mail.subject},
-        "reason": {"S": reason.value},
-        "status": {"S": "held"},
-        "expires_at": {"N": str(expires_at)},
-    }
-    return item if size is None else item | {"size": {"N": str(size)}}
-
-
-def iso(time: datetime) -> str:
-    """Return a time as the quarantine table has it: UTC, to the second."""
-    return f"{time.astimezone(UTC):%Y-%m-%dT%H:%M:%S}Z"
-
-
 def clean(text: str) -> str:
     """Return a text cut to what a row holds, with nothing that UTF-8 cannot say."""
     return _cut(text)
-
-
-# --- mbox (RFC 4155) ---
-
-_FROM_LINE = re.compile(rb"From [^\n]*\d:\d\d[^\n]* (?:19|20)\d\d\b")
-_FROM_DATE = re.compile(rb"(\w{3}) +(\d{1,2}) (\d\d:\d\d(?::\d\d)?)(?: ([+-]\d{4}))? (\d{4})")
-
-
-def split_mbox(data: Buffer) -> Iterator[tuple[int, int]]:
-    """Yield where each mail of an mbox begins, with its From line, and where it ends.
-
-    A From line begins the file, or follows an empty line and has a time and a year: so that a sentence that
-    begins with `From` is text, also in an mbox whose writer did not quote it.
-    """
-    begin = 0
-    place = data.find(b"\nFrom ")
-    while place != -1:
-        line = data[place + 1 : place + 1000]
-        if data[max(0, place - 2) : place].replace(b"\r", b"")[-1:] == b"\n" and _FROM_LINE.match(line):
-            yield begin, place
-            begin = place + 1
-        place = data.find(b"\nFrom ", place + 1)
-    if begin < len(data):
-        yield begin, len(data)
-
-
-def from_line_time(line: bytes) -> datetime | None:
-    """Return the time in a From line, UTC; None when it cannot be read."""
-    match = _FROM_DATE.search(line)
-    if match is None:
-        return None
-    month, day, clock, zone, year = match.groups()
-    return _time(b" ".join((day, month, year, clock, zone or b"+0000")))
 
 
 # --- Fields ---
@@ -228,7 +191,8 @@ _MONTHS = {
 }
 
 
-def _time(value: bytes) -> datetime | None:
+def parse_time(value: bytes) -> datetime | None:
+    """Read a date-time (RFC 5322 3.3) as UTC; None when it cannot be, or is of no year of mail."""
     try:
         time = _common_date(value) or parsedate_to_datetime(value[:200].decode("ascii", "replace"))
         time = (time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC)
@@ -263,6 +227,7 @@ def _name(field: bytes) -> str:
 
 
 def _text(value: bytes) -> str:
+    value = value[:_LONGEST_FIELD]
     try:
         return value.decode()  # RFC 6532
     except UnicodeDecodeError:
@@ -272,6 +237,11 @@ def _text(value: bytes) -> str:
 def _cut(text: str, length: int = _LONGEST_TEXT) -> str:
     text = text[:length]
     return text if text.isascii() else _SURROGATES.sub("\ufffd", text)
+
+
+def decoded(value: bytes) -> str:
+    """Return the text of an unstructured field (RFC 5322 3.6.5), its encoded words decoded; cut, hostile."""
+    return _cut(_decoded(_text(value)))
 
 
 def _decoded(text: str) -> str:

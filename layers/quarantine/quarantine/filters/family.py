@@ -1,0 +1,13 @@
+"""The families of filters that we can read."""
+
+from enum import StrEnum
+
+
+class Family(StrEnum):
+    """Whose fields are read, in the order in which they are asked."""
+
+    AMAVIS = "amavis"
+    RSPAMD = "rspamd"
+    SPAMASSASSIN = "spamassassin"
+    MICROSOFT = "microsoft"
+    SES = "ses"

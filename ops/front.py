@@ -1,0 +1,79 @@
+"""A mail server for filters that hand over held mail by SMTP or LMTP: 250 only when S3 has it."""
+
+import asyncio
+import logging
+import signal
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from aiosmtpd.smtp import SMTP, syntax
+from botocore.exceptions import BotoCoreError, ClientError
+
+from ops.heldbucket import HeldBucket, Told
+from quarantine.report import HoldReason
+
+if TYPE_CHECKING:
+    from aiosmtpd.smtp import Envelope, Session
+
+_LARGEST_MAIL = 64 * 1024 * 1024  # bytes; it is in memory until S3 has it
+# No 5xx: held mail that bounces hits strangers.
+_TRY_AGAIN = "451 4.3.0 the mail is not stored, try again"
+_log = logging.getLogger(__name__)
+
+
+class Front(SMTP):
+    """One connection, of a client that speaks SMTP (EHLO) or LMTP (LHLO, RFC 2033)."""
+
+    line_length_limit = 4 * 1024 * 1024  # spam keeps no rule, RFC 5321 4.5.3.1.6 either
+    speaks_lmtp = False
+
+    @syntax("LHLO hostname")
+    async def smtp_LHLO(self, hostname: str) -> None:  # noqa: N802 - the name of the command
+        self.speaks_lmtp = True
+        await self.smtp_EHLO(hostname)
+
+
+class FrontHandler:
+    """What a front does with a mail.
+
+    reason: of every mail; None to leave it to the header fields of filters.
+    by_header: leave the recipients to them too: RCPT TO names a mailbox of the filter's own.
+    """
+
+    def __init__(
+        self, bucket: HeldBucket, reason: HoldReason | None = None, *, by_header: bool = False
+    ) -> None:
+        self._bucket, self._reason, self._by_header = bucket, reason, by_header
+
+    async def handle_DATA(self, server: Front, session: "Session", envelope: "Envelope") -> str:  # noqa: N802 - aiosmtpd's name
+        told = Told(() if self._by_header else tuple(envelope.rcpt_tos), self._reason)
+        mail = bytes(envelope.original_content or b"")
+        try:
+            keys = await asyncio.to_thread(self._bucket.put, mail, told)
+        except (BotoCoreError, ClientError) as e:
+            reply = await self.handle_exception(e)
+        else:
+            reply = f"250 2.0.0 held as {keys[0]}"
+        # RFC 2033 4.2: LMTP has a reply for each recipient.
+        return "\r\n".join([reply] * (len(envelope.rcpt_tos) if server.speaks_lmtp else 1))
+
+    async def handle_exception(self, error: Exception) -> str:
+        _log.warning("not stored: %s: %s", type(error).__name__, error)
+        return _TRY_AGAIN
+
+
+def connection(handler: FrontHandler, loop: asyncio.AbstractEventLoop | None = None) -> Front:
+    """Return the protocol of a new connection, for `loop.create_server`."""
+    return Front(handler, enable_SMTPUTF8=True, data_size_limit=_LARGEST_MAIL, loop=loop)
+
+
+async def serve(handler: FrontHandler, host: str, port: int, ready: Callable[[list[str]], None]) -> None:
+    """Serve until SIGINT or SIGTERM. ready: is told the addresses, `host:port`, once they answer."""
+    loop = asyncio.get_running_loop()
+    stopped = asyncio.Event()
+    for each in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(each, stopped.set)
+    server = await loop.create_server(lambda: connection(handler), host, port)
+    ready([":".join(map(str, socket.getsockname()[:2])) for socket in server.sockets])
+    await stopped.wait()
+    server.close()  # a mail without its 250 is still the client's

@@ -1,0 +1,244 @@
+"""The report's HTML in Chromium, to the eye, to a screen reader, and to the mail clients that people have.
+
+`make test-rendering` runs these. Pictures are approved: tests/approved/pictures/*.png. After a change that is
+meant, `APPROVE=1 make test-rendering` writes them anew; look at them before you commit them. What was shown
+is kept in tests/rendering/build. README.md says what clients ignore; a test holds it to that.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections import Counter
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from functools import cache
+from itertools import cycle
+from math import dist
+from pathlib import Path
+
+import pytest
+from PIL import Image, ImageChops
+
+from quarantine.addresses import Address
+from quarantine.rendering import render
+from quarantine.report import HeldMessage, Holding, HoldReason, summarise
+from quarantine.request import ReportRequest
+
+HERE = Path(__file__).parent
+APPROVED = HERE.parent / "approved"
+PICTURES = APPROVED / "pictures"
+SHOWN = HERE / "build"
+
+CLIENTS = (
+    "gmail.*",
+    "outlook.windows",
+    "outlook.macos",
+    "outlook.outlook-com",
+    "apple-mail.*",
+    "yahoo.*",
+)
+PAGES = ("ordinary", "shared-mailbox", "nothing-held", "hostile")
+VIEWS = ("light", "dark", "phone", "phone-dark")
+PICTURED = [  # the rest shows no colour and no line break that these do not
+    (page, view)
+    for page in PAGES
+    for view in VIEWS
+    if view != "phone-dark" and (page, view) != ("hostile", "dark")
+]
+FLAT = 24  # most frequent colours that an approved picture keeps as they are
+COLOURS = 40  # of an approved picture, besides its flat ones
+
+# Tolerance: two pictures are compared in cells of 4 x 4 pixels, so that the edges of letters, which each
+# version of Chromium may draw a little differently, average out. A cell differs when a channel does by more
+# than 6 of 255; README.md has what faults measure.
+CELL = 4
+CELL_DIFFERS = 6
+CELLS_MAY_DIFFER = 0.0005
+
+pytestmark = pytest.mark.rendered
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One page at one width in one theme. violations: what axe has against it."""
+
+    scroll_width: int
+    width: int
+    violations: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """ignored: features that clients do not know, with those clients; partly: that one knows in part."""
+
+    views: dict[str, View]
+    ignored: dict[str, list[str]]
+    partly: list[str]
+
+
+def html_of(mail: EmailMessage) -> str:
+    part = mail.get_body(("html",))
+    assert part is not None
+    text = part.get_content()
+    assert isinstance(text, str)
+    return text
+
+
+def approved_html(name: str) -> str:
+    mail = message_from_bytes((APPROVED / f"{name}.eml").read_bytes(), policy=policy.SMTP)
+    assert isinstance(mail, EmailMessage)
+    return html_of(mail)
+
+
+HOSTILE = (
+    ("\u202eAnna\u202c <a@evil.example>", "\u202egnp.eciovni\u202c \u2066invoice\u2069 \u200f.pdf"),
+    ("بنك التوفير <info@bank.example>", "تم تعليق حسابك، يرجى التأكيد على https://bank.example/login الآن"),
+    ("דואר ישראל <post@dhl.example>", "החבילה שלך 12345 ממתינה (2.50 ILS) - לחץ כאן"),
+    (f"{'W' * 90} <{'w' * 60}@{'w' * 60}.{'w' * 60}.example>", "W" * 200),
+    ("a@b.example\u00a0" * 9 + "<eve@evil.example>", "no\u00a0break\u00a0" * 25),
+    ("🎉👩‍👩‍👧‍👦🏳️‍🌈 <party@party.example>", "🎂" * 40),
+    ("Z̸̢͇͔a̵̪͝l̴g̷ó <z@zalgo.example>", "H̸̡̪̯ͨ͊̽̅̾̎Ȩ̬̩̾͛ͪ̈́̀́͘ ̶̧̨̱̹̭̯ͧ̾ͬC̷̙̲̝͖ͭ̏ͥͮ͟Oͮ͏̮̪̝͍M̲̖͊̒ͪͩͬ̚̚͜Ȇ̴̟̟͙̞ͩ͌͝S̨̥̫͎̭ͯ̿̔̀ͅ"),
+    ("山" * 30 + " <taro@例え.example>", "重要" * 30),
+    ("</td></tr></table><h1>Eve <e@evil.example>", "</b><table width=2000><img src=x> &nbsp;" + "&zwj;" * 20),
+    (f"{'-'.join(['hyphen'] * 20)}@evil.example", "http://" + "a." * 90 + "example/?q=" + "%20" * 20),
+)
+
+
+def hostile_html() -> str:
+    """A report of what an attacker may send, for a requester with the longest address."""
+    now = datetime(2025, 3, 10, 8, 15, 30, tzinfo=UTC)
+    longest = Address.parse(f"{'b' * 64}@{'w' * 60}.{'w' * 60}.example")
+    request = ReportRequest(
+        request_id="hostile",
+        requester=longest,
+        mailboxes=(longest,),
+        trigger=Address.parse("manual-report-request@reports.example.com"),
+        received_at=now,
+        utc_offset=timedelta(hours=5, minutes=45),
+        message_id=None,
+        references=(),
+    )
+    messages = tuple(
+        HeldMessage(
+            longest, f"{n}", now - timedelta(hours=n), sender, subject, reason, now + timedelta(days=30)
+        )
+        for n, ((sender, subject), reason) in enumerate(zip(HOSTILE, cycle(HoldReason), strict=False))
+    )
+    report = summarise(request, [Holding(messages, len(messages))], max_rows=100)
+    sender = Address.parse("quarantine@reports.example.com")
+    return html_of(render(report, sender=sender, reply_to=longest, now=now))
+
+
+def chromium() -> str:
+    found = shutil.which("chromium") or shutil.which("google-chrome")
+    assert found, "no Chromium on this machine: `make test-rendering` installs it on Debian"
+    return found
+
+
+def show(pages: dict[str, str], folder: Path) -> Look:
+    """Show pages in Chromium, and write a picture of each view of each to the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    told = {"chromium": chromium(), "folder": str(folder), "clients": CLIENTS, "pages": pages}
+    environment = os.environ | {"FONTCONFIG_FILE": str(HERE / "fonts.conf")}
+    done = subprocess.run(
+        ["node", HERE / "show.mjs"],
+        input=json.dumps(told),
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+    )
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    views = {name: View(**view) for name, view in said["views"].items()}
+    return Look(views, said["ignored"], said["partly"])
+
+
+@cache
+def look() -> Look:
+    pages = {name: hostile_html() if name == "hostile" else approved_html(name) for name in PAGES}
+    return show(pages, SHOWN)
+
+
+# --- To the eye ---
+
+
+def differing(one: Image.Image, other: Image.Image) -> float:
+    """Return the share of cells in which two pictures of one size differ, from 0 to 1."""
+    difference = ImageChops.difference(one.convert("RGB").reduce(CELL), other.convert("RGB").reduce(CELL))
+    red, green, blue = difference.split()
+    most = ImageChops.lighter(ImageChops.lighter(red, green), blue)
+    histogram = most.histogram()
+    return sum(histogram[CELL_DIFFERS + 1 :]) / sum(histogram)
+
+
+def colours(picture: Image.Image) -> list[tuple[int, int, int]]:
+    """Return the colours of a picture, the most frequent first."""
+    pixels = picture.convert("RGB").tobytes()
+    return [colour for colour, _ in Counter(zip(*[iter(pixels)] * 3, strict=True)).most_common()]
+
+
+def approve(picture: Image.Image, path: Path) -> None:
+    """Write a picture with few colours, a third of the bytes: flat ones exact, edges of letters nearly."""
+    every = colours(picture)
+    palette = every[:FLAT] + colours(picture.quantize(COLOURS, Image.Quantize.MAXCOVERAGE))
+    nearest = {colour: min(range(len(palette)), key=lambda n: dist(colour, palette[n])) for colour in every}
+    pixels = zip(*[iter(picture.tobytes())] * 3, strict=True)
+    approved = Image.frombytes("P", picture.size, bytes(nearest[colour] for colour in pixels))
+    approved.putpalette([channel for colour in palette for channel in colour])
+    path.parent.mkdir(exist_ok=True)
+    approved.save(path, optimize=True)
+
+
+@pytest.mark.parametrize(("page", "view"), PICTURED)
+def test_the_page_looks_as_approved(page: str, view: str) -> None:
+    assert f"{page}-{view}" in look().views
+    shown = Image.open(SHOWN / f"{page}-{view}.png").convert("RGB")
+    path = PICTURES / f"{page}-{view}.png"
+    if os.environ.get("APPROVE"):
+        approve(shown, path)
+    approved = Image.open(path)
+    assert shown.size == approved.size
+    assert differing(shown, approved) <= CELLS_MAY_DIFFER
+
+
+def test_every_approved_picture_is_one_of_the_above() -> None:
+    assert {path.stem for path in PICTURES.iterdir()} == {f"{page}-{view}" for page, view in PICTURED}
+
+
+@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize("page", PAGES)
+def test_nothing_is_wider_than_the_screen(page: str, view: str) -> None:
+    seen = look().views[f"{page}-{view}"]
+    assert seen.scroll_width <= seen.width
+
+
+# --- To a screen reader ---
+
+
+@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize("page", PAGES)
+def test_axe_has_nothing_against_it(page: str, view: str) -> None:
+    assert look().views[f"{page}-{view}"].violations == []
+
+
+# --- To mail clients ---
+
+
+def table(heading: str) -> list[list[str]]:
+    """Return the cells of the rows of a table of README.md, without their back quotes."""
+    section = (HERE / "README.md").read_text().split(f"## {heading}\n")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| (.*) \|$", section, re.MULTILINE)[2:]
+    return [[cell.replace("`", "") for cell in row.split(" | ")] for row in rows]
+
+
+def test_the_readme_says_what_clients_ignore() -> None:
+    assert {feature: clients.split(", ") for feature, clients, _ in table("Ignored")} == look().ignored
+
+
+def test_the_readme_says_what_clients_know_in_part() -> None:
+    assert [feature for feature, _ in table("Known in part")] == look().partly

@@ -1,0 +1,103 @@
+"""How far a mailbox is read, what is counted, and what that costs."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from aws_lambda_powertools import Logger
+from boto3.dynamodb.types import TypeSerializer
+from moto.dynamodb.models import dynamodb_backends
+
+from quarantine.addresses import Address
+from quarantine.stores import Quarantine
+from tests.world import NOW, World
+
+BOB = Address.parse("bob@example.com")
+ENTRIES = 1_000_000  # of any mailbox here, to number them from the newest
+
+HELD = {"status": "held"}
+RELEASED = {"status": "released"}
+EXPIRED = {"status": "held", "expires_at": 1}
+
+_serialize = TypeSerializer().serialize
+
+
+def fill(world: World, newest_first: Iterable[dict[str, Any]]) -> None:
+    """Put rows straight into moto's table: thousands through its API would take minutes."""
+    table = dynamodb_backends["123456789012"]["us-east-1"].get_table(world.stack.environ["QUARANTINE_TABLE"])
+    for number, over in enumerate(newest_first):
+        item = {
+            "recipient": str(BOB),
+            "entry": f"{ENTRIES - number:07}",
+            "message_id": str(number),
+            "received_at": (NOW - timedelta(seconds=number)).isoformat(),
+            "reason": "spam",
+            **over,
+        }
+        table.put_item({name: _serialize(value) for name, value in item.items()})
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What report learned of a mailbox, and what it read for that."""
+
+    shown: int
+    total: int
+    at_least: bool
+    queries: int
+    rows: int
+
+
+def read(world: World, limit: int) -> Read:
+    client = world.session.client("dynamodb")
+    scanned: list[int] = []
+    client.meta.events.register(
+        "after-call.dynamodb.Query", lambda parsed, **_: scanned.append(parsed["ScannedCount"])
+    )
+    quarantine = Quarantine(client, world.stack.environ["QUARANTINE_TABLE"], Logger(service="test"))
+    holding = quarantine.held_for(BOB, NOW, limit)
+    return Read(len(holding.newest), holding.total, holding.at_least, len(scanned), sum(scanned))
+
+
+@pytest.mark.parametrize(
+    ("newest_first", "limit", "expected"),
+    [
+        pytest.param([], 100, Read(0, 0, False, 1, 0), id="nothing"),
+        pytest.param([HELD] * 3, 100, Read(3, 3, False, 1, 3), id="all are shown"),
+        pytest.param([HELD] * 142, 100, Read(100, 142, False, 1, 142), id="less than a page is counted"),
+        pytest.param([HELD] * 201, 100, Read(100, 200, True, 1, 200), id="more is not"),
+        pytest.param([HELD] * 201, 300, Read(201, 201, False, 1, 201), id="a page has what a report lists"),
+        pytest.param(
+            [HELD, RELEASED] * 150, 100, Read(100, 100, True, 1, 200), id="a bound is what was seen as held"
+        ),
+        pytest.param(
+            [RELEASED] * 450 + [HELD] * 2, 10, Read(2, 2, False, 2, 452), id="held behind released ones"
+        ),
+        pytest.param(
+            [EXPIRED] * 250 + [HELD] * 900, 10, Read(10, 350, True, 2, 600), id="held behind expired ones"
+        ),
+        pytest.param([RELEASED] * 450, 10, Read(0, 0, False, 2, 450), id="all released"),
+        pytest.param(
+            [HELD | {"reason": "whim"}] * 250 + [HELD] * 9,
+            5,
+            Read(5, 9, False, 2, 259),
+            id="what cannot be read counts for nothing",
+        ),
+    ],
+)
+def test_a_mailbox_is_read_until_there_is_enough_to_show(
+    world: World, newest_first: list[dict[str, Any]], limit: int, expected: Read
+) -> None:
+    fill(world, newest_first)
+    assert read(world, limit) == expected
+
+
+def test_a_full_mailbox_costs_no_more_than_a_page(world: World) -> None:
+    fill(world, [HELD] * 200)
+    page = read(world, 100)
+    fill(world, [HELD] * 10_000)
+    full = read(world, 100)
+    assert (full.queries, full.rows) == (page.queries, page.rows) == (1, 200)
+    assert (full.total, full.at_least) == (200, True)
