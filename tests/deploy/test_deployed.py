@@ -259,7 +259,7 @@ def test_a_job_that_is_none_ends_among_the_dead_letters(world: Deployed) -> None
     before = len(world.sent())
     sqs.set_queue_attributes(
         QueueUrl=queue, Attributes={"VisibilityTimeout": "1"}
-    )  # five attempts, in seconds
+    )  # twenty attempts, in seconds
     try:
         sqs.send_message(QueueUrl=queue, MessageBody="no job")
         (dead,) = eventually(lambda: world.take("JobsDeadLettersUrl"))

@@ -5,14 +5,14 @@ https://rspamd.com/doc/modules/milter_headers.html
 
 import re
 
-from quarantine.filters.finding import Finding, first_number, texts
+from quarantine.filters.finding import Finding, first_number, says_yes, texts
 from quarantine.mailheader import Fields
 from quarantine.report import HoldReason
 
-ACTION, RSPAMD_ACTION = b"x-spam-action", b"x-rspamd-action"
+ACTION, RSPAMD_ACTION, SPAM = b"x-spam-action", b"x-rspamd-action", b"x-spam"
 RESULT, SCORE, QUEUE_ID = b"x-spamd-result", b"x-rspamd-score", b"x-rspamd-queue-id"
 DELIVERED_TO = b"delivered-to"
-FIELDS = frozenset({ACTION, RSPAMD_ACTION, RESULT, SCORE, QUEUE_ID, DELIVERED_TO})
+FIELDS = frozenset({ACTION, RSPAMD_ACTION, SPAM, RESULT, SCORE, QUEUE_ID, DELIVERED_TO})
 
 _HARMLESS = frozenset({"", "no action", "greylist", "soft reject"})  # delivered, or asked to come again
 _SYMBOL = re.compile(r";\s*([A-Z0-9_]+)\(")
@@ -34,9 +34,9 @@ def _reason(fields: Fields, results: list[str]) -> HoldReason | None:
     if any(map(_VIRUS.search, symbols)):
         return HoldReason.VIRUS
     actions = [text.lower() for name in (ACTION, RSPAMD_ACTION) for text in texts(fields, name)]
-    is_bad = any(action not in _HARMLESS for action in actions) or any(
-        match[1] == "True" for result in results if (match := _RESULT.match(result))
-    )
+    # The result says True only of what is rejected: mail that is spam by its action is False there.
+    is_rejected = any(match[1] == "True" for result in results if (match := _RESULT.match(result)))
+    is_bad = is_rejected or says_yes(fields, SPAM) or any(action not in _HARMLESS for action in actions)
     if not is_bad:
         return None
     return HoldReason.PHISHING if any(map(_PHISHING.search, symbols)) else HoldReason.SPAM
