@@ -1,15 +1,16 @@
 # Two commands for a newcomer: make demo, make test. Each sets up what it needs.
 UV := $(shell command -v uv || echo .uv/bin/uv)
 RUN := $(UV) run --frozen
+TOOL := $(UV) tool run --python .venv/bin/python
 SAM := env SAM_CLI_TELEMETRY=0 PATH="$(CURDIR)/.venv/bin:$$PATH" $(RUN) --group deploy sam
 
-.PHONY: demo test check build deploy test-deploy test-rendering test-interop bench requirements
+.PHONY: demo test check build deploy test-deploy test-rendering test-interop attack chaos fuzz audit bench simulate requirements
 
 demo: $(UV)
 	$(RUN) python -m local demo
 
 test: $(UV)
-	$(RUN) pytest -n auto --cov --cov-report= -m "not built and not deployed and not rendered and not interop"
+	$(RUN) pytest -n auto --cov --cov-report= -m "not attack and not built and not deployed and not rendered and not interop"
 	$(RUN) coverage report
 	$(RUN) coverage report --include='*/quarantine/addresses.py,*/quarantine/admission.py,*/quarantine/domains.py,*/quarantine/filters/*.py,*/quarantine/holding.py,*/quarantine/inbound.py,*/quarantine/mailheader.py,*/quarantine/report.py,*/quarantine/request.py' --fail-under=100
 
@@ -20,11 +21,12 @@ check: $(UV)
 	$(RUN) mypy
 	$(RUN) lint-imports
 	$(SAM) validate --lint
-	$(UV) tool run --python .venv/bin/python --from checkov==3.3.30 checkov -f template.yaml --config-file .checkov.yaml
+	$(TOOL) --from checkov==3.3.30 checkov -f template.yaml --config-file .checkov.yaml
 
 # PARAMETERS="Key=value ..." of the template, in place of those in samconfig.toml.
 build: $(UV)
 	$(SAM) build $(if $(PARAMETERS),--parameter-overrides $(PARAMETERS))
+	$(RUN) python layers/pack.py .aws-sam/build
 	$(RUN) pytest -m built
 
 deploy: build
@@ -39,8 +41,33 @@ test-rendering: $(UV)
 	tests/rendering/install
 	$(RUN) pytest -m rendered
 
+# Some 500 forged requests, as SES events and over SMTP: who received what.
+attack: $(UV)
+	$(RUN) python -m tests.attacks
+
+# Inputs that break a parser; TARGETS="event trace" for some, SECONDS_EACH for longer.
+fuzz: $(UV)
+	$(RUN) --with atheris==3.1.0 python -m tests.fuzz --seconds $(or $(SECONDS_EACH),30) $(TARGETS)
+
+# The lock, the workflows, what the layer ships, known vulnerabilities (the last asks PyPI).
+audit: $(UV)
+	$(UV) lock --check
+	mkdir -p build
+	$(RUN) python --version
+	$(TOOL) --from zizmor==1.32.0 zizmor --offline --persona pedantic .github
+	$(TOOL) --from cyclonedx-bom==7.5.0 cyclonedx-py requirements --pyproject pyproject.toml \
+		--output-reproducible --output-file build/sbom.json layers/quarantine/requirements.txt
+	env SBOM=build/sbom.json $(RUN) pytest tests/deploy/test_supply_chain.py
+	$(UV) export --frozen --quiet --all-extras --all-groups --no-emit-project --no-hashes --output-file build/locked.txt
+	$(TOOL) --from pip-audit==2.10.1 pip-audit --strict --no-deps --disable-pip --progress-spinner off \
+		--requirement layers/quarantine/requirements.txt --requirement build/locked.txt
+
 bench: $(UV)
 	$(RUN) python -m bench
+
+# A Monday morning of a million users, with the template's settings.
+simulate: $(UV)
+	$(RUN) python -m simulation
 
 # What the layer ships, from the lock.
 requirements: $(UV)
@@ -50,4 +77,4 @@ requirements: $(UV)
 # uv inside the clone, where the machine has none.
 .uv/bin/uv:
 	python3 -m venv .uv
-	.uv/bin/pip install --quiet uv
+	.uv/bin/pip install --quiet uv==0.13.9

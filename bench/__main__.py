@@ -35,13 +35,15 @@ def _run(console: Console) -> int:
 
         _show(console, importing.table(), importing.METHOD)
         return 0
-    from bench import calls, cpu, rendering, startup, workload
+    from bench import calls, cpu, holding, memory, rendering, startup, workload
     from quarantine.settings import ReportSettings
 
     work = workload.record()
     _show(console, calls.table(work), calls.METHOD)
     _show(console, startup.table(work.environ), startup.METHOD)
     _show(console, cpu.table(work), cpu.METHOD)
+    _show(console, memory.table(work), memory.METHOD)
+    _show(console, holding.table(work.environ), holding.METHOD)
     _show(console, rendering.table(ReportSettings.from_environ(work.environ)), rendering.METHOD)
     if asked := calls.s3_on_common_path(work):
         console.print(f"[bold red]S3 is asked on the common path:[/] {', '.join(asked)}")

@@ -19,13 +19,14 @@ from bench.wire import REGION
 
 _ROOT = Path(__file__).parent.parent
 _LAYER = _ROOT / "layers" / "quarantine"
+_BUILD = _ROOT / ".aws-sam" / "build"
+_BUILT_LAYER = _BUILD / "QuarantineLayer" / "python"
 _ROUNDS = 9
 
 _TIMES: tuple[Literal["CPU"], Literal["wall"]] = ("CPU", "wall")
-_NOTHING = "pass"
 _BARE = "import boto3; session = boto3.Session(); clients = [session.client(name) for name in {clients!r}]"
 _FUNCTION = "import app; app.handler"
-_CLIENTS = {"intake": ("dynamodb", "s3", "sqs"), "report": ("dynamodb", "sesv2")}
+_CLIENTS = {"intake": ("dynamodb", "sqs"), "report": ("dynamodb", "sesv2"), "hold": ("dynamodb", "s3", "sqs")}
 
 
 def _named(clients: Mapping[str, Sequence[str]]) -> str:
@@ -34,10 +35,13 @@ def _named(clients: Mapping[str, Sequence[str]]) -> str:
 
 METHOD = f"""\
 One process per sample, `python -S -c`, with the environment that Lambda sets and nothing of the shell's.
-function: imports functions/<name>/app.py as `app` and asks it for its handler, which makes its clients.
+function: imports app.py as `app` and asks it for its handler, which makes its clients.
 bare: imports boto3 and makes the same clients ({_named(_CLIENTS)}). Both find what
 the layer's requirements.txt names and nothing else that is installed: botocore takes longer where it finds
-awscrt or pyOpenSSL. The interpreter's own start is in both; `pass` tells how much that is. CPU: user +
+awscrt or pyOpenSSL. sources: this tree, with the libraries as they are installed. built: what `make build`
+left in .aws-sam/build, when there is one, on both sides; its data is reduced, so that its bare process is
+quicker too. "/ as installed" compares with the bare process of the sources: what a layer made by pip alone
+would cost at least. The interpreter's own start is in both. CPU: user +
 system of the child (getrusage). Median (least-most) of {_ROUNDS} rounds, in each of which every process is
 started once, in turn; ratios and differences are taken within a round. All byte code was cached by a round
 before, which does not count.
@@ -52,42 +56,66 @@ class _Sample(TypedDict):
 
 
 def table(environ: Mapping[str, str]) -> Table:
-    rows = Table(title="Start-up, ms", title_justify="left")
-    for name in ("function", "time"):
-        rows.add_column(name)
-    for name in ("function", "bare", "function - bare", "function / bare", "pass"):
+    rows = Table(title=f"Start-up, ms{_size()}", title_justify="left")
+    for name in ("function", "of", "time"):
+        rows.add_column(name, no_wrap=True)
+    for name in ("function", "bare", "function / bare", "/ as installed"):
         rows.add_column(name, justify="right", no_wrap=True)
     with tempfile.TemporaryDirectory() as packages:
-        _link_layer(Path(packages))
-        samples = interleaved(_samplers(environ, packages), _ROUNDS)
-    for function in _CLIENTS:
-        for time_of in _TIMES:
-            own, bare, nothing = (
-                [sample[time_of] for sample in samples[name]]
-                for name in (function, f"bare {function}", "pass")
-            )
-            rows.add_row(
-                function,
-                time_of,
-                str(Spread.of(own)),
-                str(Spread.of(bare)),
-                str(Spread.of_differences(own, bare)),
-                str(Spread.of_ratios(own, bare)),
-                str(Spread.of(nothing)),
-            )
+        link_layer(Path(packages))
+        samplers: dict[str, Callable[[], _Sample]] = {}
+        for function, clients in _CLIENTS.items():
+            for origin, paths in origins(function, packages).items():
+                surroundings = environment(function, environ, paths)
+                samplers[f"bare {function} {origin}"] = _sampler(_BARE.format(clients=clients), surroundings)
+                samplers[f"{function} {origin}"] = _sampler(_FUNCTION, surroundings)
+        samples = interleaved(samplers, _ROUNDS)
+    for name in samples:
+        function, _, origin = name.partition(" ")
+        if function in _CLIENTS:
+            _add_rows(rows, function, origin, samples)
     return rows
 
 
-def _samplers(environ: Mapping[str, str], packages: str) -> dict[str, Callable[[], _Sample]]:
-    samplers = {"pass": _sampler(_NOTHING, _lambda_environment("intake", environ, packages))}
-    for name, clients in _CLIENTS.items():
-        environment = _lambda_environment(name, environ, packages)
-        samplers[f"bare {name}"] = _sampler(_BARE.format(clients=clients), environment)
-        samplers[name] = _sampler(_FUNCTION, environment)
-    return samplers
+def _add_rows(rows: Table, function: str, origin: str, samples: Mapping[str, Sequence[_Sample]]) -> None:
+    for time_of in _TIMES:
+        own, bare, installed = (
+            [sample[time_of] for sample in samples[name]]
+            for name in (
+                f"{function} {origin}",
+                f"bare {function} {origin}",
+                f"bare {function} sources",
+            )
+        )
+        rows.add_row(
+            function,
+            origin,
+            time_of,
+            str(Spread.of(own)),
+            str(Spread.of(bare)),
+            str(Spread.of_ratios(own, bare)),
+            str(Spread.of_ratios(own, installed)),
+        )
 
 
-def _link_layer(packages: Path) -> None:
+def origins(function: str, packages: str) -> dict[str, Sequence[str]]:
+    """Name the search path of each kind of a function; a build only if there is one."""
+    origins: dict[str, Sequence[str]] = {
+        "sources": (str(_ROOT / "functions" / function), str(_LAYER), packages)
+    }
+    if _BUILT_LAYER.is_dir():
+        origins["built"] = (str(_BUILD / f"{function.title()}Function"), str(_BUILT_LAYER))
+    return origins
+
+
+def _size() -> str:
+    if not _BUILT_LAYER.is_dir():
+        return " (nothing is built: run `make build` to see what is deployed)"
+    size = sum(file.stat().st_size for file in _BUILT_LAYER.rglob("*") if file.is_file())
+    return f"; the built layer has {size / 1_000_000:.1f} MB unzipped"
+
+
+def link_layer(packages: Path) -> None:
     """Fill a folder with links to what the layer's requirements name, as it is installed here."""
     requirements = (_LAYER / "requirements.txt").read_text()
     for name in re.findall(r"^([A-Za-z0-9._-]+)==", requirements, re.MULTILINE):
@@ -96,7 +124,7 @@ def _link_layer(packages: Path) -> None:
             (packages / top).symlink_to(str(installed.locate_file(top)))
 
 
-def _lambda_environment(function: str, environ: Mapping[str, str], packages: str) -> dict[str, str]:
+def environment(function: str, environ: Mapping[str, str], paths: Sequence[str]) -> dict[str, str]:
     return {
         **environ,
         "AWS_ACCESS_KEY_ID": "bench",
@@ -111,7 +139,7 @@ def _lambda_environment(function: str, environ: Mapping[str, str], packages: str
         "LANG": "en_US.UTF-8",
         "TZ": ":UTC",
         "PATH": os.defpath,
-        "PYTHONPATH": f"{_ROOT / 'functions' / function}:{_LAYER}:{packages}",
+        "PYTHONPATH": os.pathsep.join(paths),
     }
 
 

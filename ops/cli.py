@@ -68,8 +68,14 @@ def run(arguments: list[str], operator: Operator | None = None) -> int:
 
 
 def _command(arguments: list[str]) -> str | None:
-    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]  # a group's
-    return next((each for each in arguments if each in commands), None)
+    """Return the command of a command line, whose global options have a value each."""
+    rest = iter(arguments)
+    for each in rest:
+        if not each.startswith("-"):
+            return each
+        if "=" not in each:
+            next(rest, None)
+    return None
 
 
 def _run(arguments: list[str], operator: Operator | None) -> int:

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from aiosmtpd.smtp import SMTP, syntax
-from botocore.exceptions import BotoCoreError, ClientError
 
 from ops.heldbucket import HeldBucket, Told
 from quarantine.report import HoldReason
@@ -24,7 +23,7 @@ _log = logging.getLogger(__name__)
 class Front(SMTP):
     """One connection, of a client that speaks SMTP (EHLO) or LMTP (LHLO, RFC 2033)."""
 
-    line_length_limit = 4 * 1024 * 1024  # spam keeps no rule, RFC 5321 4.5.3.1.6 either
+    line_length_limit = _LARGEST_MAIL  # spam keeps no rule, RFC 5321 4.5.3.1.6 either
     speaks_lmtp = False
 
     @syntax("LHLO hostname")
@@ -50,7 +49,7 @@ class FrontHandler:
         mail = bytes(envelope.original_content or b"")
         try:
             keys = await asyncio.to_thread(self._bucket.put, mail, told)
-        except (BotoCoreError, ClientError) as e:
+        except Exception as e:  # noqa: BLE001 - whatever it is, each recipient has a reply
             reply = await self.handle_exception(e)
         else:
             reply = f"250 2.0.0 held as {keys[0]}"

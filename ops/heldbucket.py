@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from quarantine.addresses import Address, InvalidAddress
 from quarantine.holding import PREFIX
 from quarantine.report import HoldReason
 
@@ -81,13 +82,21 @@ def _metadata(told: Told) -> Iterator[dict[str, str]]:
 def _fitting(recipients: Sequence[str], room: int) -> Iterator[str]:
     """Yield lists of recipients that have room; one that has none for itself goes alone, and S3 says no."""
     listed = ""
-    for recipient in map(_ascii, recipients):
+    for recipient in map(_spelled, recipients):
         longer = f"{listed},{recipient}" if listed else recipient
         if listed and len(longer) > room:
             yield listed
             longer = recipient
         listed = longer
     yield listed
+
+
+def _spelled(recipient: str) -> str:
+    """Return an address as it is stored; what is none as it stands, for hold to reject."""
+    try:
+        return str(Address.parse(recipient.strip()))
+    except InvalidAddress:
+        return _ascii(recipient)
 
 
 def _ascii(text: str) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import getaddresses, parsedate_to_datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import boto3
 import typer
@@ -37,9 +37,6 @@ from quarantine.inbound import (
 )
 from quarantine.request import ReportRequest
 from quarantine.settings import IntakeSettings
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
 
 REFUSED = 3  # the exit code
 
@@ -94,9 +91,9 @@ def _read(operator: Operator, source: str) -> InboundMail:
         return _of_raw(operator, data, None)
     if not _MESSAGE_ID.fullmatch(source):
         raise OperatorError(f"{shown(source)} is no file, and no SES message id")
-    client: S3Client = operator.client("s3")
+    mails = Mails(functools.partial(operator.client, "s3"), operator.name("MailBucketName"))
     with _stored(source):
-        return _of_raw(operator, Mails(client, operator.name("MailBucketName")).start_of(source), source)
+        return _of_raw(operator, mails.start_of(source), source)
 
 
 @contextmanager

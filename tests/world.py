@@ -1,6 +1,7 @@
-"""Both functions on a stack, and what a test does with them."""
+"""The functions on a stack, and what a test does with them."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,6 +12,7 @@ import botocore.session
 from botocore.loaders import Loader
 from moto.ses.models import ses_backends
 
+from functions.hold import app as hold_app
 from functions.intake import app as intake_app
 from functions.report import app as report_app
 from local.records import Records
@@ -44,7 +46,7 @@ class Clock:
 
 @dataclass(slots=True)
 class World:
-    """Both functions on one stack. `environ` may be changed until a handler is made."""
+    """The functions on one stack. `environ` may be changed until a handler is made."""
 
     session: boto3.Session
     stack: Stack
@@ -65,22 +67,35 @@ class World:
         handler = report_app.make_handler(
             {**self.stack.environ, **environ}, session or self.session, self.clock
         )
-        records = [
-            {"messageId": str(place), "body": job, "eventSource": "aws:sqs"} for place, job in enumerate(jobs)
-        ]
-        response = handler({"Records": records}, None)
-        return [str(failure["itemIdentifier"]) for failure in response["batchItemFailures"]]
+        return _failed(handler(_batch(jobs), None))
+
+    def hold(self, *bodies: str, session: boto3.Session | None = None, **environ: str) -> list[str]:
+        """Serve messages of S3 as one batch; return the ids of those that failed, which are their places."""
+        handler = hold_app.make_handler({**self.stack.environ, **environ}, session or self.session)
+        return _failed(handler(_batch(bodies), None))
 
     def jobs(self) -> list[str]:
         """Take every job from the queue."""
+        return [message["Body"] for message in self._taken(self.stack.environ["JOBS_QUEUE_URL"])]
+
+    def held_messages(self) -> list[str]:
+        """Take what S3 told of objects under held/, and the test that it sent first."""
+        return [message["Body"] for message in self._taken(self.stack.held_queue_url)]
+
+    def dead(self) -> list[dict[str, Any]]:
+        """Take the messages about held mail that made no row, with their attributes."""
+        return self._taken(self.stack.environ["HELD_DEAD_LETTERS_URL"])
+
+    def _taken(self, url: str) -> list[dict[str, Any]]:
         sqs = self.session.client("sqs")
-        url = self.stack.environ["JOBS_QUEUE_URL"]
-        jobs = []
-        while messages := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
+        taken: list[dict[str, Any]] = []
+        while messages := sqs.receive_message(
+            QueueUrl=url, MaxNumberOfMessages=10, MessageAttributeNames=["All"]
+        ).get("Messages"):
             for message in messages:
-                jobs.append(message["Body"])
+                taken.append({**message})
                 sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
-        return jobs
+        return taken
 
     def sent(self) -> list[bytes]:
         """Return the mails that SES took, whichever process asked it to send them."""
@@ -100,6 +115,20 @@ class World:
     def store_mail(self, message_id: str, raw: bytes) -> None:
         bucket = self.stack.environ["MAIL_BUCKET"]
         self.session.client("s3").put_object(Bucket=bucket, Key=f"inbound/{message_id}", Body=raw)
+
+
+def _batch(bodies: Sequence[str]) -> dict[str, Any]:
+    """Return bodies of messages as SQS hands them to Lambda."""
+    return {
+        "Records": [
+            {"messageId": str(place), "body": body, "eventSource": "aws:sqs"}
+            for place, body in enumerate(bodies)
+        ]
+    }
+
+
+def _failed(response: dict[str, list[dict[str, str]]]) -> list[str]:
+    return [failure["itemIdentifier"] for failure in response["batchItemFailures"]]
 
 
 def load_event(name: str) -> dict[str, Any]:

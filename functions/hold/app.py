@@ -12,7 +12,7 @@ from aws_lambda_powertools import Logger, single_metric
 from aws_lambda_powertools.metrics import MetricUnit
 from botocore.exceptions import ClientError
 
-from quarantine.clients import TWO_ATTEMPTS
+from quarantine.clients import TWO_ATTEMPTS, made_for_good
 from quarantine.heldstore import HeldDeadLetters, HeldRows
 from quarantine.holding import (
     Hold,
@@ -182,5 +182,6 @@ def __getattr__(name: str) -> Any:
     """
     if name != "handler":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    globals()["handler"] = handler = make_handler(os.environ)
+    with made_for_good():
+        globals()["handler"] = handler = make_handler(os.environ)
     return handler

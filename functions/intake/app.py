@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Final, assert_never
 
 import boto3
@@ -11,7 +12,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 
 from quarantine.addresses import Address, matching_trigger
 from quarantine.admission import Refusal, Refused, decide, evidence, screen, too_soon
-from quarantine.clients import TWO_ATTEMPTS
+from quarantine.clients import TWO_ATTEMPTS, made_for_good
 from quarantine.inbound import InboundMail, MalformedEvent, MalformedHeader, parse_event, with_raw_header
 from quarantine.outbox import Jobs
 from quarantine.request import ReportRequest
@@ -37,7 +38,7 @@ class Intake:
         dynamodb = session.client("dynamodb", config=TWO_ATTEMPTS)
         self._settings = settings
         self._clock = clock
-        self._mails = Mails(session.client("s3", config=TWO_ATTEMPTS), settings.mail_bucket)
+        self._mails = Mails(partial(session.client, "s3", config=TWO_ATTEMPTS), settings.mail_bucket)
         self._senders = Senders(dynamodb, settings.senders_table, logger)
         self._requests = Requests(dynamodb, settings.requests_table)
         self._jobs = Jobs(session.client("sqs", config=TWO_ATTEMPTS), settings.jobs_queue_url)
@@ -106,10 +107,15 @@ class Intake:
 
 
 class Mails:
-    """The raw mails that the receipt rule's S3 action stored."""
+    """The raw mails that the receipt rule's S3 action stored. connect: makes the client."""
 
-    def __init__(self, client: "S3Client", bucket: str) -> None:
-        self._client, self._bucket = client, bucket
+    def __init__(self, connect: "Callable[[], S3Client]", bucket: str) -> None:
+        self._connect, self._bucket = connect, bucket
+
+    @cached_property
+    def _client(self) -> "S3Client":
+        # Made for the first mail whose header SES cut: most processes never see one, and would wait at start.
+        return self._connect()
 
     def start_of(self, message_id: str) -> bytes:
         response = self._client.get_object(
@@ -181,5 +187,6 @@ def __getattr__(name: str) -> Any:
     """
     if name != "handler":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    globals()["handler"] = handler = make_handler(os.environ)
+    with made_for_good():
+        globals()["handler"] = handler = make_handler(os.environ)
     return handler

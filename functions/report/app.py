@@ -8,11 +8,8 @@ from typing import Any, assert_never
 import boto3
 from aws_lambda_powertools import Logger, single_metric
 from aws_lambda_powertools.metrics import MetricUnit
-from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
-from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
-from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
-from quarantine.clients import ONE_ATTEMPT, TWO_ATTEMPTS
+from quarantine.clients import ONE_ATTEMPT, TWO_ATTEMPTS, made_for_good
 from quarantine.outbox import Mailer, SendRefused
 from quarantine.rendering import render
 from quarantine.report import QuarantineReport, summarise
@@ -86,25 +83,26 @@ def make_handler(
     environ: Mapping[str, str],
     session: boto3.Session | None = None,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
-) -> Callable[[dict[str, Any], Any], PartialItemFailureResponse]:
+) -> Callable[[dict[str, Any], object], dict[str, list[dict[str, str]]]]:
     """Return the Lambda handler, its clients made. Raises BadSetting."""
     report = Report(ReportSettings.from_environ(environ), session or boto3.Session(), clock)
-    processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
 
-    def record_handler(record: SQSRecord) -> None:
-        try:
-            report.handle(record.body)
-        except (MalformedJob, UnknownRequest) as e:  # it comes again, then goes to the dead-letter queue
-            logger.error("not a job", sqs_message_id=record.message_id, error=f"{type(e).__name__}: {e}")
-            raise
-        except Exception as e:
-            logger.warning(
-                "to be tried again", sqs_message_id=record.message_id, error=f"{type(e).__name__}: {e}"
-            )
-            raise
-
-    def handler(event: dict[str, Any], context: Any) -> PartialItemFailureResponse:
-        return process_partial_response(event, record_handler, processor, context)
+    # Not Powertools' batch utility: its import alone is a tenth of a start (docs/decisions/0008-start-up.md).
+    def handler(event: dict[str, Any], context: object) -> dict[str, list[dict[str, str]]]:
+        """Serve a batch of SQS; name what must come again (ReportBatchItemFailures)."""
+        failures = []
+        for message in event["Records"]:
+            try:
+                report.handle(message["body"])
+            except (MalformedJob, UnknownRequest) as e:  # it comes again, then goes to the dead-letter queue
+                error = f"{type(e).__name__}: {e}"
+                logger.error("not a job", sqs_message_id=message["messageId"], error=error)
+                failures.append({"itemIdentifier": message["messageId"]})
+            except Exception as e:  # noqa: BLE001 - the process's edge: whatever it is, SQS gives it again
+                error = f"{type(e).__name__}: {e}"
+                logger.warning("to be tried again", sqs_message_id=message["messageId"], error=error)
+                failures.append({"itemIdentifier": message["messageId"]})
+        return {"batchItemFailures": failures}
 
     return handler
 
@@ -132,5 +130,6 @@ def __getattr__(name: str) -> Any:
     """
     if name != "handler":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    globals()["handler"] = handler = make_handler(os.environ)
+    with made_for_good():
+        globals()["handler"] = handler = make_handler(os.environ)
     return handler

@@ -1,8 +1,13 @@
 """What `sam build` made starts as Lambda starts it: a function beside the layer, and nothing else."""
 
+import json
 import os
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from importlib.metadata import distribution
+from importlib.util import cache_from_source
 from pathlib import Path
 
 import pytest
@@ -23,6 +28,12 @@ REQUIRED = {
         "QUARANTINE_TABLE": "quarantine",
         "REQUESTS_TABLE": "requests",
         "REPORT_SENDER": "quarantine@reports.example.com",
+    },
+    "HoldFunction": {
+        "MAIL_BUCKET": "mail",
+        "QUARANTINE_TABLE": "quarantine",
+        "HELD_DEAD_LETTERS_URL": "https://sqs.eu-west-1.amazonaws.com/111122223333/dead",
+        "RETENTION_DAYS": "spam=30,phishing=30,virus=30,bulk=30,policy=30,blocked=30",
     },
 }
 """The settings that have no default."""
@@ -81,3 +92,72 @@ def test_missing_setting_is_named_at_start(function: str, missing: str) -> None:
 def test_layer_has_what_the_report_is_rendered_from() -> None:
     expected = sorted(it.name for it in (PROJECT / "layers/quarantine/quarantine/templates").glob("*.j2"))
     assert expected == sorted(it.name for it in (LAYER / "quarantine" / "templates").glob("*.j2"))
+
+
+def size(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
+def test_layer_is_small() -> None:
+    assert size(LAYER) < 15_000_000
+
+
+def clients_in(source: str) -> set[str]:
+    """Name the services that some code makes clients for."""
+    return set(re.findall(r"\.client\(\s*\"([a-z0-9-]+)\"", source))
+
+
+def sources() -> Iterator[str]:
+    for folder in ("functions", "layers/quarantine/quarantine"):
+        for path in (PROJECT / folder).rglob("*.py"):
+            yield path.read_text()
+
+
+def test_layer_has_the_models_of_the_services_in_use_and_no_other() -> None:
+    models = {path.name for path in (LAYER / "botocore" / "data").iterdir() if path.is_dir()}
+    assert models == set.union(*map(clients_in, sources()))
+
+
+SHOWN = """
+import boto3, json
+session = boto3.Session("key", "secret")
+shown = {}
+for service in ("dynamodb", "s3", "sesv2", "sqs"):
+    for region in ("eu-west-1", "us-gov-west-1", "cn-north-1", "zz-future-1"):
+        meta = session.client(service, region_name=region).meta
+        shown[f"{service} {region}"] = [meta.endpoint_url, meta.partition, meta.config.signature_version]
+print(json.dumps(shown))
+"""
+
+
+def shown(packages: Path) -> dict[str, list[object]]:
+    """Say what boto3's clients are like, region by region, with the libraries of a folder."""
+    done = subprocess.run(
+        [sys.executable, "-S", "-B", "-c", SHOWN],
+        env={"PYTHONPATH": str(packages)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    clients: dict[str, list[object]] = json.loads(done.stdout)
+    return clients
+
+
+def test_clients_are_those_of_the_whole_library() -> None:
+    """What was taken out of botocore's data changes no endpoint and no signature, in any partition."""
+    whole = Path(str(distribution("botocore").locate_file("")))
+    assert shown(whole) == shown(LAYER)
+
+
+@pytest.mark.parametrize("built", [*(BUILD / function for function in REQUIRED), LAYER / "quarantine"])
+def test_byte_code_is_there_and_is_not_checked_against_times(built: Path) -> None:
+    """Lambda's file system is read-only and unpacks with times of its own (PEP 552: flags 1, unchecked)."""
+    flags = {path.stem: Path(cache_from_source(str(path))).read_bytes()[4:8] for path in built.rglob("*.py")}
+    assert {name: (1).to_bytes(4, "little") for name in flags} == flags
+
+
+def test_templates_are_compiled() -> None:
+    """The sources may go: the built layer renders from what was compiled ahead."""
+    compiled = LAYER / "quarantine" / "templates" / "compiled"
+    templates = list((LAYER / "quarantine" / "templates").glob("*.j2"))
+    assert len(templates) == len(list(compiled.glob("*.py"))) > 0

@@ -35,6 +35,7 @@ from typing import Any
 import boto3
 import pytest
 
+from layers.pack import pack
 from local.records import Records
 from tests.deploy.emulation import ARCHITECTURE, ENFORCING, REGION, Emulator, environment, eventually, running
 from tests.world import load_event
@@ -127,6 +128,7 @@ def deployed(emulator: Emulator, tmp_path_factory: pytest.TempPathFactory) -> De
     overrides = ["--parameter-overrides", *(f"{name}={value}" for name, value in PARAMETERS.items())]
     built = home / "build"
     _sam("build", "--build-dir", str(built), *overrides, env=env)
+    pack(built)
     _sam(
         *("deploy", "--template-file", str(built / "template.yaml"), "--stack-name", STACK, "--resolve-s3"),
         *("--no-confirm-changeset", "--capabilities", "CAPABILITY_IAM", *overrides),

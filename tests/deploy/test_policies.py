@@ -26,6 +26,14 @@ LAMBDA_TAKES_JOBS = {
     ("sqs:DeleteMessage", "${JobsQueue.Arn}"),
     ("sqs:GetQueueAttributes", "${JobsQueue.Arn}"),
 }
+LAMBDA_TAKES_HELD_OBJECTS = {
+    ("sqs:ReceiveMessage", "${HeldQueue.Arn}"),
+    ("sqs:DeleteMessage", "${HeldQueue.Arn}"),
+    ("sqs:GetQueueAttributes", "${HeldQueue.Arn}"),
+}
+# No call of ours: it lets S3 say 404 of an object that is gone, where it would say 403.
+# https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
+TELLS_GONE_FROM_FORBIDDEN = {("s3:ListBucket", "${MailBucket.Arn}")}
 LAMBDA_KEEPS_FAILURES = {("sqs:SendMessage", "${IntakeFailures.Arn}")}
 
 # What authorises the parts of a transaction.
@@ -36,6 +44,9 @@ TRANSACTED = {
     "Delete": "dynamodb:DeleteItem",
     "ConditionCheck": "dynamodb:ConditionCheckItem",
 }
+
+# https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html
+AUTHORISED_AS = {"HeadObject": "GetObject"}
 
 
 class Ledger:
@@ -74,7 +85,10 @@ class Ledger:
                 yield f"sqs:{operation}", self._arn(params["QueueUrl"])
             case "s3", _:
                 prefix = params["Key"].rpartition("/")[0]
-                yield f"s3:{operation}", f"{self._arn(params['Bucket'])}/{prefix}/*"
+                yield (
+                    f"s3:{AUTHORISED_AS.get(operation, operation)}",
+                    f"{self._arn(params['Bucket'])}/{prefix}/*",
+                )
             case "sesv2", "SendEmail":
                 yield from self._mail(params)
             case _:
@@ -159,3 +173,24 @@ def test_a_report_that_ses_does_not_take_needs_no_more(code: str, failed: list[s
     wire.fail("sesv2", "SendEmail", ClientError({"Error": {"Code": code, "Message": "no"}}, "SendEmail"))
     assert world.report(accepted(world), session=wire.session) == failed
     assert ledger.needed <= grants(STACK["ReportFunctionRole"])
+
+
+def test_hold_is_granted_what_it_calls_and_nothing_more(world: World) -> None:
+    ledger = Ledger(world, "HoldFunction")
+    bucket = world.stack.environ["MAIL_BUCKET"]
+    objects: dict[str, tuple[bytes, dict[str, str]]] = {
+        "held/one": (b"Subject: x\n\n", {"recipients": BOB}),
+        "held/many": (b"X-Envelope-To: <bob@example.com>, <al@example.com>\n\n", {}),
+        "held/nobody": (b"Subject: x\n\n", {}),
+        "held/empty": (b"", {"recipients": BOB}),
+        "held/long": (b"X: " + b"x" * 40_000 + b"\n\n", {"recipients": BOB}),
+    }
+    for key, (body, metadata) in objects.items():
+        world.session.client("s3").put_object(Bucket=bucket, Key=key, Body=body, Metadata=metadata)
+    messages = world.held_messages()
+    world.session.client("s3").delete_object(Bucket=bucket, Key="held/long")
+    assert world.hold(*messages, "no notification", session=ledger.wire().session) == []
+    assert world.hold(*messages, session=ledger.wire().session) == []  # delivered again
+    assert ledger.needed | LAMBDA_TAKES_HELD_OBJECTS | TELLS_GONE_FROM_FORBIDDEN == grants(
+        STACK["HoldFunctionRole"]
+    )

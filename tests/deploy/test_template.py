@@ -8,12 +8,18 @@ import json
 import re
 import tomllib
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cfnlint.decode import decode  # type: ignore[import-untyped]
 from samtranslator.translator.transform import transform  # type: ignore[import-untyped]
+
+from quarantine.filters.family import Family
+from quarantine.holding import PREFIX
+from quarantine.report import HoldReason
+from quarantine.settings import HoldSettings
 
 type Json = Any
 """A part of a template: its shape is what the tests are about."""
@@ -32,6 +38,7 @@ PSEUDO = {
 BASIC_EXECUTION = "arn:aws:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole"
 X_RAY = "arn:aws:iam::aws:policy/AWSXrayWriteOnlyAccess"
 SES = "arn:aws:ses:eu-west-1:111122223333"
+FUNCTIONS = ("IntakeFunction", "ReportFunction", "HoldFunction")
 
 
 class ManagedPolicies:
@@ -211,6 +218,19 @@ def test_table_keeps_what_it_should(table: str, expires_by: str | None, after_th
             },
             id="report",
         ),
+        pytest.param(
+            "HoldFunction",
+            {
+                "MAIL_BUCKET": "${MailBucket}",
+                "QUARANTINE_TABLE": "${QuarantineTable}",
+                "HELD_DEAD_LETTERS_URL": "${HeldDeadLetters}",
+                "FILTER_FAMILIES": "amavis,rspamd,spamassassin,microsoft,ses",
+                "RETENTION_DAYS": "spam=30,phishing=30,virus=30,bulk=30,policy=30,blocked=30",
+                "POWERTOOLS_SERVICE_NAME": "hold",
+                "POWERTOOLS_METRICS_NAMESPACE": "QuarantineReport",
+            },
+            id="hold",
+        ),
     ],
 )
 def test_function_is_given_its_settings(function: str, settings: dict[str, str]) -> None:
@@ -226,7 +246,7 @@ def test_settings_need_only_what_the_local_run_makes() -> None:
     }
     needed = {
         value[2:-1].partition(".")[0]
-        for function in ("IntakeFunction", "ReportFunction")
+        for function in FUNCTIONS
         for value in properties(function)["Environment"]["Variables"].values()
         if value.startswith("${")
     }
@@ -238,7 +258,7 @@ def test_architecture_is_that_of_the_functions_and_of_the_layer_they_use(archite
     stack = deployed(Architecture=architecture)
     (layer,) = (name for name, it in stack.items() if it["Type"] == "AWS::Lambda::LayerVersion")
     assert [architecture] == stack[layer]["Properties"]["CompatibleArchitectures"]
-    for function in ("IntakeFunction", "ReportFunction"):
+    for function in FUNCTIONS:
         assert [architecture] == stack[function]["Properties"]["Architectures"]
         assert [f"${{{layer}}}"] == stack[function]["Properties"]["Layers"]
     built_for = TEMPLATE["Resources"]["QuarantineLayer"]["Metadata"]["BuildArchitecture"]
@@ -251,6 +271,19 @@ def test_no_two_runs_hold_a_request_and_no_job_waits_for_a_dead_one() -> None:
     visibility = properties("JobsQueue")["VisibilityTimeout"]
     assert timeout < lease < visibility
     assert 6 * timeout <= visibility
+
+
+def test_no_held_mail_comes_again_while_it_is_at_work() -> None:
+    assert 6 * properties("HoldFunction")["Timeout"] <= properties("HeldQueue")["VisibilityTimeout"]
+
+
+def test_held_mail_that_fails_is_kept() -> None:
+    mapping = properties("HeldObjects")
+    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert mapping["FunctionName"] == "${HoldFunction}"
+    assert mapping["EventSourceArn"] == "${HeldQueue.Arn}"
+    assert properties("HeldQueue")["RedrivePolicy"]["deadLetterTargetArn"] == "${HeldDeadLetters.Arn}"
+    assert properties("HeldDeadLetters")["MessageRetentionPeriod"] == 14 * 24 * 60 * 60
 
 
 def test_failed_jobs_and_failed_events_are_kept() -> None:
@@ -296,6 +329,20 @@ def test_failed_jobs_and_failed_events_are_kept() -> None:
                 ("ses:SendRawEmail", f"{SES}:configuration-set/quarantine-report"),
             },
             id="report",
+        ),
+        pytest.param(
+            "HoldFunctionRole",
+            {
+                ("dynamodb:PutItem", "${QuarantineTable.Arn}"),
+                ("s3:GetObject", "${MailBucket.Arn}/held/*"),
+                ("s3:PutObjectTagging", "${MailBucket.Arn}/held/*"),
+                ("s3:ListBucket", "${MailBucket.Arn}"),
+                ("sqs:SendMessage", "${HeldDeadLetters.Arn}"),
+                ("sqs:ReceiveMessage", "${HeldQueue.Arn}"),
+                ("sqs:DeleteMessage", "${HeldQueue.Arn}"),
+                ("sqs:GetQueueAttributes", "${HeldQueue.Arn}"),
+            },
+            id="hold",
         ),
     ],
 )
@@ -390,6 +437,72 @@ def test_rule_stores_every_mail_to_the_domain_then_invokes_intake() -> None:
         },
     }
     assert STACK["ReceiptRule"]["DependsOn"] == ["MailBucketPolicy", "IntakePermission"]
+
+
+# Held mail
+
+
+def lifecycle(stack: dict[str, Json]) -> dict[str, Json]:
+    """The rules of the bucket that expire objects under held/, by the reason of their tag; "" for none."""
+    rules = stack["MailBucket"]["Properties"]["LifecycleConfiguration"]["Rules"]
+    held = [rule for rule in rules if rule.get("Prefix") == PREFIX]
+    assert all(rule["Status"] == "Enabled" for rule in held)
+    tags = [rule.get("TagFilters", [{"Key": "reason", "Value": ""}]) for rule in held]
+    assert {tag["Key"] for (tag,) in tags} == {"reason"}
+    return {tag["Value"]: rule["ExpirationInDays"] for rule, (tag,) in zip(held, tags, strict=True)}
+
+
+def parameter_of(reason: HoldReason) -> str:
+    return f"{reason.title()}RetentionDays"
+
+
+@pytest.mark.parametrize("reason", HoldReason)
+def test_a_held_mail_and_its_row_are_kept_as_long(reason: HoldReason) -> None:
+    stack = deployed(**{parameter_of(reason): "7"})
+    environ = stack["HoldFunction"]["Properties"]["Environment"]["Variables"]
+    kept = HoldSettings.from_environ(environ).retention
+    assert kept[reason] == timedelta(days=7)
+    rules = {word: timedelta(days=int(days)) for word, days in lifecycle(stack).items() if word}
+    assert rules == kept
+
+
+def test_what_made_no_row_is_kept_longer_than_any_that_did() -> None:
+    longest = max(TEMPLATE["Parameters"][parameter_of(reason)]["MaxValue"] for reason in HoldReason)
+    assert lifecycle(STACK)[""] > longest
+
+
+def test_the_bucket_tells_of_objects_under_held() -> None:
+    (told,) = properties("MailBucket")["NotificationConfiguration"]["QueueConfigurations"]
+    assert told == {
+        "Event": "s3:ObjectCreated:*",
+        "Queue": "${HeldQueue.Arn}",
+        "Filter": {"S3Key": {"Rules": [{"Name": "prefix", "Value": PREFIX}]}},
+    }
+    assert "HeldQueuePolicy" in as_list(STACK["MailBucket"]["DependsOn"])
+
+
+def test_only_s3_of_this_account_may_tell_of_held_mail() -> None:
+    found = properties("HeldQueuePolicy")
+    allowed = [it for it in statements(STACK["HeldQueuePolicy"]) if it["Effect"] == "Allow"]
+    assert found["Queues"] == ["${HeldQueue}"]
+    assert allowed == [
+        {
+            "Sid": "S3TellsOfObjects",
+            "Effect": "Allow",
+            "Principal": {"Service": "s3.amazonaws.com"},
+            "Action": "sqs:SendMessage",
+            "Resource": "${HeldQueue.Arn}",
+            "Condition": {"StringEquals": {"aws:SourceAccount": "111122223333"}},
+        }
+    ]
+
+
+def test_a_mail_server_may_add_held_mail_and_no_more() -> None:
+    assert grants(STACK["HoldMailPolicy"]) == {("s3:PutObject", "${MailBucket.Arn}/held/*")}
+
+
+def test_a_default_of_filters_is_all_that_there_are() -> None:
+    assert DEFAULTS["FilterFamilies"] == ",".join(Family)
 
 
 # Mail out
@@ -494,7 +607,7 @@ def test_dashboard_is_one_that_cloudwatch_reads() -> None:
     }
     assert shown == {
         *("requests", "reports", "total", "Duration", "ApproximateAgeOfOldestMessage"),
-        *("ApproximateNumberOfMessagesVisible", "Reject", "Bounce", "Complaint"),
+        *("held", "ApproximateNumberOfMessagesVisible", "Reject", "Bounce", "Complaint"),
     }
 
 
@@ -509,7 +622,7 @@ def test_tracing_is_configured_and_granted_when_asked_for(
     tracing: str, mode: dict[str, str] | None, policies: list[str]
 ) -> None:
     stack = deployed(Tracing=tracing)
-    for function in ("IntakeFunction", "ReportFunction"):
+    for function in FUNCTIONS:
         assert mode == stack[function]["Properties"].get("TracingConfig")
         assert policies == stack[f"{function}Role"]["Properties"]["ManagedPolicyArns"]
 
@@ -539,6 +652,12 @@ def test_each_environment_gives_parameters_that_there_are() -> None:
             "AWS/SQS ApproximateNumberOfMessagesVisible",
             {"QueueName": "${JobsDeadLetters.QueueName}"},
             id="dead-jobs",
+        ),
+        pytest.param(
+            "HeldDeadLettersAlarm",
+            "AWS/SQS ApproximateNumberOfMessagesVisible",
+            {"QueueName": "${HeldDeadLetters.QueueName}"},
+            id="held-mail-without-a-row",
         ),
         pytest.param(
             "IntakeFailuresAlarm",
@@ -610,6 +729,13 @@ def test_every_parameter_is_described_and_shown_in_one_group() -> None:
         pytest.param("HostedZoneId", "", True, id="no-zone"),
         pytest.param("HostedZoneId", "Z0123456789ABCDEFGHIJ", True, id="zone"),
         pytest.param("HostedZoneId", "/hostedzone/Z0123456789ABCDEFGHIJ", False, id="zone-path"),
+        *(pytest.param("FilterFamilies", word, True, id=f"filter-{word}") for word in ("none", *Family)),
+        pytest.param("FilterFamilies", ",".join(Family), True, id="all-filters"),
+        pytest.param("FilterFamilies", "", False, id="no-filter-named"),
+        pytest.param("FilterFamilies", "amavis,none", False, id="a-filter-and-none"),
+        pytest.param("FilterFamilies", "amavis, ses", False, id="filters-with-a-space"),
+        pytest.param("FilterFamilies", "amavis,", False, id="filters-with-a-comma-too-many"),
+        pytest.param("FilterFamilies", "mailscanner", False, id="unknown-filter"),
         pytest.param("AlarmTopicArn", "", True, id="no-topic"),
         pytest.param("AlarmTopicArn", "arn:aws:sns:eu-west-1:111122223333:oncall", True, id="topic"),
         pytest.param("AlarmTopicArn", "oncall", False, id="topic-without-arn"),

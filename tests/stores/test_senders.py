@@ -71,7 +71,18 @@ def test_what_cannot_be_read_accepts_nothing(
     assert senders.auth_records(BOB) == (expected,)
 
 
-@pytest.mark.parametrize("network", ["192.0.2.1/24", "192.0.2.0/33", "example.com", "", "192.0.2.0/24 "])
+@pytest.mark.parametrize(
+    "network",
+    [
+        "192.0.2.1/24",
+        "192.0.2.0/33",
+        "192.0.2.0/255.255.255.0",
+        "192.0.2.0/0.0.0.255",
+        "example.com",
+        "",
+        "192.0.2.0/24 ",
+    ],
+)
 def test_a_relay_that_cannot_be_read_is_skipped(world: World, senders: Senders, network: str) -> None:
     world.records.put_relay("example.com", network)
     world.records.put_relay("example.com", "198.51.100.0/24")

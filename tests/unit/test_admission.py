@@ -21,7 +21,7 @@ from quarantine.admission import (
 )
 from quarantine.inbound import InboundMail, Verdict
 from quarantine.request import ReportRequest
-from tests.mails import MESSAGE_ID, PEER, RECEIVED_AT, TRIGGER, block, inbound, received, results
+from tests.mails import HELO, MESSAGE_ID, PEER, RECEIVED_AT, TRIGGER, block, inbound, received, results
 
 BOB = Address.parse("bob@example.com")
 ASKED = Address.parse(TRIGGER)
@@ -157,10 +157,20 @@ SPF = inbound(envelope_from="bounce+bob@mail.example.com", spf=Verdict.PASS)
 ALL = accepting(*Method)
 
 
+def dmarc_of(*domains: str, helo: str = HELO) -> InboundMail:
+    """Return a mail with a DMARC verdict of PASS, of the From domain that SES names, or more of them."""
+    name, value = results(helo=helo)
+    said = " ".join(f"header.from={domain}" for domain in domains)
+    return inbound(ses=block((name, value.replace("header.from=example.com", said))), dmarc=Verdict.PASS)
+
+
 @pytest.mark.parametrize(
     ("mail", "auth", "relays"),
     [
         pytest.param(DMARC, [accepting(Method.DMARC)], [], id="dmarc"),
+        pytest.param(dmarc_of("Mail.Example.com"), [ALL], [], id="dmarc of an aligned domain"),
+        pytest.param(dmarc_of(), [ALL], [], id="dmarc of no named domain"),
+        pytest.param(inbound(ses=[], dmarc=Verdict.PASS), [ALL], [], id="dmarc without a word of SES"),
         pytest.param(DKIM, [accepting(Method.DKIM)], [], id="aligned dkim"),
         pytest.param(SPF, [accepting(Method.SPF)], [], id="aligned spf"),
         pytest.param(DMARC, [accepting(Method.DMARC, principal="*")], [], id="by the record of everybody"),
@@ -201,6 +211,12 @@ _EVERY_PASS: dict[str, Any] = dict.fromkeys(("spf", "dkim", "dmarc"), Verdict.PA
         pytest.param(inbound(**_EVERY_PASS), [AuthRecord("example.com")], [], id="a record of no method"),
         pytest.param(DMARC, [accepting(Method.SPF, Method.DKIM)], [], id="another method"),
         pytest.param(DMARC, [AuthRecord("bob@example.com"), ALL], [], id="the more specific record counts"),
+        pytest.param(dmarc_of("evil.example"), [ALL], [], id="dmarc of another From"),
+        pytest.param(dmarc_of("evil.example", "example.com"), [ALL], [], id="dmarc of two domains"),
+        pytest.param(dmarc_of("not_a_domain"), [ALL], [], id="dmarc of no domain"),
+        pytest.param(
+            dmarc_of("evil.example", helo='x header.from=example.com "'), [ALL], [], id="dmarc, odd HELO"
+        ),
         pytest.param(_OTHER_DKIM, [ALL], [], id="dkim of another domain"),
         pytest.param(inbound(dkim=Verdict.PASS), [ALL], [], id="dkim of no named domain"),
         pytest.param(replace(DKIM, verdicts=inbound().verdicts), [ALL], [], id="dkim named, but no verdict"),

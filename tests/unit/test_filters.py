@@ -5,6 +5,7 @@ The fields of each case are as that filter writes them; `NEXT_HOP` parts them fr
 
 from collections.abc import Mapping
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -16,6 +17,7 @@ from quarantine.filters.reading import FIELDS, read_all
 from quarantine.mailheader import header_fields
 from quarantine.report import HoldReason
 
+SAMPLES = Path(__file__).parents[1] / "interop" / "samples"
 NEXT_HOP = b"Received: from mail.example.net by mx.example.com; Mon, 23 Nov 2026 12:00:00 +0000\n"
 BOB = b"bob@example.com"
 
@@ -24,7 +26,8 @@ type Recipients = Mapping[bytes, bytes] | None
 
 def found(header: bytes, *families: Family) -> Finding:
     """Read a header section as these families, or as all, with the sender's part below it."""
-    fields = header_fields(header + b"\n\n", FIELDS | {b"received"})
+    # Below it stands what the sender wrote.
+    fields = header_fields(header + b"\nReceived: by mx.example.com\n\n", FIELDS | {b"received"})
     return read_all(fields, families or frozenset(Family))
 
 
@@ -247,6 +250,26 @@ def test_microsoft(
 @pytest.mark.parametrize(COLUMNS, SES)
 def test_ses(header: bytes, reason: HoldReason | None, score: str | None, recipients: Recipients) -> None:
     assert found(header, Family.SES) == finding(reason, score, recipients)
+
+
+# --- As the filters themselves wrote them ---
+
+BOTH = b"<alice@example.com>, <bob@example.com>"
+
+
+@pytest.mark.parametrize(
+    ("sample", "reason", "score", "recipients"),
+    [
+        pytest.param("amavis", HoldReason.SPAM, "1004.7", {b"x-envelope-to-blocked": BOTH}, id="amavis"),
+        pytest.param("rspamd", HoldReason.SPAM, "22.40", None, id="rspamd, a milter"),
+        pytest.param("spamassassin", HoldReason.SPAM, "1004.7", None, id="SpamAssassin, a milter"),
+        pytest.param("spamassassin-spamc", HoldReason.SPAM, "1004.7", None, id="SpamAssassin, a pipe"),
+    ],
+)
+def test_a_mail_of_a_real_filter(
+    sample: str, reason: HoldReason | None, score: str | None, recipients: Recipients
+) -> None:
+    assert found((SAMPLES / f"{sample}.eml").read_bytes()) == finding(reason, score, recipients)
 
 
 # --- Together ---

@@ -1,6 +1,7 @@
 """What becomes of a stored mail: rows, or a rejection that has a name."""
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -30,16 +31,16 @@ NEXT_HOP = b"Received: from mail.example.net by mx.example.com; Mon, 23 Nov 2026
 MAIL = NEXT_HOP + b"From: Eve <eve@x.example>\nSubject: Prize\nMessage-ID: <1@x.example>\n\nbody\n"
 
 
-def stored(start: bytes = MAIL, size: int | None = None, key: str = KEY, **metadata: str) -> StoredMail:
+def stored(start: bytes, metadata: Mapping[str, str], size: int | None = None, key: str = KEY) -> StoredMail:
     return StoredMail(key, metadata, start, len(start) if size is None else size, STORED_AT)
 
 
-def judged(start: bytes = MAIL, size: int | None = None, **metadata: str) -> Hold | Rejected:
-    return judge(stored(start, size, **metadata), frozenset(Family))
+def judged(start: bytes = MAIL, /, **metadata: str) -> Hold | Rejected:
+    return judge(stored(start, metadata), frozenset(Family))
 
 
-def held(start: bytes = MAIL, size: int | None = None, **metadata: str) -> Hold:
-    hold = judged(start, size, **metadata)
+def held(start: bytes = MAIL, /, **metadata: str) -> Hold:
+    hold = judged(start, **metadata)
     assert isinstance(hold, Hold), hold
     return hold
 
@@ -226,13 +227,6 @@ REJECTIONS = [
         id="a look-alike",
     ),
     pytest.param(
-        Rejection.UNREADABLE_RECIPIENT,
-        b"",
-        {"recipients": "\ud800@example.com"},
-        "'?@",
-        id="a lone surrogate",
-    ),
-    pytest.param(
         Rejection.UNREADABLE_RECIPIENT, b"X-Envelope-To: b\xf6b@example.com\n", {}, "ascii", id="8 bits"
     ),
     pytest.param(
@@ -261,7 +255,6 @@ def test_a_rejection(reason: Rejection, header: bytes, metadata: dict[str, str],
     assert says in rejected.detail
 
 
-@pytest.mark.xfail(reason="what cannot be encoded becomes a question mark, which an address may have")
 def test_a_recipient_with_a_lone_surrogate_is_not_another_mailbox() -> None:
     assert isinstance(judged(recipients="bo\ud800b@example.com"), Rejected)
 
@@ -272,7 +265,7 @@ def test_every_rejection_has_a_case() -> None:
 
 
 def test_a_family_that_is_not_believed_names_nobody() -> None:
-    mail = stored(b"Delivered-To: bob@example.com\n" + MAIL)
+    mail = stored(b"Delivered-To: bob@example.com\n" + MAIL, {})
     assert isinstance(judge(mail, {Family.RSPAMD}), Hold)
     rejected = judge(mail, frozenset(Family) - {Family.RSPAMD})
     assert isinstance(rejected, Rejected)
@@ -340,7 +333,8 @@ def test_from_whom_it_is(header: bytes, metadata: dict[str, str], expected: str)
 
 
 def test_a_hold() -> None:
-    hold = held(size=40_000_000, recipients=BOB)
+    hold = judge(stored(MAIL, {"recipients": BOB}, size=40_000_000), frozenset(Family))
+    assert isinstance(hold, Hold)
     assert (hold.size, hold.raw_key, hold.received_at) == (40_000_000, KEY, STORED_AT)
     assert (hold.mail.subject, hold.mail.message_id) == ("Prize", "<1@x.example>")
 
@@ -376,7 +370,7 @@ def test_without_a_message_id_the_key_is_its_id(header: bytes) -> None:
 
 @pytest.mark.parametrize("key", ["held/" + "x" * 1019, "held/\x00", "held/" + "ü" * 500])
 def test_a_key_that_is_no_id_gives_one(key: str) -> None:
-    hold = judge(stored(b"", key=key, recipients=BOB), frozenset())
+    hold = judge(stored(b"", {"recipients": BOB}, key=key), frozenset())
     assert isinstance(hold, Hold)
     assert hold.mail.message_id.startswith("sha256:")
 
@@ -388,22 +382,25 @@ def test_metadata_of_other_names_says_nothing() -> None:
 
 # --- Cut off ---
 
+TO_BOB = b"X-Envelope-To: <bob@example.com>\n"
+
 
 @pytest.mark.parametrize(
     ("start", "more", "expected"),
     [
         pytest.param(b"X-Envelope-To: <bob@example.com>, <al@exam", 9, [], id="within the only field"),
-        pytest.param(b"X-Envelope-To: <bob@example.com>,\n\t<al@exam", 9, [], id="within a folded line"),
-        pytest.param(b"X-Envelope-To: <bob@example.com>,\n", 9, [], id="before a folded line"),
-        pytest.param(b"X-Envelope-To: <bob@example.com>\nX-Spam", 9, [BOB], id="within the next field"),
-        pytest.param(b"X-Envelope-To: <bob@example.com>\nX: y\n", 9, [BOB], id="after the next field"),
-        pytest.param(b"X-Envelope-To: <bob@example.com>", 0, [BOB], id="not cut"),
-        pytest.param(b"X-Envelope-To: <bob@example.com>\n\nbody", 9, [BOB], id="cut in the body"),
+        pytest.param(TO_BOB + b"Received: from x", 9, [], id="within the Received field"),
+        pytest.param(TO_BOB + b"Received: from x\n\tby y", 9, [], id="within a folded line"),
+        pytest.param(TO_BOB + b"Received: from x\n", 9, [], id="before a folded line"),
+        pytest.param(TO_BOB + b"Received: x\nX-Spam", 9, [BOB], id="within the next field"),
+        pytest.param(TO_BOB + b"Received: x\nX: y\n", 9, [BOB], id="after the next field"),
+        pytest.param(TO_BOB + b"Received: x", 0, [BOB], id="not cut"),
+        pytest.param(TO_BOB + b"Received: x\n\nbody", 9, [BOB], id="cut in the body"),
     ],
 )
 def test_the_field_where_a_header_was_cut_is_dropped(start: bytes, more: int, expected: list[str]) -> None:
-    """A half may read as a whole: `bob@example.com.evil` cut after `com`."""
-    match judged(start, len(start) + more):
+    """A half may read as a whole."""
+    match judge(stored(start, {}, len(start) + more), frozenset(Family)):
         case Hold() as hold:
             assert mailboxes(hold) == expected
         case Rejected() as rejected:

@@ -1,6 +1,6 @@
 import codecs
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Buffer, Iterator
 from datetime import UTC
 
 import pytest
@@ -120,13 +120,17 @@ def test_when_it_was_received(header: bytes, expected: str | None) -> None:
     ],
 )
 def test_recipients(header: bytes, expected: list[str]) -> None:
-    assert [str(each) for each in parse_recipients(fields_of(header).put_on, NAMES)] == expected
+    assert [
+        str(each)
+        for each in parse_recipients(fields_of(header + b"\nReceived: by mx.example.com").put_on, NAMES)
+    ] == expected
 
 
 @pytest.mark.parametrize(
     "header",
     [
         b"To: bob@example.com",
+        b"Delivered-To: bob@example.com",  # without a Received field, the sender may have written it
         b"Delivered-To:",
         b"Delivered-To: bob",
         b"X-Envelope-To: bob@example.com, undisclosed",
@@ -149,7 +153,7 @@ def test_an_id_that_no_key_holds_is_told_apart(value: bytes) -> None:
 def failing_codec() -> Iterator[str]:
     """A charset whose decoder raises, whatever it is told of errors, as one of an extension may."""
 
-    def decode(data: bytes, errors: str = "strict") -> tuple[str, int]:
+    def decode(data: Buffer, errors: str = "strict", /) -> tuple[str, int]:
         if bytes(data) == b"x":  # as any codec of text
             return "x", 1
         raise ValueError("this codec has failed")

@@ -13,8 +13,15 @@ from ipaddress import IPv4Network, IPv6Network
 from typing import assert_never
 
 from quarantine.addresses import Address, InvalidAddress, parse_from
-from quarantine.domains import aligned
-from quarantine.inbound import InboundMail, Verdict, connecting_ip, dkim_domains, malformed_field
+from quarantine.domains import InvalidDomain, aligned, normalise_domain
+from quarantine.inbound import (
+    InboundMail,
+    Verdict,
+    connecting_ip,
+    dkim_domains,
+    dmarc_domains,
+    malformed_field,
+)
 from quarantine.request import LOOP_MARKER, ReportRequest
 
 
@@ -198,7 +205,10 @@ def _authenticated(mail: InboundMail, requester: Address, auth: Sequence[AuthRec
 def _passes(method: Method, mail: InboundMail, requester: Address) -> bool:
     match method:
         case Method.DMARC:
-            return mail.verdicts.dmarc is Verdict.PASS
+            # SES may have read another From than we do: its verdict is of the domain that it names.
+            return mail.verdicts.dmarc is Verdict.PASS and all(
+                _aligned(domain, requester) for domain in dmarc_domains(mail)
+            )
         case Method.DKIM:  # RFC 7489 3.1.1; SES's verdict is PASS for a signature of any domain
             return mail.verdicts.dkim is Verdict.PASS and any(
                 aligned(domain, requester.domain) for domain in dkim_domains(mail)
@@ -207,6 +217,13 @@ def _passes(method: Method, mail: InboundMail, requester: Address) -> bool:
             return mail.verdicts.spf is Verdict.PASS and _envelope_aligned(mail, requester)
         case _:
             assert_never(method)
+
+
+def _aligned(domain: str, requester: Address) -> bool:
+    try:
+        return aligned(normalise_domain(domain), requester.domain)
+    except InvalidDomain:
+        return False
 
 
 def _envelope_aligned(mail: InboundMail, requester: Address) -> bool:

@@ -172,7 +172,7 @@ def _whole_fields(mail: StoredMail) -> bytes:
 
 def _recipients(mail: StoredMail, found: Mapping[bytes, bytes] | None) -> tuple[Address, ...]:
     if "recipients" in mail.metadata:
-        told = {b"metadata recipients": mail.metadata["recipients"].encode(errors="replace")}
+        told = {b"metadata recipients": mail.metadata["recipients"].encode(errors="surrogatepass")}
         return parse_recipients(told, list(told))
     if found is None:
         raise NoRecipient("no metadata recipients, and no field of a filter above the first Received")

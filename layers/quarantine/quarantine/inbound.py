@@ -172,6 +172,21 @@ def dkim_domains(mail: InboundMail) -> tuple[str, ...]:
     return tuple(domain for result in results for domain in _passing_dkim(result))
 
 
+_DMARC_FROM = re.compile(r"\bheader\.from=([^\s;()\"]+)", re.IGNORECASE)  # RFC 8601 2.7.2, RFC 7489 11.1
+
+
+def dmarc_domains(mail: InboundMail) -> tuple[str, ...]:
+    """Return every domain that SES's Authentication-Results names as that of From; empty where it names none.
+
+    As it stands, text of the sender's in that field included: all of them must be right, so a word more can
+    only be one that is wrong.
+    """
+    if not mail.values("Received"):
+        return ()
+    fields = [header.value for header in _ses_block(mail) if header.key == "authentication-results"]
+    return tuple(_DMARC_FROM.findall(fields[0])) if fields else ()
+
+
 def _message_id(mail: Mapping[str, Any]) -> str:
     message_id = mail.get("messageId")
     if not isinstance(message_id, str) or not _MESSAGE_ID.fullmatch(message_id):
@@ -220,7 +235,9 @@ def _text(text: str) -> str:
 
 
 def _raw_header(line: bytes) -> Header:
-    name, _, value = line.decode("utf-8", "replace").partition(":")
+    name, colon, value = line.decode("utf-8", "replace").partition(":")
+    if not colon:  # no field, and for some readers the end of the header section: a malformed one for us
+        return Header("", name)
     return Header(name, _FOLD.sub("", value).strip(" \t"))
 
 

@@ -9,6 +9,7 @@ people write it: `evil[.]example`.
 import base64
 import quopri
 import re
+import shutil
 import unicodedata
 from collections.abc import Iterable, Iterator
 from datetime import datetime
@@ -19,8 +20,16 @@ from email.message import EmailMessage
 from pathlib import Path
 from urllib.parse import quote
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
-from markupsafe import Markup
+from jinja2 import (
+    BaseLoader,
+    ChoiceLoader,
+    Environment,
+    FileSystemLoader,
+    ModuleLoader,
+    StrictUndefined,
+    select_autoescape,
+)
+from markupsafe import Markup, escape
 
 from quarantine.addresses import Address
 from quarantine.report import QuarantineReport
@@ -115,15 +124,22 @@ def _counted(number: int, noun: str, at_least: bool = False) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
 def _moment(time: datetime) -> str:
-    return f"{time:%a} {time.day} {time:%b %Y, %H:%M}"
+    # Not strftime: it is slow, and a report has four times a row.
+    day, month = _DAYS[time.weekday()], _MONTHS[time.month - 1]
+    return f"{day} {time.day} {month} {time.year}, {time.hour:02}:{time.minute:02}"
 
 
 _LINK_JOINT = re.compile(r"(?<=\S)(?=[.@。．｡＠]\S)|(?<=\S:)(?=\S)")
 
 
 def _unlinked(text: object) -> Markup:
-    return Markup("<wbr>").join(_LINK_JOINT.split(str(text)))  # Markup.join escapes each part
+    # What escape() writes is never a space and holds none of the joint's letters: no joint comes or goes.
+    return Markup(_LINK_JOINT.sub("<wbr>", escape(str(text))))  # noqa: S704 - escaped
 
 
 def _defanged(text: str) -> str:
@@ -155,6 +171,11 @@ def _lines(text: str, columns: int) -> Iterator[str]:
 
 def _pieces(text: str) -> Iterator[str]:
     """Part a text after each space and each wide letter; an address stays in one piece, to be copied."""
+    if text.isascii():
+        *words, last = text.split(" ")
+        yield from (f"{word} " for word in words)
+        yield last
+        return
     start = 0
     for end, char in enumerate(text, 1):
         if char == " " or _columns(char) > 1:
@@ -174,9 +195,20 @@ def _mailto(address: Address) -> str:
     return f"mailto:{quote(str(address), safe='@')}"  # RFC 6068 2
 
 
-def _environment() -> Environment:
+_TEMPLATES = Path(__file__).parent / "templates"
+_COMPILED = _TEMPLATES / "compiled"  # in a built layer: layers/pack.py
+
+
+def compile_templates() -> None:
+    """Write the templates beside themselves as Python, so that a start need not compile them."""
+    shutil.rmtree(_COMPILED, ignore_errors=True)
+    environment = _environment(FileSystemLoader(_TEMPLATES))
+    environment.compile_templates(_COMPILED, zip=None, ignore_errors=False)
+
+
+def _environment(loader: BaseLoader) -> Environment:
     environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        loader=loader,
         autoescape=select_autoescape(("html.j2",)),
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -195,7 +227,7 @@ def _environment() -> Environment:
     return environment
 
 
-# Compiled at import, so that no report waits for it.
-_ENVIRONMENT = _environment()
+# Loaded at import, so that no report waits for it.
+_ENVIRONMENT = _environment(ChoiceLoader([ModuleLoader(_COMPILED), FileSystemLoader(_TEMPLATES)]))
 _TEXT = _ENVIRONMENT.get_template("report.txt.j2")
 _HTML = _ENVIRONMENT.get_template("report.html.j2")

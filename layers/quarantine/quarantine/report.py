@@ -6,6 +6,7 @@ that keeps the whole mail under the 102 KB at which Gmail cuts. Escaping it is t
 """
 
 import functools
+import re
 import unicodedata
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
@@ -309,6 +310,7 @@ _EXTRA_WEIGHT = {
     "｡": 5,
     "＠": 5,
 }
+_HEAVY = re.compile(f"[{''.join(_EXTRA_WEIGHT)}]")
 _ELLIPSIS = "…"
 
 
@@ -317,7 +319,7 @@ def _weights(text: str) -> Sequence[int]:
 
 
 def _weight(text: str) -> int:
-    return 2 * len(text.encode()) + sum(text.count(char) * extra for char, extra in _EXTRA_WEIGHT.items())
+    return 2 * len(text.encode()) + sum(map(_EXTRA_WEIGHT.__getitem__, _HEAVY.findall(text)))
 
 
 def _head(text: str, weight: int) -> str:

@@ -113,7 +113,7 @@ def _read[T](
         raise BadSetting(f"the setting {name} is missing")
     try:
         return parse(text)
-    except ValueError as e:
+    except (ValueError, OverflowError) as e:
         raise BadSetting(f"the setting {name} cannot be read: {e}") from e
 
 

@@ -350,8 +350,12 @@ def _claim_of_other(request_id: str, error: ClientError) -> Claim:
 
 
 def _relay_record(item: Item) -> RelayRecord:
-    # Canonical CIDR only: a network with host bits set could mean another one.
-    return RelayRecord(item["principal"], ip_network(item["record"].removeprefix(_RELAY)))
+    # Canonical CIDR only: a network with host bits set, or a mask for its length, could mean another one.
+    network = item["record"].removeprefix(_RELAY)
+    _, slash, length = network.partition("/")
+    if slash and not length.isdigit():
+        raise ValueError(f"no prefix length: {network!r}")
+    return RelayRecord(item["principal"], ip_network(network))
 
 
 def _held_message(item: Item) -> HeldMessage:

@@ -17,7 +17,7 @@ _SEVERITY = (
     HoldReason.SPAM,
     HoldReason.BULK,
 )
-_NUMBER = re.compile(r"[+-]?\d{1,6}(?:\.\d{1,6})?")  # of a score; one beyond that is no score
+_NUMBER = re.compile(r"[+-]?\d{1,6}(?:\.\d{1,6})?(?!\d)")  # of a score; one beyond that is no score
 
 
 @dataclass(frozen=True, slots=True)

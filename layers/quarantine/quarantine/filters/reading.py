@@ -1,8 +1,8 @@
 """All families' fields, read together.
 
 The worst reason counts, a virus before phishing, policy, a block, spam, bulk: a field that the sender wrote
-can make a reason worse, and never milder. The recipients are those of the first family that names any, in the
-order of Family, and only from fields above the first Received, where no sender can write.
+can make a reason worse, and never milder than a filter said. The recipients are those of the first family
+that names any, in the order of Family, and only from fields above the first Received, which no sender writes.
 """
 
 from collections.abc import Collection

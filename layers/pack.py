@@ -1,0 +1,112 @@
+"""`python layers/pack.py .aws-sam/build`: make what `sam build` built quicker to start, and smaller.
+
+Run after each `sam build`; without it, all works the same, only slower. What it takes out is data of botocore
+and boto3 that no function reads, never code. What each step is worth: docs/decisions/0008-start-up.md.
+"""
+
+import gzip
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from compileall import compile_dir
+from pathlib import Path
+from py_compile import PycInvalidationMode
+from typing import Any, Final
+
+SERVICES: Final = frozenset({"dynamodb", "s3", "sesv2", "sqs"})
+"""What the functions make clients for; tests/deploy/test_built.py holds it against their code."""
+
+# Parts of Powertools that no function imports. A module without byte code is compiled when it is imported.
+_NOT_COMPILED: Final = re.compile(r"/aws_lambda_powertools/(event_handler|utilities/(?!jmespath_utils)\w+)/")
+
+
+def pack(build: Path) -> None:
+    """Pack every layer and function of a build. Raises FileNotFoundError where there is none."""
+    layer = build / "QuarantineLayer" / "python"
+    reduce_data(layer)
+    _compile_templates(layer)
+    _compile(layer, "/opt/python")
+    for function in build.glob("*Function"):
+        _compile(function, "/var/task")
+
+
+def reduce_data(packages: Path) -> None:
+    """Leave of botocore's data what the services in use need; nothing makes a resource of boto3."""
+    data = packages / "botocore" / "data"
+    for folder in data.iterdir():
+        if folder.is_dir() and folder.name not in SERVICES:
+            shutil.rmtree(folder)
+    for name in ("data", "examples"):
+        shutil.rmtree(packages / "boto3" / name, ignore_errors=True)
+    for zipped in data.rglob("*.json.gz"):
+        zipped.with_suffix("").write_bytes(gzip.decompress(zipped.read_bytes()))
+        zipped.unlink()
+    for examples in data.rglob("examples-1.json"):
+        examples.unlink()
+    for model in data.rglob("*.json"):
+        _write(model, _without_documentation(json.loads(model.read_bytes())))
+    _reduce_endpoints(data)
+
+
+def _reduce_endpoints(data: Path) -> None:
+    """Leave the services in use: botocore reads the whole file before its first client, over a megabyte."""
+    prefixes = {
+        json.loads(model.read_bytes())["metadata"]["endpointPrefix"] for model in data.rglob("service-2.json")
+    }
+    path = data / "endpoints.json"
+    endpoints = json.loads(path.read_bytes())
+    for partition in endpoints["partitions"]:
+        services = partition["services"]
+        partition["services"] = {name: services[name] for name in services if name in prefixes}
+    _write(path, endpoints)
+
+
+def _without_documentation(model: Any) -> Any:
+    """Take out what only `help()` shows. A member of that name would be no text, and stays."""
+    match model:
+        case dict():
+            return {
+                name: _without_documentation(value)
+                for name, value in model.items()
+                if not (name == "documentation" and isinstance(value, str))
+            }
+        case list():
+            return [_without_documentation(each) for each in model]
+        case _:
+            return model
+
+
+def _write(path: Path, model: Any) -> None:
+    path.write_text(json.dumps(model, separators=(",", ":")))
+
+
+def _compile_templates(packages: Path) -> None:
+    """Compile them with the layer's own Jinja2: what it generates is for no other version."""
+    subprocess.run(
+        [sys.executable, "-S", "-B", "-c", "from quarantine import rendering; rendering.compile_templates()"],
+        env={"PYTHONPATH": str(packages.resolve()), "PATH": os.defpath},
+        check=True,
+    )
+
+
+def _compile(folder: Path, deployed: str) -> None:
+    """Compile a folder, as it will be called on Lambda. Unchecked: the files' times change on their way."""
+    done = compile_dir(
+        folder,
+        maxlevels=20,
+        force=True,
+        quiet=1,
+        rx=_NOT_COMPILED,
+        stripdir=str(folder),
+        prependdir=deployed,
+        invalidation_mode=PycInvalidationMode.UNCHECKED_HASH,
+    )
+    if not done:
+        raise RuntimeError(f"not all of {folder} can be compiled")
+
+
+if __name__ == "__main__":
+    pack(Path(sys.argv[1]))

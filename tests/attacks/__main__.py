@@ -1,0 +1,111 @@
+"""`python -m tests.attacks`: everything, as a table. The exit code is 1 if anything came out wrong."""
+
+import contextlib
+import io
+import os
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import pytest
+from moto import mock_aws
+from rich.console import Console
+from rich.table import Table
+
+from local.ses import GRAY
+from local.stack import create_stack
+from tests.attacks.attack import ALL_PASS, Attack
+from tests.attacks.families import ATTACKS, FAMILIES
+from tests.attacks.trial import Carried, Events, Judgement, Outcome, judge, try_on_wire
+from tests.local.serving import serving
+from tests.world import World, new_session
+
+_HERE = Path(__file__).parent
+_VERDICTS = {"spf=GRAY": GRAY, "spam=PASS,virus=PASS,spf=PASS,dkim=PASS,dmarc=PASS": ALL_PASS}
+_WRONG = [judgement for judgement in Judgement if not judgement.is_right]
+
+
+class _Passed:
+    """A plugin of pytest that counts what passed and what failed."""
+
+    def __init__(self) -> None:
+        self.outcomes: dict[str, bool] = {}
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self.outcomes[report.nodeid] = self.outcomes.get(report.nodeid, True) and not report.failed
+
+
+def main() -> int:
+    console = Console(width=None if sys.stdout.isatty() else 130)  # a log is as wide as the table
+    as_events, carried = _as_events(), list(_on_wire())
+    on_wire = {name: outcome for each in carried for name, outcome in each.outcomes.items()}
+    strays = [report for each in carried for report in each.strays]
+
+    table = Table(title="Forged report requests: who received what")
+    table.add_column("family")
+    for name in ("cases", "events", "wire", "refused", "accepted rightly", *_WRONG):
+        table.add_column(name, justify="right")
+    for family, attacks in FAMILIES.items():
+        judgements = _judgements(attacks, as_events) + _judgements(attacks, on_wire)
+        carried_count = sum(attack.id in on_wire for attack in attacks)
+        table.add_row(family, *_cells(len(attacks), len(attacks), carried_count, judgements))
+    scenarios = {name: _scenarios(name) for name in ("test_loops.py", "test_races.py")}
+    for name, (count, failed) in scenarios.items():
+        title = name.removeprefix("test_").removesuffix(".py")
+        table.add_row(f"{title} (scenarios)", str(count), str(count), "", "", "", str(failed), "", "")
+    console.print(table)
+    console.print("Refused and accepted count both forms. A scenario that fails counts as accepted wrongly.")
+
+    wrong = [
+        (form, attack, outcomes[attack.id])
+        for form, outcomes in (("event", as_events), ("wire", on_wire))
+        for attack in ATTACKS
+        if attack.id in outcomes and not judge(attack.expected, outcomes[attack.id]).is_right
+    ]
+    for form, attack, outcome in wrong:
+        console.print(f"[red]{form} {attack.id}[/]: {attack.trick}; expected {attack.expected}: {outcome}")
+    for stray in strays:
+        console.print(f"[red]a report that is due to nobody[/]: {stray}")
+    return 1 if wrong or strays or any(failed for _, failed in scenarios.values()) else 0
+
+
+def _as_events() -> dict[str, Outcome]:
+    os.environ["AWS_DEFAULT_REGION"] = "us-east-1"
+    with mock_aws(), contextlib.redirect_stdout(io.StringIO()):  # the functions' metrics
+        session = new_session()
+        events = Events(World(session, create_stack(session)))
+        return {attack.id: events.run(attack) for attack in ATTACKS}
+
+
+def _on_wire() -> Iterator[Carried]:
+    for argument, verdicts in _VERDICTS.items():
+        attacks = [attack for attack in ATTACKS if attack.is_for_smtp and attack.verdicts == verdicts]
+        with (
+            tempfile.TemporaryDirectory() as directory,
+            serving(Path(directory), "--verdicts", argument) as server,
+        ):
+            yield try_on_wire(server, attacks)
+
+
+def _scenarios(name: str) -> tuple[int, int]:
+    """Run a file of scenarios; return how many there are, and how many failed."""
+    plugin = _Passed()
+    with contextlib.redirect_stdout(io.StringIO()):
+        code = pytest.main(["-q", "-p", "no:cacheprovider", str(_HERE / name)], plugins=[plugin])
+    failed = sum(not passed for passed in plugin.outcomes.values())
+    return len(plugin.outcomes), failed or int(code != pytest.ExitCode.OK)
+
+
+def _judgements(attacks: Sequence[Attack], outcomes: Mapping[str, Outcome]) -> Counter[Judgement]:
+    return Counter(judge(attack.expected, outcomes[attack.id]) for attack in attacks if attack.id in outcomes)
+
+
+def _cells(cases: int, events: int, wire: int, judgements: Counter[Judgement]) -> list[str]:
+    counts = [judgements[each] for each in (Judgement.REFUSED, Judgement.ACCEPTED_RIGHTLY, *_WRONG)]
+    return [str(number) for number in (cases, events, wire, *counts)]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

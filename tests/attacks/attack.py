@@ -1,0 +1,184 @@
+"""What a case of the corpus is: a mail, how it came, and who may hear of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from hashlib import sha256
+from typing import Any
+
+from local.ses import GRAY, Delivery
+from quarantine.admission import Refusal
+from quarantine.inbound import Verdict, Verdicts
+
+TRIGGER = "manual-report-request@reports.example.com"
+
+# Loopback addresses, so that a client can connect from them on the wire.
+OWN_SERVER = "127.0.0.1"  # the mail server of Bob's domain
+EVES_SERVER = "127.0.0.66"  # that of Eve's domain: she is a customer of the same system
+STRANGER = "127.0.0.99"  # nobody's
+
+ALL_PASS = Verdicts(*[Verdict.PASS] * 5)
+
+type Json = str | int | bool | list[Json] | dict[str, Json] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The report that is due. requester: where it goes; shows: whose held mail it lists beside theirs."""
+
+    requester: str
+    shows: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Relay:
+    principal: str
+    network: str
+
+
+@dataclass(frozen=True, slots=True)
+class Auth:
+    principal: str
+    accept: tuple[str, ...] = ()
+    deny: bool = False
+    mailboxes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What the event of a mail has that no SMTP client could bring about; `{id}` is the message id.
+
+    received, results: the text of SES's own Received and Authentication-Results fields.
+    without: fields of SES's block that are not there.
+    own: the sender's fields, in the place of those of the mail.
+    receipt: members of the receipt that are set, or taken out when None.
+    truncated: SES cut the list of header fields after its own block.
+    """
+
+    received: str | None = None
+    results: str | None = None
+    without: tuple[str, ...] = ()
+    own: tuple[tuple[str, str], ...] | None = None
+    receipt: tuple[tuple[str, Json], ...] = ()
+    truncated: bool = False
+
+
+BOB = Accepted("bob@victim.example")
+EVE = Accepted("eve@evil.example")
+ALL_METHODS = ("dmarc", "dkim", "spf")
+RELAYS = (Relay("victim.example", f"{OWN_SERVER}/32"), Relay("evil.example", f"{EVES_SERVER}/32"))
+METHODS = (Auth("victim.example", ALL_METHODS), Auth("evil.example", ALL_METHODS))
+EVERYTHING_COUNTS = RELAYS + METHODS
+NOTHING_EVENT = Event()
+
+
+@dataclass(frozen=True, slots=True)
+class Attack:
+    """One mail. victim.example and evil.example stand for two domains of this case alone: see `apart`.
+
+    id: of letters that may stand in a domain. source: where the trick is from.
+    expected: why it is refused, or what is sent.
+    data: as SMTP's DATA. records: all that there are of its domains. held: further mailboxes with held mail.
+    """
+
+    id: str
+    trick: str
+    source: str
+    expected: Refusal | Accepted
+    data: bytes
+    peer: str = OWN_SERVER
+    helo: str = "mail.victim.example"
+    envelope_from: str = "bob@victim.example"
+    recipients: tuple[str, ...] = (TRIGGER,)
+    verdicts: Verdicts = GRAY
+    records: tuple[Relay | Auth, ...] = EVERYTHING_COUNTS
+    held: tuple[str, ...] = ()
+    event: Event = NOTHING_EVENT
+
+    @property
+    def message_id(self) -> str:
+        """Return an id of the form of SES's."""
+        return sha256(self.id.encode()).hexdigest()[:40]
+
+    @property
+    def delivery(self) -> Delivery:
+        return Delivery(self.peer, self.helo, self.envelope_from, self.recipients, self.data)
+
+    @property
+    def mailboxes(self) -> frozenset[str]:
+        """Return all mailboxes in play: something is held for each."""
+        due = (self.expected.requester,) if isinstance(self.expected, Accepted) else ()
+        return frozenset([*map(self._own, _PEOPLE), *self.held, *due])
+
+    @property
+    def is_for_smtp(self) -> bool:
+        """Tell whether a client of the local run can bring it about, without touching another case."""
+        return (
+            self.event == NOTHING_EVENT
+            and self.verdicts in (GRAY, ALL_PASS)
+            and self.peer.startswith("127.")
+            and all(record.principal != "*" for record in self.records)
+        )
+
+    def apart(self) -> "Attack":
+        """Return the case with domains of its own, so that no cooldown or record of it touches another."""
+        changes = {
+            field.name: _replaced(getattr(self, field.name), self._own)
+            for field in fields(self)
+            if field.name not in {"id", "trick", "source", "verdicts"}
+        }
+        return replace(self, **changes)
+
+    def _own(self, text: str) -> str:
+        for domain in _DOMAINS:
+            name, _, suffix = domain.partition(".")
+            own = f"{name}-{self.id}.{suffix}"
+            text = text.replace(domain, own).replace(domain.upper(), own.upper())
+        return text
+
+
+_DOMAINS = ("victim.example", "evil.example")
+_PEOPLE = ("bob@victim.example", "alice@victim.example", "eve@evil.example")
+
+
+def _replaced(value: Any, own: Any) -> Any:
+    match value:
+        case Refusal():
+            return value
+        case str():
+            return own(value)
+        case bytes():
+            return own(value.decode("latin-1")).encode("latin-1")
+        case tuple() | list():
+            return type(value)(_replaced(each, own) for each in value)
+        case Accepted() | Relay() | Auth() | Event():
+            return replace(
+                value, **{field.name: _replaced(getattr(value, field.name), own) for field in fields(value)}
+            )
+        case _:
+            return value
+
+
+def secret_of(mailbox: str) -> str:
+    """Return the subject of what is held for a mailbox: a word that stands nowhere else."""
+    return f"secret{sha256(mailbox.encode()).hexdigest()[:16]}"
+
+
+def mail(*more: str, sender: str | None = "From: Bob Builder <bob@victim.example>") -> bytes:
+    """Return a mail to the trigger. sender: its From field with its name; more: what stands behind it."""
+    lines = [
+        *([] if sender is None else [sender]),
+        f"To: {TRIGGER}",
+        "Subject: What is held for me?",
+        "Date: Mon, 23 Nov 2026 12:59:55 +0100",
+        *more,
+        "",
+        "Anything will do here.",
+        "",
+    ]
+    return "\r\n".join(lines).encode()
+
+
+def verdicts(**words: str) -> Verdicts:
+    """Return GRAY verdicts but for those named."""
+    chosen: Mapping[str, Verdict] = {name: Verdict(word) for name, word in words.items()}
+    return replace(GRAY, **chosen)

@@ -1,0 +1,267 @@
+"""Tries a case, and judges it by what was sent: who received what."""
+
+import itertools
+import re
+import smtplib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from email.utils import getaddresses
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from boto3.dynamodb.types import TypeSerializer
+
+from functions.intake import app as intake_app
+from local.records import Records
+from local.ses import Delivery, receive
+from quarantine.admission import Refusal
+from tests.attacks.attack import BOB, Accepted, Attack, Auth, Event, Relay, mail, secret_of
+from tests.local.serving import PATIENCE, Server, eventually
+from tests.world import NOW, World
+
+
+class Judgement(StrEnum):
+    REFUSED = "refused"  # silence, for the declared reason
+    ACCEPTED_RIGHTLY = "accepted rightly"  # the declared report, once, with the declared mailboxes
+    ACCEPTED_WRONGLY = "accepted wrongly"  # any other report
+    REFUSED_WRONGLY = "refused wrongly"  # silence where a report is due
+    OTHER_REASON = "for another reason"  # silence, but the operator is told something else
+
+    @property
+    def is_right(self) -> bool:
+        return self in {Judgement.REFUSED, Judgement.ACCEPTED_RIGHTLY}
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A mail that was sent. to: every address that it goes to or names; secrets: of the mailboxes in it."""
+
+    to: frozenset[str]
+    secrets: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """word: what intake said. reports: what was sent because of the case."""
+
+    word: str
+    reports: tuple[Report, ...]
+
+
+def judge(expected: Refusal | Accepted, outcome: Outcome) -> Judgement:
+    due = [_due(expected)] if isinstance(expected, Accepted) else []
+    if len(outcome.reports) > len(due) or any(report not in due for report in outcome.reports):
+        return Judgement.ACCEPTED_WRONGLY
+    if due:
+        return Judgement.ACCEPTED_RIGHTLY if outcome.reports else Judgement.REFUSED_WRONGLY
+    return Judgement.REFUSED if outcome.word == expected else Judgement.OTHER_REASON
+
+
+def _due(expected: Accepted) -> Report:
+    secrets = map(secret_of, [expected.requester, *expected.shows])
+    return Report(frozenset([expected.requester]), frozenset(secrets))
+
+
+_KEYS = {"SENDERS_TABLE": ("principal", "record"), "QUARANTINE_TABLE": ("recipient", "entry")}
+_serialize = TypeSerializer().serialize
+_SECRET = re.compile(r"secret[0-9a-f]{16}")
+
+
+def report_of(raw: bytes, destinations: Iterable[str] = ()) -> Report:
+    """Read a mail that was sent. destinations: its envelope recipients, where they are known."""
+    sent: EmailMessage = message_from_bytes(raw, policy=policy.default)
+    fields = [str(value) for name in ("To", "Cc", "Bcc") for value in sent.get_all(name, [])]
+    named = (address for _, address in getaddresses(fields))
+    bodies = [part.get_content() for part in sent.walk() if part.get_content_maintype() == "text"]
+    secrets = _SECRET.findall(" ".join([sent["Subject"], *bodies]))
+    return Report(frozenset([*named, *destinations]), frozenset(secrets))
+
+
+class _Batch(Records):
+    """Records that are written in one call, and taken away in another."""
+
+    def __init__(self, session: Any, environ: Mapping[str, str]) -> None:
+        super().__init__(session, environ)
+        self._items: list[tuple[str, dict[str, Any]]] = []
+        self._written = 0
+
+    def put(self, table: str, item: Mapping[str, Any]) -> None:
+        self._items.append((table, {name: _serialize(value) for name, value in item.items()}))
+
+    def write(self) -> None:
+        new = self._items[self._written :]
+        self._written = len(self._items)
+        self._request([(table, {"PutRequest": {"Item": item}}) for table, item in new])
+
+    def take_away(self) -> None:
+        """Delete what was written: a record of `*` would count for the next case, and moto reads them all."""
+        keys = {  # one of each: a mailbox may be in play in two cases
+            (table, *(item[name]["S"] for name in _KEYS[table])): {name: item[name] for name in _KEYS[table]}
+            for table, item in self._items
+        }
+        self._items, self._written = [], 0
+        self._request([(place[0], {"DeleteRequest": {"Key": key}}) for place, key in keys.items()])
+
+    def _request(self, requests: Sequence[tuple[str, Any]]) -> None:
+        for some in itertools.batched(requests, _MOST_WRITES, strict=False):
+            tables = {table for table, _ in some}
+            self._client.batch_write_item(
+                RequestItems={
+                    self._environ[table]: [request for of, request in some if of == table] for table in tables
+                }
+            )
+
+
+_MOST_WRITES = 25  # that BatchWriteItem takes
+
+
+def _put(batch: _Batch, attack: Attack) -> None:
+    """Let what the case needs stand in the tables, and something be held for all who are in play."""
+    for record in attack.records:
+        match record:
+            case Relay(principal, network):
+                batch.put_relay(principal, network)
+            case Auth(principal, accept, deny, mailboxes):
+                batch.put_auth(principal, accept, deny=deny, mailboxes=mailboxes)
+    for mailbox in attack.mailboxes:
+        batch.put_held(mailbox, "<1@supplier.example>", NOW, "x@supplier.example", secret_of(mailbox))
+    batch.write()
+
+
+def event_of(attack: Attack) -> tuple[dict[str, Any], bytes]:
+    """Return the event of a case, and the raw mail that is stored with it."""
+    received = receive(attack.delivery, attack.verdicts, attack.message_id, NOW)
+    ses = received.event["Records"][0]["ses"]
+    ses["mail"]["headers"] = _fields(attack.event, ses["mail"]["headers"], attack.message_id)
+    ses["mail"]["headersTruncated"] |= attack.event.truncated
+    for name, value in attack.event.receipt:
+        if value is None:
+            del ses["receipt"][name]
+        else:
+            ses["receipt"][name] = value
+    return received.event, received.raw
+
+
+def _fields(event: Event, fields: Sequence[dict[str, str]], message_id: str) -> list[dict[str, str]]:
+    end = 1 + [field["name"] for field in fields].index("X-SES-DKIM-SIGNATURE")
+    changed = {"Received": event.received, "Authentication-Results": event.results}
+    block = [
+        {"name": field["name"], "value": text.replace("{id}", message_id)}
+        for field in fields[:end]
+        if field["name"].lower() not in event.without
+        and (text := changed.get(field["name"]) or field["value"]) is not None
+    ]
+    return block + list(fields[end:])
+
+
+class Events:
+    """Both functions on one stack, for cases in the form of events."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._batch = _Batch(world.session, world.stack.environ)
+        self._intake = intake_app.make_handler(world.stack.environ, world.session, world.clock)
+
+    def run(self, attack: Attack) -> Outcome:
+        """Hand a case to intake as the event that SES would make of it, and its jobs to report."""
+        _put(self._batch, attack)
+        try:
+            return self._run(attack)
+        finally:
+            self._batch.take_away()
+
+    def _run(self, attack: Attack) -> Outcome:
+        event, raw = event_of(attack)
+        if event["Records"][0]["ses"]["mail"]["headersTruncated"]:
+            self._world.store_mail(attack.message_id, raw)
+        before = len(self._world.sent())
+        word = self._intake(event, None)["outcome"]
+        if jobs := self._world.jobs():
+            self._world.report(*jobs)
+        sent = zip(self._world.sent()[before:], self._world.destinations()[before:], strict=True)
+        return Outcome(word, tuple(report_of(raw, to) for raw, to in sent))
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """outcomes: of the cases that the server took, by id. strays: reports to addresses that are due none."""
+
+    outcomes: dict[str, Outcome]
+    strays: tuple[Report, ...]
+
+
+def try_on_wire(server: Server, attacks: Sequence[Attack]) -> Carried:
+    """Hand cases over by SMTP as they stand, and wait until all are decided and served.
+
+    A command that the SMTP server itself refuses is not carried.
+    """
+    batch = _Batch(server, server.environ)
+    taken: dict[str, str] = {}
+    rows: dict[str, dict[str, Any]] = {}
+    everybody: set[str] = set()
+    for number, some in enumerate(itertools.batched(attacks, _AT_ONCE, strict=False)):
+        last = Attack(f"last-{number}", "control", "own", BOB, mail()).apart()
+        for attack in (*some, last):
+            _put(batch, attack)
+            everybody |= attack.mailboxes
+            if (message_id := _send(server, attack.delivery)) is not None:
+                taken[attack.id] = message_id
+        rows = _rows_when_settled(server, taken.pop(last.id))
+        batch.take_away()
+    reports = [report_of(path.read_bytes()) for path in Path(server.ready["outbox"]).glob("new/*")]
+    outcomes = {
+        attack.id: Outcome(
+            _word(rows.get(taken[attack.id], {})),
+            tuple(report for report in reports if report.to & attack.mailboxes),
+        )
+        for attack in attacks
+        if attack.id in taken
+    }
+    return Carried(outcomes, tuple(report for report in reports if not report.to <= everybody))
+
+
+_AT_ONCE = 25  # cases: moto reads a whole table for each query
+
+
+def _send(server: Server, delivery: Delivery) -> str | None:
+    host, _, port = server.ready["smtp"].rpartition(":")
+    source = (delivery.peer, 0)
+    with smtplib.SMTP(host, int(port), source_address=source, timeout=PATIENCE) as client:
+        client.command_encoding = "utf-8"
+        client.ehlo(delivery.helo)
+        commands = [f"MAIL FROM:<{delivery.envelope_from}> SMTPUTF8"]
+        commands += [f"RCPT TO:<{recipient}>" for recipient in delivery.recipients]
+        for command in commands:
+            if client.docmd(command)[0] != _OK:
+                return None
+        code, answer = client.data(delivery.data)
+    return answer.decode().rpartition(" ")[2] if code == _OK else None
+
+
+def _rows_when_settled(server: Server, last: str) -> dict[str, dict[str, Any]]:
+    """Return the rows of the requests table when the last mail has its report and none waits for one."""
+    dynamodb = server.client("dynamodb")
+
+    def rows() -> dict[str, dict[str, Any]]:
+        pages = dynamodb.get_paginator("scan").paginate(TableName=server.environ["REQUESTS_TABLE"])
+        items = [item for page in pages for item in page["Items"]]
+        found = {item["request_id"]["S"]: item for item in items if "status" in item}
+        is_over = all(row["status"]["S"] in _OVER for row in found.values())
+        return found if last in found and is_over else {}
+
+    return eventually(rows, f"all mails are settled; see {server.log}")
+
+
+def _word(row: Mapping[str, Any]) -> str:
+    """Return what intake said of a request; only what is no trigger has no row."""
+    if not row:
+        return Refusal.NOT_A_TRIGGER
+    reason: str = row["reason"]["S"] if row["status"]["S"] == "refused" else "accepted"
+    return reason
+
+
+_OK = 250
+_OVER = {"refused", "sent", "empty", "failed"}

@@ -1,0 +1,519 @@
+"""What hold makes of an object under held/, and what becomes of what it cannot."""
+
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+from urllib.parse import quote_plus
+
+import pytest
+from botocore.exceptions import ClientError, ConnectTimeoutError
+
+from quarantine.report import HoldReason
+from tests.functions.faults import Call, ProcessDied, Wire
+from tests.world import World
+
+BOB, AL = "bob@example.com", "al@example.com"
+KEY = "held/1"
+NEXT_HOP = b"Received: from mail.example.net by mx.example.com; Mon, 23 Nov 2026 11:59:00 +0000\r\n"
+MAIL = (
+    NEXT_HOP
+    + "From: Jürgen <j@supplier.example>\r\nSubject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\r\n".encode()
+    + b"Message-ID: <1@supplier.example>\r\n\r\nbody\r\n"
+)
+
+READ: Call = ("s3", "GetObject")
+PUT: Call = ("dynamodb", "PutItem")
+TAG: Call = ("s3", "PutObjectTagging")
+REJECT: Call = ("sqs", "SendMessage")
+
+
+def store(world: World, key: str = KEY, mail: bytes = MAIL, /, **metadata: str) -> None:
+    bucket = world.stack.environ["MAIL_BUCKET"]
+    world.session.client("s3").put_object(Bucket=bucket, Key=key, Body=mail, Metadata=metadata)
+
+
+def notification(world: World, *keys: str) -> str:
+    """The message that S3 sends of objects, as far as hold reads it."""
+    bucket = {"name": world.stack.environ["MAIL_BUCKET"]}
+    records = [
+        {"eventSource": "aws:s3", "s3": {"bucket": bucket, "object": {"key": quote_plus(key, safe="/")}}}
+        for key in keys
+    ]
+    return json.dumps({"Records": records})
+
+
+def rows(world: World, mailbox: str = BOB) -> list[dict[str, Any]]:
+    """Return the plain attributes of a mailbox's rows."""
+    found = world.session.client("dynamodb").query(
+        TableName=world.stack.environ["QUARANTINE_TABLE"],
+        KeyConditionExpression="recipient = :mailbox",
+        ExpressionAttributeValues={":mailbox": {"S": mailbox}},
+    )["Items"]
+    return [{name: next(iter(value.values())) for name, value in item.items()} for item in found]
+
+
+def tags(world: World, key: str = KEY) -> dict[str, str]:
+    bucket = world.stack.environ["MAIL_BUCKET"]
+    found = world.session.client("s3").get_object_tagging(Bucket=bucket, Key=key)["TagSet"]
+    return {tag["Key"]: tag["Value"] for tag in found}
+
+
+def head(world: World, key: str = KEY) -> Any:
+    bucket = world.stack.environ["MAIL_BUCKET"]
+    return world.session.client("s3").head_object(Bucket=bucket, Key=key)
+
+
+def reasons(world: World) -> list[str]:
+    return [letter["MessageAttributes"]["rejection"]["StringValue"] for letter in world.dead()]
+
+
+# --- An object ---
+
+
+def test_an_object_that_lands_becomes_a_row(world: World) -> None:
+    store(world, recipients=BOB, reason="phishing", score="7.5")
+    assert world.hold(*world.held_messages()) == []
+    stored_at = head(world)["LastModified"]
+    time = f"{stored_at:%Y-%m-%dT%H:%M:%SZ}"
+    assert rows(world) == [
+        {
+            "recipient": BOB,
+            "entry": f"{time}#<1@supplier.example>",
+            "message_id": "<1@supplier.example>",
+            "received_at": time,
+            "sender": "Jürgen <j@supplier.example>",
+            "subject": "Grüße",
+            "reason": "phishing",
+            "score": "7.5",
+            "size": str(len(MAIL)),
+            "raw_key": KEY,
+            "status": "held",
+            "expires_at": str(int((stored_at + timedelta(days=30)).timestamp())),
+        }
+    ]
+    assert tags(world) == {"reason": "phishing"}
+    assert world.dead() == []
+
+
+def test_only_objects_under_held_are_told_of(world: World) -> None:
+    world.store_mail("1", MAIL)
+    assert [body for body in world.held_messages() if "Records" in body] == []
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        pytest.param("held/a b+c%", id="what a URL writes otherwise"),
+        pytest.param("held/bücher/1", id="UTF-8, and a folder"),
+        pytest.param("held/a?b#c&d=e", id="what a URL has for itself"),
+        pytest.param("held/" + "x" * 1019, id="as long as keys are"),
+    ],
+)
+def test_a_key_of_any_letters(key: str, world: World) -> None:
+    store(world, key, recipients=BOB)
+    assert world.hold(*world.held_messages()) == []
+    (row,) = rows(world)
+    assert row["raw_key"] == key
+    assert tags(world, key) == {"reason": "policy"}
+
+
+def test_a_row_for_each_recipient(world: World) -> None:
+    store(world, recipients=f"{BOB},{AL},{BOB.upper()}")
+    world.hold(notification(world, KEY))
+    assert [len(rows(world, mailbox)) for mailbox in (BOB, AL)] == [1, 1]
+
+
+def test_a_thousand_recipients(world: World) -> None:
+    mailboxes = [f"user{number}@example.com" for number in range(1000)]
+    field = f"X-Envelope-To-Blocked: {',\r\n '.join(f'<{each}>' for each in mailboxes)}\r\n"
+    store(world, KEY, field.encode() + MAIL)
+    assert world.hold(notification(world, KEY)) == []
+    found = world.session.client("dynamodb").scan(
+        TableName=world.stack.environ["QUARANTINE_TABLE"], Select="COUNT"
+    )
+    assert found["Count"] == 1000
+
+
+@pytest.mark.parametrize("reason", HoldReason)
+def test_the_row_is_kept_as_long_as_its_reason_says(reason: HoldReason, world: World) -> None:
+    days = {each: number for number, each in enumerate(HoldReason, 1)}
+    retention = ",".join(f"{each}={number}" for each, number in days.items())
+    store(world, recipients=BOB, reason=reason)
+    world.hold(notification(world, KEY), RETENTION_DAYS=retention)
+    (row,) = rows(world)
+    kept = int(row["expires_at"]) - int(head(world)["LastModified"].timestamp())
+    assert kept == timedelta(days=days[reason]).total_seconds()
+    assert tags(world) == {"reason": reason}
+
+
+def test_an_empty_object(world: World) -> None:
+    store(world, KEY, b"", recipients=BOB, reason="spam")
+    assert world.hold(notification(world, KEY)) == []
+    (row,) = rows(world)
+    assert (row["size"], row["message_id"], row["sender"], row["subject"]) == ("0", KEY, "", "")
+
+
+@pytest.mark.parametrize(
+    "mail",
+    [
+        pytest.param(b"\xff" * 9, id="no text"),
+        pytest.param(b"\0", id="NUL"),
+        pytest.param(b"\r\n\r\n\r\n", id="only line ends"),
+        pytest.param(b"Subject: \xe4\xff\n\n", id="8 bits without encoding"),
+        pytest.param(b"Subject: =?utf-16-le?b?ANg=?=\n\n", id="a lone surrogate"),
+        pytest.param(b"Subject: =?nothing?q?=FF?=\n\n", id="no such charset"),
+        pytest.param(b"From: \x1b[2J\nMessage-ID: \xff\x00\n\n", id="control characters"),
+        pytest.param(b"Message-ID: <" + b"x" * 2000 + b">\n\n", id="a long id"),
+        pytest.param(b"Content-Type: multipart/mixed; boundary=\n\n--", id="broken MIME"),
+        pytest.param(b"Date: Thu, 01 Jan 1970 00:00:00 +0000\n\n", id="1970"),
+        pytest.param(b"Date: Fri, 01 Jan 2100 00:00:00 +0000\n\n", id="2100"),
+    ],
+)
+def test_whatever_its_bytes_a_mail_is_held(mail: bytes, world: World) -> None:
+    store(world, KEY, mail, recipients=BOB)
+    assert world.hold(notification(world, KEY)) == []
+    (row,) = rows(world)
+    assert row["received_at"] == f"{head(world)['LastModified']:%Y-%m-%dT%H:%M:%SZ}"
+    assert world.dead() == []
+
+
+# --- Again ---
+
+
+def test_an_object_twice_makes_no_row_twice(world: World) -> None:
+    store(world, recipients=f"{BOB},{AL}")
+    message = notification(world, KEY)
+    assert world.hold(message, message) == []
+    assert world.hold(message) == []
+    assert [len(rows(world, mailbox)) for mailbox in (BOB, AL)] == [1, 1]
+
+
+@pytest.mark.parametrize("status", ["released", "deleted"])
+def test_a_row_that_is_no_longer_held_stays_so(status: str, world: World) -> None:
+    store(world, recipients=BOB)
+    world.hold(notification(world, KEY))
+    (row,) = rows(world)
+    world.session.client("dynamodb").update_item(
+        TableName=world.stack.environ["QUARANTINE_TABLE"],
+        Key={"recipient": {"S": BOB}, "entry": {"S": row["entry"]}},
+        UpdateExpression="SET #status = :status",
+        ExpressionAttributeNames={"#status": "status"},
+        ExpressionAttributeValues={":status": {"S": status}},
+    )
+    world.hold(notification(world, KEY))
+    assert [row["status"] for row in rows(world)] == [status]
+
+
+@pytest.fixture
+def one_second(world: World) -> Iterator[None]:
+    """Every object was stored at NOW."""
+
+    def set_time(parsed: dict[str, Any], **_: object) -> None:
+        parsed["LastModified"] = world.clock.now
+
+    world.session.events.register("after-call.s3.GetObject", set_time)
+    yield
+    world.session.events.unregister("after-call.s3.GetObject", set_time)
+
+
+@pytest.mark.usefixtures("one_second")
+def test_two_mails_of_one_id_in_one_second_are_two(world: World) -> None:
+    for key in ("held/1", "held/2"):
+        store(world, key, recipients=BOB)
+    messages = [notification(world, key) for key in ("held/1", "held/2")]
+    assert world.hold(*messages, *messages) == []
+    found = rows(world)
+    assert sorted(row["raw_key"] for row in found) == ["held/1", "held/2"]
+    assert {row["received_at"] for row in found} == {"2026-11-23T12:00:00Z"}
+    assert all(row["message_id"].startswith("<1@supplier.example>") for row in found)
+
+
+@pytest.mark.usefixtures("one_second")
+def test_a_row_of_somebody_elses_making_is_not_written_over(world: World) -> None:
+    world.records.put_held(BOB, "<1@supplier.example>", world.clock.now, "x@y.example", "By hand")
+    store(world, recipients=BOB)
+    world.hold(notification(world, KEY))
+    world.hold(notification(world, KEY))
+    assert sorted(row["subject"] for row in rows(world)) == ["By hand", "Grüße"]
+
+
+def _dying(where: str, place: int) -> Wire:
+    wire = Wire()
+    (wire.die_before if where == "before" else wire.die_after)(place)
+    return wire
+
+
+CALLS = [READ, PUT, TAG]
+
+
+def test_the_calls_of_a_held_mail(world: World) -> None:
+    wire = Wire()
+    store(world, recipients=BOB)
+    world.hold(notification(world, KEY), session=wire.session)
+    assert wire.calls == CALLS
+
+
+@pytest.mark.parametrize("place", range(len(CALLS)), ids=[call for _, call in CALLS])
+@pytest.mark.parametrize("where", ["before", "after"])
+def test_hold_dies_and_the_message_comes_again(where: str, place: int, world: World) -> None:
+    store(world, recipients=BOB)
+    message = notification(world, KEY)
+    with pytest.raises(ProcessDied):
+        world.hold(message, session=_dying(where, place).session)
+    assert world.hold(message) == []
+    assert len(rows(world)) == 1
+    assert tags(world) == {"reason": "policy"}
+    assert world.dead() == []
+
+
+@pytest.mark.parametrize(("where", "place", "letters"), [("before", 1, 1), ("after", 1, 2)])
+def test_hold_dies_at_a_rejection_and_it_is_not_lost(
+    where: str, place: int, letters: int, world: World
+) -> None:
+    store(world)
+    message = notification(world, KEY)
+    with pytest.raises(ProcessDied):
+        world.hold(message, session=_dying(where, place).session)
+    assert world.hold(message) == []
+    assert reasons(world) == ["no_recipient"] * letters
+
+
+# --- As much as it needs ---
+
+
+@pytest.fixture
+def ranges() -> list[tuple[str, int]]:
+    return []
+
+
+def reading(ranges: list[tuple[str, int]]) -> Wire:
+    """A process whose reads are taken down: the range that it asked for, the bytes that came."""
+    wire = Wire()
+
+    def asked(params: dict[str, Any], context: dict[str, Any], **_: object) -> None:
+        context["range"] = params["headers"]["Range"]
+
+    def answered(parsed: dict[str, Any], context: dict[str, Any], **_: object) -> None:
+        ranges.append((context["range"], parsed["ContentLength"]))
+
+    wire.session.events.register("before-call.s3.GetObject", asked)
+    wire.session.events.register("after-call.s3.GetObject", answered)
+    return wire
+
+
+FIRST, WHOLE = "bytes=0-32767", "bytes=0-1048575"
+
+
+@pytest.mark.parametrize(
+    ("mail", "expected"),
+    [
+        pytest.param(MAIL, [(FIRST, len(MAIL))], id="small"),
+        pytest.param(MAIL + b"x" * 40_000_000, [(FIRST, 32768)], id="40 MB"),
+        pytest.param(
+            b"X-Padding: " + b"x" * 40_000 + b"\r\n" + MAIL,
+            [(FIRST, 32768), (WHOLE, 40_013 + len(MAIL))],
+            id="a header of 40 KB",
+        ),
+        pytest.param(b"\r\n" + b"x" * 99_999, [(FIRST, 32768)], id="no header, and large"),
+        pytest.param(b"x" * 2_000_000, [(FIRST, 32768), (WHOLE, 1048576)], id="a header without an end"),
+    ],
+)
+def test_no_more_is_read_than_the_header_needs(
+    mail: bytes, expected: list[tuple[str, int]], ranges: list[tuple[str, int]], world: World
+) -> None:
+    store(world, KEY, mail, recipients=BOB)
+    wire = reading(ranges)
+    assert world.hold(notification(world, KEY), session=wire.session) == []
+    assert ranges == expected
+    assert wire.calls == [READ] * len(expected) + [PUT, TAG]
+    (row,) = rows(world)
+    assert row["size"] == str(len(mail))
+
+
+def test_a_field_beyond_the_first_read_is_seen(world: World) -> None:
+    padding = b"X-Padding: " + b"x" * 40_000 + b"\r\n"
+    store(world, KEY, padding + b"X-Envelope-To: <bob@example.com>\r\n" + MAIL)
+    assert world.hold(notification(world, KEY)) == []
+    assert [row["subject"] for row in rows(world)] == ["Grüße"]
+
+
+def test_recipients_that_are_cut_off_are_not_believed(world: World) -> None:
+    endless = b"X-Envelope-To: <bob@example.com>" + b",<al@example.com>" * 100_000
+    store(world, KEY, endless + b"\r\n" + MAIL)
+    assert world.hold(notification(world, KEY)) == []
+    assert (rows(world), reasons(world)) == ([], ["no_recipient"])
+
+
+# --- What makes no row ---
+
+
+def test_an_object_that_is_gone_is_no_dead_letter(world: World) -> None:
+    assert world.hold(notification(world, "held/gone")) == []
+    assert world.dead() == []
+
+
+def test_an_object_that_goes_before_it_is_tagged_has_its_row(world: World) -> None:
+    store(world, recipients=BOB)
+    wire = Wire()
+    bucket = world.stack.environ["MAIL_BUCKET"]
+
+    def delete(**_: object) -> None:
+        world.session.client("s3").delete_object(Bucket=bucket, Key=KEY)
+
+    wire.session.events.register("before-call.s3.PutObjectTagging", delete)
+    assert world.hold(notification(world, KEY), session=wire.session) == []
+    assert len(rows(world)) == 1
+    assert world.dead() == []
+
+
+@pytest.mark.parametrize(
+    ("metadata", "rejection", "says"),
+    [
+        pytest.param({}, "no_recipient", "no metadata recipients", id="nobody"),
+        pytest.param({"recipients": "bob"}, "unreadable_recipient", "'bob'", id="no address"),
+        pytest.param({"recipients": "=?utf-8?b?w7Y=?="}, "unreadable_recipient", "utf-8", id="not ASCII"),
+    ],
+)
+def test_a_rejection_waits_with_its_reason_and_can_be_sent_again(
+    metadata: dict[str, str], rejection: str, says: str, world: World
+) -> None:
+    store(world, recipients=AL)
+    store(world, "held/2", **metadata)
+    assert world.hold(notification(world, KEY, "held/2")) == []
+    (letter,) = world.dead()
+    attributes = {name: value["StringValue"] for name, value in letter["MessageAttributes"].items()}
+    assert attributes["rejection"] == rejection
+    assert says in attributes["detail"]
+    assert tags(world, "held/2") == {}  # so that it is kept longest
+
+    store(world, "held/2", recipients=BOB)
+    assert world.hold(letter["Body"]) == []
+    assert [row["raw_key"] for row in rows(world)] == ["held/2"]
+    assert len(rows(world, AL)) == 1
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param("hello", id="no JSON"),
+        pytest.param('{"Records": []}', id="no record"),
+        pytest.param(
+            '{"Records": [{"eventSource": "aws:s3", "s3": '
+            '{"bucket": {"name": "mail"}, "object": {"key": "inbound/1"}}}]}',
+            id="another prefix",
+        ),
+        pytest.param('{"Records": ["\\ud800"]}', id="a lone surrogate"),
+    ],
+)
+def test_what_is_no_notification_waits_as_it_came(body: str, world: World) -> None:
+    assert world.hold(body) == []
+    (letter,) = world.dead()
+    assert letter["Body"] == body
+    assert letter["MessageAttributes"]["rejection"]["StringValue"] == "not_a_notification"
+
+
+def test_the_bucket_that_a_notification_names_is_not_asked(world: World) -> None:
+    """Any bucket of the account can write to the queue; the mail is read from ours alone."""
+    world.session.client("s3").create_bucket(Bucket="another")
+    world.session.client("s3").put_object(
+        Bucket="another", Key="held/theirs", Body=MAIL, Metadata={"recipients": BOB}
+    )
+    message = notification(world, "held/theirs").replace(world.stack.environ["MAIL_BUCKET"], "another")
+    assert world.hold(message) == []
+    assert rows(world) == []
+
+
+# --- Infrastructure ---
+
+
+def refused(code: str, operation: str) -> ClientError:
+    return ClientError({"Error": {"Code": code, "Message": "no"}}, operation)
+
+
+@pytest.mark.parametrize(
+    ("call", "error"),
+    [
+        pytest.param(READ, refused("AccessDenied", "GetObject"), id="S3 forbids"),
+        pytest.param(READ, refused("SlowDown", "GetObject"), id="S3 is busy"),
+        pytest.param(READ, ConnectTimeoutError(endpoint_url="s3"), id="S3 does not answer"),
+        pytest.param(
+            PUT, refused("ProvisionedThroughputExceededException", "PutItem"), id="DynamoDB is busy"
+        ),
+        pytest.param(TAG, refused("AccessDenied", "PutObjectTagging"), id="no tag"),
+    ],
+)
+def test_a_mail_that_cannot_be_held_now_comes_again(call: Call, error: Exception, world: World) -> None:
+    store(world, recipients=BOB)
+    wire = Wire()
+    wire.fail(*call, error)
+    assert world.hold(notification(world, KEY), session=wire.session) == ["0"]
+    assert world.dead() == []
+    assert world.hold(notification(world, KEY)) == []
+    assert len(rows(world)) == 1
+
+
+def test_a_rejection_that_cannot_be_kept_comes_again(world: World) -> None:
+    store(world)
+    wire = Wire()
+    wire.fail(*REJECT, refused("ServiceUnavailable", "SendMessage"))
+    assert world.hold(notification(world, KEY), "no JSON", session=wire.session) == ["0", "1"]
+
+
+def test_one_message_that_fails_takes_no_other_down(world: World) -> None:
+    mailboxes = {"held/1": AL, "held/2": BOB, "held/3": AL}
+    for key, mailbox in mailboxes.items():
+        store(world, key, recipients=mailbox)
+    wire = Wire()
+
+    def fail_for_bob(params: dict[str, Any], **_: object) -> None:
+        if BOB in params["body"].decode():
+            raise refused("InternalServerError", "PutItem")
+
+    wire.session.events.register("before-call.dynamodb.PutItem", fail_for_bob)
+    messages = [notification(world, key) for key in mailboxes]
+    assert world.hold(*messages, session=wire.session) == ["1"]
+    assert sorted(row["raw_key"] for row in rows(world, AL)) == ["held/1", "held/3"]
+    assert (rows(world), tags(world, "held/2")) == ([], {})
+
+
+def test_one_row_that_fails_leaves_the_mail_untagged(world: World) -> None:
+    store(world, recipients=f"{BOB},{AL}")
+    wire = Wire()
+
+    def fail_for_bob(params: dict[str, Any], **_: object) -> None:
+        if BOB in params["body"].decode():
+            raise refused("InternalServerError", "PutItem")
+
+    wire.session.events.register("before-call.dynamodb.PutItem", fail_for_bob)
+    assert world.hold(notification(world, KEY), session=wire.session) == ["0"]
+    assert tags(world) == {}
+    assert world.hold(notification(world, KEY)) == []
+    assert [len(rows(world, mailbox)) for mailbox in (BOB, AL)] == [1, 1]
+
+
+# --- What it tells ---
+
+
+def told(output: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in output.splitlines() if line.startswith("{")]
+
+
+@pytest.mark.parametrize(
+    ("body", "metadata", "outcome"),
+    [
+        pytest.param(None, {"recipients": BOB}, "held", id="held"),
+        pytest.param(None, {}, "no_recipient", id="no recipient"),
+        pytest.param("no JSON", {}, "not_a_notification", id="no notification"),
+    ],
+)
+def test_each_object_is_counted_by_its_outcome(
+    body: str | None, metadata: dict[str, str], outcome: str, world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store(world, **metadata)
+    capsys.readouterr()
+    world.hold(body or notification(world, KEY))
+    metrics = [line for line in told(capsys.readouterr().out) if "_aws" in line]
+    assert [(line["service"], line["outcome"], line["HeldMails"]) for line in metrics] == [
+        ("hold", outcome, [1.0])
+    ]

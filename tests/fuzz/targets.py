@@ -1,0 +1,177 @@
+"""The fuzz targets: a parser each, and what has to hold of whatever it reads.
+
+A target takes any bytes. It returns when all is well, also for bytes that it has no use for; an exception
+that leaves it is a finding. None needs the fuzzer: test_corpus.py calls them too.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from email.parser import BytesHeaderParser
+from ipaddress import ip_address
+from typing import Final
+
+from quarantine.addresses import Address, InvalidAddress, matching_trigger, parse_from
+from quarantine.filters.family import Family
+from quarantine.filters.reading import FIELDS, read_all
+from quarantine.heldstore import held_item
+from quarantine.holding import (
+    PREFIX,
+    Hold,
+    MalformedNotification,
+    Rejected,
+    StoredMail,
+    judge,
+    parse_notification,
+)
+from quarantine.inbound import (
+    InboundMail,
+    MalformedEvent,
+    MalformedHeader,
+    connecting_ip,
+    dkim_domains,
+    malformed_field,
+    parse_event,
+    with_raw_header,
+)
+from quarantine.mailheader import (
+    SHOWN_FIELDS,
+    NoRecipient,
+    UnreadableRecipient,
+    header_fields,
+    parse_mail,
+    parse_recipients,
+)
+from tests.mails import MESSAGE_ID, PEER, block, inbound, received, results
+
+TRIGGER: Final = "manual-report-request"
+EVE: Final = "evil.example"  # whose server hands the mail over, and whose signature SES verified
+NOW: Final = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+_MOST_KEY_BYTES = 1024  # of a sort key of DynamoDB
+_MOST_ITEM_BYTES = 400 * 1024  # of an item of DynamoDB
+
+
+def event(data: bytes) -> None:
+    """An event in JSON: a mail that can be stored and logged, or MalformedEvent."""
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError):  # Lambda reads the JSON before we do
+        return
+    try:
+        mail = parse_event(value)
+    except MalformedEvent as e:
+        str(e).encode()  # it is logged
+        return
+    _is_readable(mail)
+
+
+def trace(data: bytes) -> None:
+    """What a sender says changes neither the connecting IP nor whose signatures SES verified.
+
+    data: a line each for what SES repeats in its own fields (the HELO name, the envelope sender, the local
+    part of a signer), then the fields of the sender's mail.
+    """
+    if MESSAGE_ID.encode() in data:  # the anchor: SES makes it after the sender has spoken
+        return
+    helo, envelope_from, signer, *lines = [*data.replace(b"\r", b"").split(b"\n"), b"", b"", b""]
+    texts = [line.replace(b"\x00", b"").decode("utf-8", "replace") for line in (helo, envelope_from, signer)]
+    fields = [line.decode("utf-8", "replace").partition(":") for line in lines]
+    ses = block(
+        results(f"pass header.i={texts[2]}@{EVE}", helo=texts[0], envelope_from=texts[1]),
+        first=received(helo=texts[0]),
+    )
+    signature = ("DKIM-Signature", f"v=1; d={EVE}; i={_quoted(texts[2])}@{EVE}; s=x; b=x")
+    as_event = inbound(
+        signature, *((name, value) for name, _, value in fields), ses=ses, envelope_from=texts[1]
+    )
+    _names_only_eve(as_event)
+    own = b"\n".join(lines).replace(b"\n", b"\r\n")
+    top = "".join(f"{name}: {value}\r\n" for name, value in [*ses, signature])
+    with suppress(MalformedHeader):
+        _names_only_eve(with_raw_header(as_event, top.encode() + own + b"\r\n\r\n"))
+
+
+def addresses(data: bytes) -> None:
+    """A text as an address and as a From field: one spelling, or InvalidAddress."""
+    text = data.decode("utf-8", "surrogateescape")
+    for parse in (Address.parse, parse_from):
+        with suppress(InvalidAddress):
+            address = parse(text)
+            assert parse(str(address)) == address
+            assert str(address).isascii()
+            assert str(address) == str(address).lower()
+            assert address.local in text.lower()  # found in the mail, not made of it
+    found = matching_trigger([text, f"{text}@reports.example.com"], TRIGGER)
+    assert found is None or (found.local == TRIGGER and Address.parse(str(found)) == found)
+
+
+def header(data: bytes) -> None:
+    """The start of a held mail: rows that the table takes, or a rejection; and S3's notification of it."""
+    fields = header_fields(data, SHOWN_FIELDS | FIELDS)
+    parse_mail(fields)
+    with suppress(NoRecipient, UnreadableRecipient):
+        parse_recipients(fields.put_on, [b"x-envelope-to", b"to"])
+    read_all(fields, frozenset(Family))
+    text = data.decode("utf-8", "surrogateescape")
+    told = {"recipients": text, "reason": text, "score": text, "sender": text}
+    for metadata, unread in (({"recipients": "bob@example.com"}, 0), (told, 1)):
+        mail = StoredMail(f"{PREFIX}1", metadata, data, len(data) + unread, NOW)
+        _has_a_place(judge(mail, frozenset(Family)))
+    with suppress(MalformedNotification):
+        assert all(each.key.startswith(PREFIX) for each in parse_notification(text))
+
+
+def intake(data: bytes) -> None:
+    """The raw mail whose fields SES cut: no From is overlooked that another reader would find."""
+    try:
+        mail = with_raw_header(inbound(), data)
+    except MalformedHeader:
+        return
+    _is_readable(mail)
+    if malformed_field(mail) is None:
+        others = BytesHeaderParser().parsebytes(data).get_all("From", [])
+        assert len(others) <= len(mail.values("From")), others
+
+
+TARGETS: Final[Mapping[str, Callable[[bytes], None]]] = {
+    target.__name__: target for target in (event, trace, addresses, header, intake)
+}
+
+
+def _is_readable(mail: InboundMail) -> None:
+    """What intake reads of any mail raises nothing, and is text that UTF-8 can say."""
+    said = [mail.envelope_from, *mail.recipients, *(f"{each.name}{each.value}" for each in mail.headers)]
+    "".join([*said, malformed_field(mail) or "", str(connecting_ip(mail)), *dkim_domains(mail)]).encode()
+    matching_trigger(mail.recipients, TRIGGER)
+    assert mail.received_at.tzinfo is UTC
+
+
+def _quoted(text: str) -> str:
+    """Return a text in dkim-quoted-printable (RFC 6376 2.11)."""
+    return "".join(
+        chr(byte) if 0x21 <= byte <= 0x7E and byte not in b";=" else f"={byte:02X}" for byte in text.encode()
+    )
+
+
+def _names_only_eve(mail: InboundMail) -> None:
+    assert connecting_ip(mail) == ip_address(PEER)
+    assert set(dkim_domains(mail)) <= {EVE}
+
+
+def _has_a_place(judged: Hold | Rejected) -> None:
+    if isinstance(judged, Rejected):
+        assert judged.detail.encode("ascii", "backslashreplace").isascii()
+        assert judged.detail.isprintable()  # an attribute of SQS takes no control characters
+        return
+    for recipient in judged.recipients:
+        item = held_item(
+            *(recipient, judged.mail, judged.mail.message_id, judged.received_at, judged.reason, 1),
+            score=judged.score,
+            size=judged.size,
+            raw_key=judged.raw_key,
+        )
+        values = {name: next(iter(value.values())).encode() for name, value in item.items()}
+        assert all(values[name] for name in ("recipient", "entry"))  # DynamoDB takes no empty key
+        assert len(values["entry"]) <= _MOST_KEY_BYTES
+        assert sum(len(name) + len(value) for name, value in values.items()) <= _MOST_ITEM_BYTES

@@ -1,0 +1,71 @@
+"""The fuzz targets on what is known: the seeds, and what the fuzzer has found. The search is `make fuzz`."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from quarantine.inbound import InboundMail
+from tests.fuzz.targets import TARGETS
+
+CORPUS = Path(__file__).parent / "corpus"
+SEEDS = sorted(path for path in CORPUS.glob("*/*") if path.is_file())
+
+
+def _none(mail: InboundMail) -> None:
+    """There is no malformed field."""
+
+
+def _up_to_the_first_by(mail: InboundMail) -> str:
+    return mail.values("Received")[0].partition(" by ")[0]
+
+
+@pytest.mark.parametrize("seed", SEEDS, ids=lambda seed: str(seed.relative_to(CORPUS)))
+def test_a_seed_breaks_nothing(seed: Path) -> None:
+    TARGETS[seed.parent.name](seed.read_bytes())
+
+
+def test_every_target_has_seeds_and_every_folder_a_target() -> None:
+    assert set(TARGETS) == {seed.parent.name for seed in SEEDS}
+
+
+def test_the_corpus_stays_small() -> None:
+    assert len(SEEDS) < 50
+    assert sum(seed.stat().st_size for seed in SEEDS) < 200_000
+
+
+@pytest.mark.parametrize(
+    ("seed", "rule", "broken"),
+    [
+        pytest.param(
+            *("event/lone_surrogate.json", "quarantine.inbound._text", str),
+            id="a text that nothing can store",
+        ),
+        pytest.param(
+            *("trace/ses_in_helo", "quarantine.inbound._hop", _up_to_the_first_by),
+            id="an IP address that a HELO name says",
+        ),
+        pytest.param(
+            *("trace/result_in_signer", "quarantine.inbound._has_plain_signers", bool),
+            id="a signer that a signature says",
+        ),
+        pytest.param(
+            *("trace/result_in_helo", "quarantine.inbound._PLAIN_HOP", re.compile(".*")),
+            id="a signer that a HELO name says",
+        ),
+        pytest.param(
+            *("addresses/addr_spec", "quarantine.addresses.normalise_domain", str), id="two spellings of one"
+        ),
+        pytest.param(
+            *("header/long_message_id", "quarantine.mailheader._LONGEST_ID", 5000),
+            id="a key that is too long",
+        ),
+        pytest.param("intake/bare_cr", "tests.fuzz.targets.malformed_field", _none, id="a From overlooked"),
+    ],
+)
+def test_a_target_finds_what_it_is_for(
+    seed: str, rule: str, broken: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rule, broken)
+    with pytest.raises((AssertionError, UnicodeEncodeError)):
+        TARGETS[seed.partition("/")[0]]((CORPUS / seed).read_bytes())

@@ -1,0 +1,464 @@
+"""`quarantine hold`: what a mail server is told, through a pipe or by SMTP and LMTP, and what is stored."""
+
+import asyncio
+import contextlib
+import io
+import json
+import signal
+import smtplib
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError
+
+from ops.front import FrontHandler, connection
+from ops.heldbucket import PATIENT, HeldBucket
+from quarantine.report import HoldReason
+from tests.functions.faults import Wire
+from tests.ops.conftest import Terminal
+from tests.world import World
+
+PROJECT = Path(__file__).parents[2]
+PATIENCE = 30  # seconds
+BOB, AL = "bob@example.com", "al@example.com"
+MAIL = b"From: Eve <eve@x.example>\r\nSubject: Prize\r\n\r\nbody\r\n"
+DONE, LATER = 0, 75  # sysexits.h: EX_OK, EX_TEMPFAIL
+
+
+@pytest.fixture
+def bucket(world: World, monkeypatch: pytest.MonkeyPatch) -> str:
+    name = world.stack.environ["MAIL_BUCKET"]
+    monkeypatch.setenv("MAIL_BUCKET", name)
+    return name
+
+
+@pytest.fixture(autouse=True)
+def _standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    give(monkeypatch, MAIL)
+
+
+def give(monkeypatch: pytest.MonkeyPatch, mail: bytes) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(mail)))
+
+
+def stored(world: World) -> list[tuple[bytes, dict[str, str]]]:
+    """Return what is under held/: the bytes and the metadata of each object."""
+    s3, name = world.session.client("s3"), world.stack.environ["MAIL_BUCKET"]
+    keys = [each["Key"] for each in s3.list_objects_v2(Bucket=name).get("Contents", [])]
+    assert all(key.startswith("held/") for key in keys)
+    found = [s3.get_object(Bucket=name, Key=key) for key in keys]
+    return [(each["Body"].read(), each["Metadata"]) for each in found]
+
+
+def mailboxes(world: World) -> set[str]:
+    """Let hold look at all that came; return whose rows it made."""
+    assert world.hold(*world.held_messages()) == []
+    table = world.stack.environ["QUARANTINE_TABLE"]
+    return {
+        item["recipient"]["S"] for item in world.session.client("dynamodb").scan(TableName=table)["Items"]
+    }
+
+
+# --- A pipe ---
+
+
+@pytest.mark.parametrize(
+    ("arguments", "metadata"),
+    [
+        pytest.param([], {}, id="all is left to the header"),
+        pytest.param(["--recipient", BOB], {"recipients": BOB}, id="recipient"),
+        pytest.param(["--recipient", BOB, "--recipient", AL], {"recipients": f"{BOB},{AL}"}, id="recipients"),
+        pytest.param(["--reason", "spam"], {"reason": "spam"}, id="reason"),
+        pytest.param(["--score", "12.5"], {"score": "12.5"}, id="score"),
+        pytest.param(["--sender", "Eve <e@x.example>"], {"sender": "Eve <e@x.example>"}, id="sender"),
+        pytest.param(["--recipient", "bob"], {"recipients": "bob"}, id="what is no address"),
+    ],
+)
+@pytest.mark.usefixtures("bucket")
+def test_what_is_stored(
+    arguments: list[str], metadata: dict[str, str], world: World, terminal: Terminal
+) -> None:
+    assert terminal("hold", *arguments) == DONE
+    assert stored(world) == [(MAIL, metadata)]
+
+
+@pytest.mark.usefixtures("bucket")
+def test_a_held_mail_becomes_a_row(world: World, terminal: Terminal) -> None:
+    answer = terminal.json("hold", "--recipient", BOB, "--reason", "spam")
+    assert mailboxes(world) == {BOB}
+    (row,) = terminal.json("held", "list", BOB)
+    # A mail without a Message-ID goes by its key.
+    assert (row["subject"], row["reason"], [row["message_id"]]) == ("Prize", "spam", answer["keys"])
+
+
+@pytest.mark.parametrize(
+    "mail",
+    [
+        pytest.param(b"", id="nothing"),
+        pytest.param(b"\x00\xff\xfe", id="no text"),
+        pytest.param(b"From eve 2026\nSubject: x\n\n.\n..\n", id="as it came"),
+        pytest.param(b"x" * 3_000_000, id="3 MB in a line"),
+    ],
+)
+@pytest.mark.usefixtures("bucket")
+def test_any_bytes_are_stored_as_they_are(
+    mail: bytes, world: World, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    give(monkeypatch, mail)
+    assert terminal("hold", "--recipient", BOB) == DONE
+    assert stored(world) == [(mail, {"recipients": BOB})]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        pytest.param(["--recipents", BOB], "No such option", id="a wrong option"),
+        pytest.param(["--recipient"], "requires an argument", id="an option without its value"),
+        pytest.param([BOB], "unexpected extra argument", id="an argument"),
+        pytest.param(["--reason", "ugly"], "ugly", id="a wrong reason"),
+        pytest.param(["--bucket", "there-is-none"], "NoSuchBucket", id="no bucket"),
+        pytest.param(["--listen", "here"], "not HOST:PORT: here", id="no place to listen"),
+        pytest.param(["--listen", "127.0.0.1:99999"], "65535", id="no port to listen"),
+    ],
+)
+@pytest.mark.usefixtures("bucket")
+def test_what_cannot_be_done_is_to_be_tried_again(
+    arguments: list[str], says: str, world: World, terminal: Terminal, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert terminal("hold", *arguments) == LATER
+    assert says in terminal.warned + capsys.readouterr().err
+    assert stored(world) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        pytest.param(EndpointConnectionError(endpoint_url="https://s3"), "https://s3", id="not reachable"),
+        pytest.param(
+            ClientError({"Error": {"Code": "AccessDenied"}}, "PutObject"), "AccessDenied", id="denied"
+        ),
+        pytest.param(ClientError({"Error": {"Code": "SlowDown"}}, "PutObject"), "SlowDown", id="busy"),
+        pytest.param(RuntimeError("of ours"), "RuntimeError: of ours", id="unexpected"),
+    ],
+)
+@pytest.mark.usefixtures("bucket")
+def test_a_mail_that_s3_does_not_take_is_to_be_tried_again(
+    error: Exception, says: str, world: World, terminal: Terminal
+) -> None:
+    wire = Wire()
+    wire.fail("s3", "PutObject", error)
+    terminal.operator = replace(terminal.operator, session=wire.session)
+    assert terminal("hold", "--recipient", BOB) == LATER
+    assert says in terminal.warned
+    assert stored(world) == []
+
+
+def test_without_a_bucket_and_a_stack_it_is_to_be_tried_again(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MAIL_BUCKET", raising=False)
+    terminal.operator = replace(terminal.operator, stack_name="another")
+    assert terminal("hold", "--recipient", BOB) == LATER
+    assert "no stack another" in terminal.warned
+
+
+@pytest.mark.usefixtures("bucket")
+def test_the_global_options_change_no_exit_code(terminal: Terminal) -> None:
+    assert terminal("--stack", "mail", "hold", "--reason", "ugly") == LATER
+    assert terminal("--no-such-option", "hold") == LATER
+
+
+@pytest.mark.usefixtures("bucket")
+def test_a_stack_that_is_named_like_a_command_changes_no_exit_code(terminal: Terminal) -> None:
+    assert terminal("--stack", "report", "hold", "--reason", "ugly") == LATER
+
+
+def test_the_bucket_is_that_of_the_stack_unless_named(
+    world: World, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MAIL_BUCKET", raising=False)
+    assert terminal("hold", "--recipient", BOB) == DONE
+    assert stored(world) == [(MAIL, {"recipients": BOB})]
+    give(monkeypatch, MAIL)
+    world.session.client("s3").create_bucket(Bucket="another")
+    monkeypatch.setenv("MAIL_BUCKET", "another")
+    assert terminal("hold", "--recipient", BOB) == DONE
+    assert world.session.client("s3").list_objects_v2(Bucket="another")["KeyCount"] == 1
+
+
+def test_with_a_bucket_named_only_s3_is_asked(bucket: str, terminal: Terminal) -> None:
+    wire = Wire()
+    terminal.operator = replace(terminal.operator, session=wire.session)
+    assert terminal("hold", "--recipient", BOB) == DONE
+    assert wire.calls == [("s3", "PutObject")]
+
+
+@pytest.mark.usefixtures("bucket")
+def test_the_same_mail_twice_is_one_object(
+    world: World, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = []
+    for arguments in [("--recipient", BOB), ("--recipient", BOB), ("--recipient", AL)]:
+        give(monkeypatch, MAIL)
+        answers.append(terminal.json("hold", *arguments)["keys"])
+    assert answers[0] == answers[1] != answers[2]
+    assert len(stored(world)) == 2
+
+
+@pytest.mark.usefixtures("bucket")
+def test_recipients_that_have_no_room_in_one_object_are_in_several(world: World, terminal: Terminal) -> None:
+    many = [f"a.long.local.part.{number}@department.example.com" for number in range(200)]
+    arguments = [word for each in many for word in ("--recipient", each)]
+    assert terminal("hold", "--reason", "bulk", *arguments) == DONE
+    found = stored(world)
+    assert len(found) > 1
+    for mail, metadata in found:
+        assert (mail, metadata["reason"]) == (MAIL, "bulk")
+        assert sum(len(name) + len(value) for name, value in metadata.items()) <= 2048
+    assert sorted(each for _, metadata in found for each in metadata["recipients"].split(",")) == sorted(many)
+    assert mailboxes(world) == set(many)
+
+
+@pytest.mark.usefixtures("bucket")
+def test_a_sender_that_is_not_ascii_is_shown(world: World, terminal: Terminal) -> None:
+    assert terminal("hold", "--recipient", BOB, "--sender", "Jürgen <j@x.example>") == DONE
+    assert mailboxes(world) == {BOB}
+    assert [row["sender"] for row in terminal.json("held", "list", BOB)] == ["Jürgen <j@x.example>"]
+
+
+@pytest.mark.parametrize(
+    "recipient",
+    [
+        pytest.param("bob", id="no address"),
+        pytest.param("b\N{LATIN SMALL LETTER O WITH DIAERESIS}b@example.com", id="not ASCII"),
+        pytest.param("bob@example.com\r\nx-amz-meta-reason: spam", id="a line end"),
+        pytest.param("", id="empty"),
+        pytest.param("b\udcf6b@example.com", id="a byte that is no text"),
+    ],
+)
+@pytest.mark.usefixtures("bucket")
+def test_a_recipient_that_is_no_address_is_stored_and_waits(
+    recipient: str, world: World, terminal: Terminal
+) -> None:
+    assert terminal("hold", "--recipient", recipient) == DONE
+    assert "it will wait in the dead-letter queue" in terminal.warned
+    assert mailboxes(world) == set()
+    (letter,) = world.dead()
+    assert letter["MessageAttributes"]["rejection"]["StringValue"] in {"unreadable_recipient", "no_recipient"}
+
+
+@pytest.mark.usefixtures("bucket")
+def test_a_recipient_of_an_international_domain_is_held(world: World, terminal: Terminal) -> None:
+    assert terminal("hold", "--recipient", "bob@b\N{LATIN SMALL LETTER U WITH DIAERESIS}cher.example") == DONE
+    assert terminal.warned == ""
+    assert mailboxes(world) == {"bob@xn--bcher-kva.example"}
+
+
+# --- A server ---
+
+
+@contextlib.contextmanager
+def serving(handler: FrontHandler) -> Iterator[tuple[str, int]]:
+    """Serve a front on a free port, in a thread; yield its host and port."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+
+    async def listen() -> asyncio.Server:
+        return await loop.create_server(lambda: connection(handler, loop), "127.0.0.1", 0)
+
+    async def stop(server: asyncio.Server) -> None:
+        server.close()
+        server.close_clients()
+        await server.wait_closed()
+
+    try:
+        server = asyncio.run_coroutine_threadsafe(listen(), loop).result(PATIENCE)
+        yield server.sockets[0].getsockname()
+        asyncio.run_coroutine_threadsafe(stop(server), loop).result(PATIENCE)
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(PATIENCE)
+        loop.close()
+
+
+def handler_of(world: World, wire: Wire | None = None, **options: Any) -> FrontHandler:
+    session = wire.session if wire else world.session
+    client = session.client("s3", config=PATIENT)
+    return FrontHandler(HeldBucket(client, world.stack.environ["MAIL_BUCKET"]), **options)
+
+
+@pytest.fixture
+def front(world: World) -> Iterator[tuple[str, int]]:
+    with serving(handler_of(world)) as address:
+        yield address
+
+
+def deliver(
+    client: smtplib.SMTP, mail: bytes = MAIL, sender: str = "eve@x.example", to: tuple[str, ...] = (BOB,)
+) -> list[tuple[int, str]]:
+    """Hand over a mail; return the replies to its data: one by SMTP, one for each recipient by LMTP."""
+    client.ehlo_or_helo_if_needed()
+    assert client.mail(sender)[0] == 250
+    for each in to:
+        assert client.rcpt(each)[0] == 250
+    replies = [client.data(mail)]
+    if isinstance(client, smtplib.LMTP):
+        replies += [client.getreply() for _ in to[1:]]
+    return [(code, text.decode()) for code, text in replies]
+
+
+CLIENTS = [pytest.param(smtplib.SMTP, id="SMTP"), pytest.param(smtplib.LMTP, id="LMTP")]
+
+
+@pytest.mark.parametrize("client_class", CLIENTS)
+@pytest.mark.parametrize(
+    ("mail", "sender"),
+    [
+        pytest.param(MAIL, "eve@x.example", id="a mail"),
+        pytest.param(MAIL, "", id="a bounce"),
+        pytest.param(b"Subject: \xe4\xff\r\n\r\n\x00\x80\r\n", "eve@x.example", id="8 bits"),
+        pytest.param(
+            b"Subject: x\r\n\r\n" + b"x" * 1_000_000 + b"\r\n", "eve@x.example", id="a line of 1 MB"
+        ),
+        pytest.param(b"Subject: x\r\n\r\n.\r\n..\r\nend\r\n", "eve@x.example", id="dots"),
+        pytest.param(b"hello\r\n", "eve@x.example", id="no header"),
+    ],
+)
+def test_what_is_delivered_is_stored_as_it_is(
+    client_class: type[smtplib.SMTP], mail: bytes, sender: str, front: tuple[str, int], world: World
+) -> None:
+    with client_class(*front, timeout=PATIENCE) as client:
+        ((code, text),) = deliver(client, mail, sender)
+    assert (code, text.startswith("2.0.0 held as held/")) == (250, True)
+    assert stored(world) == [(mail, {"recipients": BOB})]
+
+
+@pytest.mark.parametrize(("client_class", "replies"), [(smtplib.SMTP, 1), (smtplib.LMTP, 3)])
+def test_lmtp_has_a_reply_for_each_recipient(
+    client_class: type[smtplib.SMTP], replies: int, front: tuple[str, int], world: World
+) -> None:
+    to = (BOB, AL, "root@example.com")
+    with client_class(*front, timeout=PATIENCE) as client:
+        assert [code for code, _ in deliver(client, to=to)] == [250] * replies
+        assert client.noop()[0] == 250  # no reply is left over
+        assert [code for code, _ in deliver(client, to=(BOB,))] == [250]
+    assert mailboxes(world) == set(to)
+
+
+def test_a_client_that_says_lhlo_is_told_what_it_can_use(front: tuple[str, int]) -> None:
+    with smtplib.LMTP(*front, timeout=PATIENCE) as client:
+        assert client.ehlo()[0] == 250  # which is LHLO of this client
+        assert {"8bitmime", "size", "smtputf8"} <= client.esmtp_features.keys()
+
+
+@pytest.mark.parametrize(("client_class", "replies"), [(smtplib.SMTP, 1), (smtplib.LMTP, 2)])
+@pytest.mark.parametrize(
+    "error",
+    [
+        pytest.param(ClientError({"Error": {"Code": "AccessDenied"}}, "PutObject"), id="denied"),
+        pytest.param(EndpointConnectionError(endpoint_url="https://s3"), id="not reachable"),
+    ],
+)
+def test_what_is_not_stored_is_to_be_tried_again(
+    error: Exception, client_class: type[smtplib.SMTP], replies: int, world: World
+) -> None:
+    wire = Wire()
+    wire.fail("s3", "PutObject", error)
+    with serving(handler_of(world, wire)) as address, client_class(*address, timeout=PATIENCE) as client:
+        codes = [code for code, _ in deliver(client, to=(BOB, AL)[:replies])]
+    assert codes == [451] * replies
+    assert stored(world) == []
+
+
+@pytest.mark.parametrize(
+    ("client_class", "replies"),
+    [
+        pytest.param(smtplib.SMTP, 1, id="SMTP"),
+        pytest.param(smtplib.LMTP, 2, id="LMTP"),
+    ],
+)
+def test_what_fails_unexpectedly_is_to_be_tried_again(
+    client_class: type[smtplib.SMTP], replies: int, world: World
+) -> None:
+    wire = Wire()
+    wire.fail("s3", "PutObject", RuntimeError("of ours"))
+    with serving(handler_of(world, wire)) as address, client_class(*address, timeout=PATIENCE) as client:
+        codes = [code for code, _ in deliver(client, to=(BOB, AL)[:replies])]
+    assert codes == [451] * replies
+
+
+def test_a_mail_that_was_cut_off_is_not_stored(front: tuple[str, int], world: World) -> None:
+    with socket.create_connection(front, timeout=PATIENCE) as connected, connected.makefile("rwb") as stream:
+        for line in (b"", b"EHLO x", b"MAIL FROM:<>", b"RCPT TO:<bob@example.com>", b"DATA"):
+            if line:
+                stream.write(line + b"\r\n")
+                stream.flush()
+            while stream.readline()[3:4] == b"-":
+                pass
+        stream.write(b"Subject: half\r\n")
+    with smtplib.SMTP(*front, timeout=PATIENCE) as client:
+        deliver(client)
+    assert stored(world) == [(MAIL, {"recipients": BOB})]
+
+
+@pytest.mark.parametrize(
+    ("options", "metadata"),
+    [
+        pytest.param({}, {"recipients": BOB}, id="as the envelope says"),
+        pytest.param({"reason": HoldReason.VIRUS}, {"recipients": BOB, "reason": "virus"}, id="a reason"),
+        pytest.param({"by_header": True}, {}, id="as the header says"),
+    ],
+)
+def test_what_a_front_tells_of_a_mail(
+    options: dict[str, Any], metadata: dict[str, str], world: World
+) -> None:
+    with serving(handler_of(world, **options)) as address, smtplib.SMTP(*address, timeout=PATIENCE) as client:
+        deliver(client)
+    assert stored(world) == [(MAIL, metadata)]
+
+
+@pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGINT])
+def test_a_front_of_its_own_stops_when_told(by: signal.Signals) -> None:
+    command = "from ops.cli import main; main()"
+    arguments = ["--output", "json", "hold", "--bucket", "mail", "--listen", "127.0.0.1:0"]
+    with subprocess.Popen(
+        [sys.executable, "-c", command, *arguments], cwd=PROJECT, stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout is not None
+            lines = list(iter(process.stdout.readline, "}\n"))
+            ready = json.loads("".join([*lines, "}"]))
+            host, _, port = ready["listening"][0].rpartition(":")
+            with smtplib.SMTP(host, int(port), timeout=PATIENCE) as client:
+                assert client.ehlo()[0] == 250
+            process.send_signal(by)
+            assert process.wait(PATIENCE) == 0
+        finally:
+            process.kill()
+
+
+def test_an_address_in_use_is_to_be_tried_again() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = subprocess.run(
+            [
+                *(sys.executable, "-c", "from ops.cli import main; main()"),
+                *("hold", "--bucket", "mail", "--listen", f"127.0.0.1:{port}"),
+            ],
+            cwd=PROJECT,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=PATIENCE,
+        )
+    assert (done.returncode, done.stdout) == (LATER, "")
+    assert "error: " in done.stderr
+    assert "Traceback" not in done.stderr
