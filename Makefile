@@ -41,6 +41,14 @@ test-rendering: $(UV)
 	tests/rendering/install
 	$(RUN) pytest -m rendered
 
+# Postfix and the filters of Debian, in a network of their own; needs root.
+test-interop: $(UV)
+	$(RUN) tests/interop/run
+
+# Everything fails at every AWS call, and nothing is lost; SEED=N repeats a run.
+chaos: $(UV)
+	$(RUN) python -m tests.chaos --seed $(or $(SEED),1)
+
 # Some 500 forged requests, as SES events and over SMTP: who received what.
 attack: $(UV)
 	$(RUN) python -m tests.attacks

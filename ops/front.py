@@ -44,6 +44,13 @@ class FrontHandler:
     ) -> None:
         self._bucket, self._reason, self._by_header = bucket, reason, by_header
 
+    async def handle_EHLO(  # noqa: N802 - aiosmtpd's name
+        self, server: Front, session: "Session", envelope: "Envelope", hostname: str, responses: list[str]
+    ) -> list[str]:
+        """Say what aiosmtpd does and does not say. RFC 2033 5: an LMTP server must have both."""
+        session.host_name = hostname
+        return [*responses[:-1], "250-PIPELINING", "250-ENHANCEDSTATUSCODES", responses[-1]]
+
     async def handle_DATA(self, server: Front, session: "Session", envelope: "Envelope") -> str:  # noqa: N802 - aiosmtpd's name
         told = Told(() if self._by_header else tuple(envelope.rcpt_tos), self._reason)
         mail = bytes(envelope.original_content or b"")

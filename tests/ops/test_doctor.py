@@ -27,13 +27,14 @@ from tests.world import World
 
 FUNCTION = "arn:aws:lambda:us-east-1:123456789012:function:intake"
 ENDPOINT = "inbound-smtp.us-east-1.amazonaws.com"
-ALARMS = ("JobsDeadLettersAlarm", "IntakeFailuresAlarm", "ReportsFailedAlarm")
+ALARMS = ("JobsDeadLettersAlarm", "IntakeFailuresAlarm", "HeldDeadLettersAlarm", "ReportsFailedAlarm")
 RULE_SETS = "arn:aws:ses:us-east-1:123456789012:receipt-rule-set"
 OUTPUTS = {
     "ReceiptRuleSetName": "quarantine",
     "IntakeFunctionArn": FUNCTION,
     "IntakeLogGroup": "intake-logs",
     "ReportLogGroup": "report-logs",
+    "HoldLogGroup": "hold-logs",
     "ReceiptRuleArn": f"{RULE_SETS}/quarantine:receipt-rule/quarantine",
 }
 
@@ -142,7 +143,7 @@ def account(world: World, terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(checks, "resolve", account.resolve)
     resources = [{"ResourceType": "AWS::CloudWatch::Alarm", "PhysicalResourceId": name} for name in ALARMS]
     _put_alarms(account, AlarmActions=["arn:aws:sns:us-east-1:123456789012:alarms"])
-    for name in ("intake-logs", "report-logs"):
+    for name in ("intake-logs", "report-logs", "hold-logs"):
         account.client("logs").create_log_group(logGroupName=name)
     assert terminal("auth", "allow", "example.com", "-m", "dmarc") == 0
     account.on("cloudformation.DescribeStacks", lambda **_: _ok({"Stacks": [account.stack]}))

@@ -130,7 +130,7 @@ def test_recipients(header: bytes, expected: list[str]) -> None:
     "header",
     [
         b"To: bob@example.com",
-        b"Delivered-To: bob@example.com",  # without a Received field, the sender may have written it
+        b"Received: by mx.example.com\nDelivered-To: bob@example.com",  # the sender's
         b"Delivered-To:",
         b"Delivered-To: bob",
         b"X-Envelope-To: bob@example.com, undisclosed",

@@ -38,7 +38,8 @@ class Fields:
     every: all that were wanted, from the top.
     put_on: the topmost of each name above the first Received field. Each server puts its fields on top, its
     Received (RFC 5321 4.4) among the first: what is above came from this side of the last hop, and not from
-    the sender, whose own fields are all below. None where there is no Received field.
+    the sender, whose own fields are all below. Where there is no Received field, no server took the mail from
+    anybody, and every field is of whoever left it here.
     """
 
     every: Mapping[bytes, Sequence[bytes]]
@@ -115,8 +116,7 @@ def header_fields(header: bytes, wanted: frozenset[bytes]) -> Fields:
         every.setdefault(name, []).append(value)
         if b"received" not in every:
             put_on.setdefault(name, value)
-    # Without a Received field, nothing tells a server's fields from the sender's.
-    return Fields(every, put_on if b"received" in every else {})
+    return Fields(every, put_on)
 
 
 def end_of_header(mail: bytes) -> int | None:

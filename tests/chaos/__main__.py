@@ -1,0 +1,101 @@
+"""`python -m tests.chaos`: everything fails, and nothing is lost. Exits with 1 where that does not hold."""
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
+
+from rich.console import Console
+from rich.table import Table
+
+from tests.chaos import objects, requests
+from tests.chaos.faults import Fault
+
+_EVERY = 100  # steps between two signs of life
+_MOST_SHOWN = 20
+type Row = tuple[str, object]
+
+
+def main(arguments: list[str]) -> int:
+    """Run what was asked for; both when nothing was."""
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    parser.add_argument("--seed", type=int, default=1, help="the same seed is the same run")
+    parser.add_argument("--requests", type=int, help="how many, through intake and report")
+    parser.add_argument("--mailboxes", type=int, default=500, help="that they come from")
+    parser.add_argument("--objects", type=int, help="how many, through hold")
+    given = parser.parse_args(arguments)
+    both = given.requests is None and given.objects is None
+    console = Console(file=sys.stdout, highlight=False)  # of now: a run lets the functions print nowhere
+    bad = 0
+    if number := given.requests or (5000 if both else 0):
+        progress = _progress("requests came in")
+        of_requests = requests.run(given.seed, number, given.mailboxes, progress)
+        bad += _tell(console, "requests", given.seed, _of_requests(of_requests), of_requests.violations)
+    if number := given.objects or (10_000 if both else 0):
+        of_objects = objects.run(given.seed, number, _progress("batches"))
+        bad += _tell(console, "objects", given.seed, _of_objects(of_objects), of_objects.violations)
+    return 1 if bad else 0
+
+
+def _progress(what: str) -> Callable[[int], None]:
+    began = time.monotonic()
+    console = Console(stderr=True, highlight=False)
+
+    def show(number: int) -> None:
+        if number % _EVERY == 0:
+            console.print(f"{number} {what}, {time.monotonic() - began:.0f} s", style="dim")
+
+    return show
+
+
+def _of_requests(account: requests.Account) -> Iterable[Row]:
+    yield "requests", account.requests
+    yield "AWS calls", account.calls
+    yield from _of_faults(account.faults)
+    for fate in (requests.Fate.ONCE, requests.Fate.TWICE, requests.Fate.EMPTY):
+        yield fate, account.fates[fate]
+    yield "reports sent again", account.sent_again
+    yield "faults between SES and the row, which allow that", account.windows
+    for word, number in sorted(account.fates.items()):
+        if word.startswith(requests.Fate.REFUSED):
+            yield word, number
+    yield "jobs in the dead-letter queue, redriven", account.dead_jobs
+    yield "events in IntakeFailures, redriven", account.dead_events
+    yield "requests that had to be redriven", account.waited
+    yield "lost", account.fates[requests.Fate.LOST]
+
+
+def _of_objects(account: objects.Account) -> Iterable[Row]:
+    yield "objects", account.objects
+    yield "notifications", account.notifications
+    yield "AWS calls", account.calls
+    yield from _of_faults(account.faults)
+    yield "rows", account.rows
+    yield "failed too often, redriven", account.bad_luck
+    yield "objects without recipient, in the dead-letter queue", account.rejected
+    yield "messages there that say so", account.rejections
+    yield "lost", account.lost
+
+
+def _of_faults(faults: Mapping[Fault, int]) -> Iterable[Row]:
+    for fault in Fault:
+        yield f"fault: {fault}", faults.get(fault, 0)
+
+
+def _tell(console: Console, what: str, seed: int, rows: Iterable[Row], violations: list[str]) -> int:
+    table = Table(title=f"chaos, {what}, seed {seed}", title_justify="left")
+    table.add_column(what)
+    table.add_column("", justify="right")
+    for name, value in rows:
+        table.add_row(name, f"{value:,}" if isinstance(value, int) else str(value))
+    console.print(table)
+    for each in violations[:_MOST_SHOWN]:
+        console.print(f"violation: {each}", style="red", markup=False)
+    if violations:
+        again = f"python -m tests.chaos --seed {seed}"
+        console.print(f"{len(violations)} violations; again: {again}, with the same numbers", style="red")
+    return len(violations)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,262 @@
+"""Faults at each AWS call, all of them drawn from one seeded generator.
+
+They strike where botocore sends a request (`before-send`), below its retries: an answer that asks for a retry
+is retried, or not, as the functions' own clients are set up. Behind the wire is moto.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from io import BytesIO
+from random import Random
+from typing import Any, Final, Protocol
+
+import boto3
+from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+from botocore.exceptions import ConnectTimeoutError, ReadTimeoutError
+from moto.core.models import botocore_stubber
+
+from tests.functions.faults import ProcessDied
+from tests.world import Clock, new_session
+
+
+class Fault(StrEnum):
+    """What goes wrong. The first seven strike an AWS call, the others what happens around the calls."""
+
+    ERROR = "error"  # the service answers with a 500 of its own, and has done nothing
+    THROTTLED = "throttled"  # it says so in its own words, and has done nothing
+    UNREACHABLE = "unreachable"  # no connection
+    LOST_ANSWER = "lost answer"  # it has done it, and the answer never comes
+    DIED_BEFORE = "death before a call"
+    DIED_AFTER = "death after a call"  # it has done it, and nobody is there to see
+    UNFINISHED = "keys unprocessed, or a transaction in conflict"  # what DynamoDB may answer besides
+    DUPLICATE = "duplicate"  # an event or a message comes once more
+    OUT_OF_ORDER = "out of order"  # a later one comes first
+    INTERLEAVED = "interleaved"  # another one is served in the middle of a call
+    CLOCK_JUMP = "clock jump"  # a process's clock is some seconds off
+
+
+_WEIGHTS: Final = {
+    Fault.ERROR: 27,
+    Fault.THROTTLED: 27,
+    Fault.UNREACHABLE: 15,
+    Fault.LOST_ANSWER: 25,
+    Fault.DIED_BEFORE: 3,
+    Fault.DIED_AFTER: 3,
+}
+_UNFINISHED_SHARE = 0.2  # of the faults of the calls that know it
+_FARTHEST_JUMP = 10.0  # seconds, either way
+
+
+@dataclass(frozen=True, slots=True)
+class Storm:
+    """A time in which most calls fail."""
+
+    begins: datetime
+    ends: datetime
+
+
+@dataclass(slots=True)
+class Chance:
+    """All that is left to chance in a run, and a count of it.
+
+    rate: the share of AWS calls that fail; storm_rate: that in a storm.
+    """
+
+    rng: Random
+    clock: Clock = field(default_factory=Clock)
+    rate: float = 0.1
+    storm_rate: float = 0.7
+    storms: Sequence[Storm] = ()
+    calm: bool = False
+    struck: Counter[Fault] = field(default_factory=Counter)
+
+    def happens(self, fault: Fault, share: float) -> bool:
+        """Say whether something happens this time, and count it."""
+        happens = not self.calm and self.rng.random() < share
+        self.struck[fault] += happens
+        return happens
+
+    def of_call(self, operation: str) -> Fault | None:
+        """Draw what befalls a call of AWS."""
+        in_storm = any(storm.begins <= self.clock.now < storm.ends for storm in self.storms)
+        if self.calm or self.rng.random() >= (self.storm_rate if in_storm else self.rate):
+            return None
+        fault = self.rng.choices(list(_WEIGHTS), list(_WEIGHTS.values()))[0]
+        if operation in _UNFINISHED and self.rng.random() < _UNFINISHED_SHARE:
+            fault = Fault.UNFINISHED
+        self.struck[fault] += 1
+        return fault
+
+    def process_clock(self) -> datetime:
+        """Return what a process takes for the time."""
+        if not self.happens(Fault.CLOCK_JUMP, 0.1):
+            return self.clock.now
+        return self.clock.now + timedelta(seconds=self.rng.uniform(-_FARTHEST_JUMP, _FARTHEST_JUMP))
+
+
+class Invocation:
+    """One run of a function. dead: its process died; sending: a request whose row is yet to say so."""
+
+    def __init__(self) -> None:
+        self.dead = False
+        self.struck = False  # by a fault, since SES took the mail of `sending`
+        self.sending: str | None = None
+
+
+class Witness(Protocol):
+    """Sees what the calls of a run did, whatever the caller was told."""
+
+    def saw(self, operation: str, request: AWSPreparedRequest, invocation: Invocation) -> None: ...
+
+    def ended(self, invocation: Invocation) -> None: ...
+
+
+class Wire:
+    """A session whose calls may fail, and what they did all the same. Make it before any client."""
+
+    def __init__(self, chance: Chance, witness: Witness) -> None:
+        self.session = new_session()
+        self.calls = 0
+        self.interleave: Callable[[], None] = lambda: None
+        self._chance, self._witness = chance, witness
+        self._running: list[Invocation] = []
+        # moto's own handler is asked in _answer alone, for what the fault lets through.
+        self.session.events.unregister("before-send", botocore_stubber)  # type: ignore[arg-type]
+        self.session.events.register("before-send", self._sent)  # type: ignore[arg-type]  # it may answer
+
+    @contextmanager
+    def invocation(self) -> Iterator[None]:
+        """Everything that is called within is one run of a function; another may come in between."""
+        invocation = Invocation()
+        self._running.append(invocation)
+        try:
+            yield
+        finally:
+            self._running.pop()
+            self._witness.ended(invocation)
+
+    def _sent(self, event_name: str, request: AWSPreparedRequest, **_: object) -> AWSResponse:
+        service, operation = event_name.split(".")[1:]
+        run = self._running[-1]
+        if run.dead:  # another thread of a process that died
+            raise ProcessDied(operation)
+        self.calls += 1
+        if self._chance.happens(Fault.INTERLEAVED, 0.05):
+            self.interleave()
+        fault = self._chance.of_call(operation)
+        if fault:
+            run.struck = True
+        match fault:
+            case Fault.ERROR | Fault.THROTTLED | Fault.UNFINISHED:
+                return _refusal(fault, service, operation, request)
+            case Fault.UNREACHABLE:
+                raise ConnectTimeoutError(endpoint_url=request.url)
+            case Fault.DIED_BEFORE:
+                run.dead = True
+                raise ProcessDied(operation)
+        answer = _answer(event_name, request)
+        if answer.status_code < 300:
+            self._witness.saw(operation, request, run)
+        match fault:
+            case Fault.LOST_ANSWER:
+                run.struck = True
+                raise ReadTimeoutError(endpoint_url=request.url)
+            case Fault.DIED_AFTER:
+                run.dead = run.struck = True
+                raise ProcessDied(operation)
+        return answer
+
+
+def _answer(event_name: str, request: AWSPreparedRequest) -> AWSResponse:
+    answer = botocore_stubber(event_name=event_name, request=request)
+    if answer is None:
+        raise RuntimeError(f"moto does not know {request.url}")
+    return answer
+
+
+def asked(request: AWSPreparedRequest) -> dict[str, Any]:
+    """Return what a call of a JSON service asks for."""
+    assert isinstance(request.body, str | bytes)
+    parameters: dict[str, Any] = json.loads(request.body)
+    return parameters
+
+
+# --- What the services say when they do nothing ---
+
+
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    """An error answer. code: as the service names it."""
+
+    status: int
+    code: str
+
+
+_REFUSALS: Final = {
+    ("dynamodb", Fault.ERROR): _Refusal(500, "InternalServerError"),
+    ("dynamodb", Fault.THROTTLED): _Refusal(400, "ThrottlingException"),
+    ("sqs", Fault.ERROR): _Refusal(500, "InternalFailure"),
+    ("sqs", Fault.THROTTLED): _Refusal(400, "RequestThrottled"),
+    ("s3", Fault.ERROR): _Refusal(500, "InternalError"),
+    ("s3", Fault.THROTTLED): _Refusal(503, "SlowDown"),
+    ("sesv2", Fault.ERROR): _Refusal(500, "InternalServiceErrorException"),
+    ("sesv2", Fault.THROTTLED): _Refusal(429, "TooManyRequestsException"),
+}
+_CONFLICT: Final = {
+    "__type": "com.amazonaws.dynamodb.v20120810#TransactionCanceledException",
+    "message": "Transaction cancelled [TransactionConflict, None]",
+    "CancellationReasons": [{"Code": "TransactionConflict", "Message": "ongoing"}, {"Code": "None"}],
+}
+_UNFINISHED: Final = {"BatchGetItem", "TransactWriteItems"}
+
+
+def _refusal(fault: Fault, service: str, operation: str, request: AWSPreparedRequest) -> AWSResponse:
+    match fault, operation:
+        case Fault.UNFINISHED, "BatchGetItem":
+            keys = asked(request)["RequestItems"]
+            return _response(request, 200, json.dumps({"Responses": {}, "UnprocessedKeys": keys}))
+        case Fault.UNFINISHED, _:
+            return _response(request, 400, json.dumps(_CONFLICT))
+    refusal = _REFUSALS[service, fault]
+    if service == "s3":
+        body = f"<Error><Code>{refusal.code}</Code><Message>chaos</Message></Error>"
+    else:
+        body = json.dumps({"__type": f"com.amazonaws#{refusal.code}", "message": "chaos"})
+    return _response(request, refusal.status, body, refusal.code)
+
+
+class _Body(BytesIO):
+    """The body of an answer, as urllib3 has it."""
+
+    def stream(self, **_: object) -> Iterator[bytes]:
+        yield self.read()
+
+
+def _response(request: AWSPreparedRequest, status: int, body: str, code: str = "") -> AWSResponse:
+    headers = {"x-amzn-errortype": code} if code else {}
+    return AWSResponse(request.url, status, headers, _Body(body.encode()))  # type: ignore[arg-type]
+
+
+class Process[Event, Answer]:
+    """A function on Lambda: a process that died is not asked again, another takes its place."""
+
+    def __init__(self, wire: Wire, make: Callable[[boto3.Session], Callable[[Event, None], Answer]]) -> None:
+        self._wire, self._make = wire, make
+        self._idle: list[Callable[[Event, None], Answer]] = []
+
+    def __call__(self, event: Event) -> Answer:
+        """Run it once. Raises ProcessDied, and what the function raises."""
+        handler = self._idle.pop() if self._idle else self._make(self._wire.session)
+        with self._wire.invocation():
+            try:
+                answer = handler(event, None)
+            except Exception:  # not ProcessDied: that handler is gone
+                self._idle.append(handler)
+                raise
+        self._idle.append(handler)
+        return answer

@@ -1,0 +1,191 @@
+"""Objects under held/ through hold while everything fails: a row for each recipient, and one only."""
+
+import string
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+from botocore.awsrequest import AWSPreparedRequest
+
+from functions.hold import app as hold
+from quarantine.holding import Rejection, parse_notification
+from tests.chaos.faults import Chance, Fault, Invocation, Process, Wire
+from tests.chaos.sources import Agenda, Source
+from tests.chaos.stage import Stage, batch_size, redrive, staged
+
+_COPIES = 2  # of each notification
+_A_SECOND = 10  # objects that come in, on average
+
+
+@dataclass(frozen=True, slots=True)
+class HeldObject:
+    """A mail that a filter leaves in the bucket. recipients: none for one that hold must reject."""
+
+    key: str
+    recipients: tuple[str, ...]
+    message_id: str
+
+    @property
+    def rows(self) -> frozenset[tuple[str, str]]:
+        """The key and the recipient of each row that belongs in the table."""
+        return frozenset((self.key, recipient) for recipient in self.recipients)
+
+
+def objects(rng: Random, number: int) -> Iterator[HeldObject]:
+    """Make up objects; some share a Message-ID, as one mail that a filter sees twice."""
+    for place in range(number):
+        recipients = rng.sample(range(200), rng.choices(range(6), [1, 60, 20, 9, 5, 5])[0])
+        message_id = f"m{place - 1 if place and rng.random() < 0.05 else place}"
+        key = f"held/{''.join(rng.choices(string.ascii_lowercase, k=6))}-{place}"
+        yield HeldObject(key, tuple(f"u{each}@example.com" for each in recipients), message_id)
+
+
+@dataclass(slots=True)
+class Rejections:
+    """How often hold put something on the dead-letter queue by itself."""
+
+    count: int = 0
+
+    def saw(self, operation: str, request: AWSPreparedRequest, invocation: Invocation) -> None:
+        self.count += operation == "SendMessage"
+
+    def ended(self, invocation: Invocation) -> None:
+        pass
+
+
+@dataclass(slots=True)
+class Account:
+    """The end of a run.
+
+    rejected: objects in the dead-letter queue that belong there; rejections: messages that say so.
+    bad_luck: messages that failed too often, and were redriven.
+    """
+
+    seed: int
+    objects: int
+    notifications: int
+    calls: int
+    faults: Mapping[Fault, int]
+    rows: int
+    rejected: int
+    rejections: int
+    bad_luck: int
+    lost: int
+    violations: list[str]
+
+
+def run(
+    seed: int, number: int, progress: Callable[[int], None] = lambda _: None, rate: float = 0.1
+) -> Account:
+    """Let objects be held under faults, then end the faults and redrive.
+
+    progress: is told how many batches ran. rate: the share of AWS calls that fail.
+    """
+    rng = Random(seed)  # noqa: S311 - chance, not a secret
+    with staged(rng) as stage:
+        return _run(seed, Chance(rng, rate=rate), stage, number, progress)
+
+
+def _run(seed: int, chance: Chance, stage: Stage, number: int, progress: Callable[[int], None]) -> Account:
+    witness, agenda = Rejections(), Agenda(chance)
+    wire = Wire(chance, witness)
+    wire.interleave = agenda.interleave
+    served = 0
+    process = Process[Any, Any](wire, lambda session: hold.make_handler(stage.stack.environ, session))
+
+    def serve(event: dict[str, Any]) -> Mapping[str, Any]:
+        nonlocal served
+        served += 1
+        progress(served)
+        response: Mapping[str, Any] = process(event)
+        return response
+
+    sqs = stage.session.client("sqs")
+    source = Source(agenda, chance, serve, sqs, stage.stack.held_queue_url, batch_size("HeldObjects"))
+    put = tuple(objects(chance.rng, number))
+    _store(stage, put)
+    notifications = source.pull(within=number / _A_SECOND, copies=_COPIES) * _COPIES
+    agenda.run()
+    chance.calm = True
+    calls, faults, bad_luck, rejections = wire.calls, dict(chance.struck), len(source.dead), witness.count
+    unseen = _missing(stage, put) - {key for body in source.dead for key in _keys(body)}
+    redrive(stage, lambda _: None)
+    source.pull()
+    agenda.run()
+    rows = _rows(stage)
+    waiting = _waiting(source)
+    violations = [f"neither a row nor in the dead-letter queue: {key}" for key in sorted(unseen)]
+    violations += _checked(put, rows, waiting)
+    return Account(
+        seed=seed,
+        objects=number,
+        notifications=notifications,
+        calls=calls,
+        faults=faults,
+        rows=rows.total(),
+        rejected=len(waiting),
+        rejections=rejections,
+        bad_luck=bad_luck,
+        lost=len(_missing(stage, put)),
+        violations=violations,
+    )
+
+
+def _store(stage: Stage, put: tuple[HeldObject, ...]) -> None:
+    """Put the objects into the bucket, as a filter does; moto notifies the queue of each."""
+    s3 = stage.session.client("s3")
+    for each in put:
+        mail = f"From: <a@b.example>\r\nSubject: s\r\nMessage-ID: <{each.message_id}@x>\r\n\r\n"
+        metadata = {"reason": "spam"} | (
+            {"recipients": ", ".join(each.recipients)} if each.recipients else {}
+        )
+        s3.put_object(
+            Bucket=stage.stack.environ["MAIL_BUCKET"], Key=each.key, Body=mail.encode(), Metadata=metadata
+        )
+
+
+def _keys(body: str) -> list[str]:
+    return [created.key for created in parse_notification(body)]
+
+
+def _rows(stage: Stage) -> Counter[tuple[str, str]]:
+    """Count the rows of each object and recipient."""
+    client = stage.session.client("dynamodb")
+    pages = client.get_paginator("scan").paginate(TableName=stage.stack.environ["QUARANTINE_TABLE"])
+    return Counter((item["raw_key"]["S"], item["recipient"]["S"]) for page in pages for item in page["Items"])
+
+
+def _missing(stage: Stage, put: tuple[HeldObject, ...]) -> set[str]:
+    """Return the keys of the objects that lack a row."""
+    rows = _rows(stage)
+    return {each.key for each in put if not each.rows <= rows.keys()}
+
+
+def _waiting(source: Source) -> Counter[str]:
+    """Count the messages of the dead-letter queue by key; mark one without a rejection."""
+    found: Counter[str] = Counter()
+    for message in source.dead_letters():
+        reason = message.get("MessageAttributes", {}).get("rejection", {}).get("StringValue")
+        for key in _keys(message["Body"]):
+            found[key if reason == Rejection.NO_RECIPIENT else f"{key}, without a rejection"] += 1
+    return found
+
+
+def _checked(
+    put: tuple[HeldObject, ...], rows: Counter[tuple[str, str]], waiting: Counter[str]
+) -> Iterator[str]:
+    expected = frozenset[tuple[str, str]]().union(*(each.rows for each in put))
+    for row in expected - rows.keys():
+        yield f"no row: {row}"
+    for row, count in rows.items():
+        if row not in expected:
+            yield f"a row that belongs to nobody: {row}"
+        elif count > 1:
+            yield f"{count} rows: {row}"
+    without = {each.key for each in put if not each.recipients}
+    for key in waiting.keys() - without:
+        yield f"in the dead-letter queue, and belongs in the table: {key}"
+    for key in without - waiting.keys():
+        yield f"has no recipient, and is not in the dead-letter queue: {key}"

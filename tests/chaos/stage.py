@@ -1,0 +1,136 @@
+"""Where a run takes place: moto in this process, the stack of template.yaml, nothing that waits or prints."""
+
+import copy
+import io
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass
+from random import Random
+from types import SimpleNamespace
+from typing import Any, Self
+from unittest.mock import patch
+
+import boto3
+from moto import mock_aws
+from moto.dynamodb.models.table import Table
+from rich.console import Console
+
+from functions.hold import app as hold
+from functions.intake import app as intake
+from functions.report import app as report
+from local.stack import Stack, create_stack, load_template
+from ops.cli import run
+from ops.operator import Operator, Output
+from tests.world import new_session
+
+_ACCOUNT = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """session: one that nothing befalls."""
+
+    session: boto3.Session
+    stack: Stack
+
+
+class _OneThread:
+    """A ThreadPoolExecutor that does one thing after the other: with threads no seed says in which order.
+
+    As with threads, all is done before the first error is seen.
+    """
+
+    def __init__(self, rng: Random) -> None:
+        self._rng = rng
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def map[A, B](self, do: Callable[[A], B], values: Iterator[A]) -> Iterator[B]:
+        futures: list[tuple[Future[B], A]] = [(Future(), value) for value in values]
+        for future, value in self._rng.sample(futures, len(futures)):
+            try:
+                future.set_result(do(value))
+            except BaseException as e:  # noqa: BLE001 - as a thread of the pool
+                future.set_exception(e)
+        return (future.result() for future, _ in futures)
+
+
+def _snapshot(table: Any, _: object) -> Any:
+    """Copy a table as far as a transaction of puts changes it: moto copies every row at each transaction."""
+    taken = copy.copy(table)
+    taken.items = copy.copy(table.items)
+    if table.has_range_key:
+        taken.items.update({key: dict(rows) for key, rows in table.items.items()})
+    return taken
+
+
+@contextmanager
+def staged(rng: Random) -> Iterator[Stage]:
+    """Set up the stack. Within, no retry of botocore waits, and the functions' logs go nowhere."""
+    levels = {app.logger: app.logger.log_level for app in (intake, report, hold)}
+    with (
+        patch.dict(os.environ, _ACCOUNT),
+        open(os.devnull, "w") as nowhere,  # noqa: PTH123 - the null device is no path
+        redirect_stdout(nowhere),
+        patch("botocore.endpoint.time", SimpleNamespace(sleep=lambda _: None)),
+        patch("functions.hold.app.ThreadPoolExecutor", lambda _: _OneThread(rng)),
+        patch.object(Table, "__deepcopy__", _snapshot, create=True),
+        mock_aws(),
+    ):
+        for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL"):
+            os.environ.pop(name, None)
+        for logger in levels:
+            logger.setLevel("CRITICAL")
+        try:
+            session = new_session()
+            yield Stage(session, create_stack(session))
+        finally:
+            for logger, level in levels.items():
+                logger.setLevel(level)
+
+
+class _Deployed(Operator):
+    """An operator of a stack that has its functions too."""
+
+    def name(self, output: str) -> str:
+        return "intake" if output == "IntakeFunctionName" else super().name(output)
+
+
+def redrive(stage: Stage, invoke: Callable[[dict[str, Any]], None]) -> list[dict[str, Any]]:
+    """Run `quarantine redrive` and return its rows. invoke: what Lambda does with an event."""
+
+    def invoked(params: Mapping[str, Any], **_: object) -> tuple[SimpleNamespace, dict[str, Any]]:
+        invoke(json.loads(params["body"]))
+        return SimpleNamespace(status_code=202), {"StatusCode": 202}
+
+    session, out, err = new_session(), io.StringIO(), io.StringIO()
+    session.events.register("before-call.lambda.Invoke", invoked)  # type: ignore[arg-type]  # it answers
+    session.events.register("provide-client-params.sqs.ReceiveMessage", _at_once)
+    operator = _Deployed(
+        session, "quarantine", output=Output.JSON, out=Console(file=out), err=Console(file=err)
+    )
+    code = run(["redrive"], operator)
+    rows: list[dict[str, Any]] = json.loads(out.getvalue())
+    if code not in {0, 1}:  # 1: something was left, as it should be
+        raise RuntimeError(err.getvalue())
+    return rows
+
+
+def _at_once(params: dict[str, Any], **_: object) -> None:
+    params["WaitTimeSeconds"] = 0  # moto waits in earnest, and has all there is at once
+
+
+def batch_size(mapping: str) -> int:
+    return int(load_template()["Resources"][mapping]["Properties"]["BatchSize"])
+
+
+def retries_of_intake() -> int:
+    config = load_template()["Resources"]["IntakeFunction"]["Properties"]["EventInvokeConfig"]
+    return int(config["MaximumRetryAttempts"])

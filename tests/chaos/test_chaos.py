@@ -1,0 +1,262 @@
+"""Small runs of the chaos, and that the account of a run finds what it is for."""
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError, ConnectTimeoutError, ReadTimeoutError
+from moto import mock_aws
+
+from quarantine.clients import TWO_ATTEMPTS
+from quarantine.heldstore import HeldRows
+from quarantine.outbox import Jobs
+from quarantine.report import Holding
+from quarantine.stores import Claim, Quarantine, Requests
+from tests.chaos import objects, requests
+from tests.chaos.faults import Chance, Fault, Invocation, Process, Wire
+from tests.chaos.objects import Rejections
+from tests.chaos.requests import Fate
+from tests.chaos.sources import Agenda, Asynchronous, Source
+from tests.functions.faults import ProcessDied
+from tests.world import World
+
+
+def _rng() -> Random:
+    return Random(1)  # noqa: S311 - chance, not a secret
+
+
+# --- Whole runs ---
+
+
+def test_no_request_is_lost() -> None:
+    account = requests.run(seed=3, number=100, mailbox_count=40)
+    assert account.violations == []
+    assert account.fates.total() == 100
+    assert account.fates[Fate.LOST] == 0
+    assert account.sent_again <= account.windows
+    assert sum(account.faults.values()) > 100
+
+
+def test_each_object_has_its_rows() -> None:
+    account = objects.run(seed=3, number=100)
+    assert account.violations == []
+    assert account.lost == 0
+    assert sum(account.faults.values()) > 100
+
+
+def test_what_fails_too_often_waits_and_is_redriven() -> None:
+    of_requests = requests.run(seed=3, number=12, mailbox_count=12, rate=0.7)
+    assert of_requests.violations == []
+    assert min(of_requests.dead_jobs, of_requests.dead_events, of_requests.waited) > 0
+    of_objects = objects.run(seed=3, number=12, rate=0.6)
+    assert of_objects.violations == []
+    assert of_objects.bad_luck > 0
+
+
+def test_the_same_seed_is_the_same_run() -> None:
+    first, second = (requests.run(seed=5, number=15, mailbox_count=5) for _ in range(2))
+    assert first == second
+
+
+def _nothing(*_: object, **__: object) -> None:
+    pass
+
+
+def _refuse(*_: object, **__: object) -> None:
+    raise RuntimeError("broken")
+
+
+@pytest.mark.parametrize(
+    ("where", "name", "broken", "told"),
+    [
+        pytest.param(Jobs, "put", _nothing, "lost", id="a job is not queued"),
+        pytest.param(
+            Requests, "settle", _refuse, "without cause", id="the row cannot say so, and no fault is why"
+        ),
+        pytest.param(
+            Requests, "claim", lambda *_: Claim.DONE, "lost", id="a job is taken for one that was served"
+        ),
+        pytest.param(
+            Quarantine, "held_for", lambda *_: Holding((), 0), "nothing held, where", id="held mail unseen"
+        ),
+    ],
+)
+def test_what_is_broken_is_told(
+    monkeypatch: pytest.MonkeyPatch, where: type, name: str, broken: Callable[..., object], told: str
+) -> None:
+    monkeypatch.setattr(where, name, broken)
+    violations = requests.run(seed=3, number=12, mailbox_count=12).violations
+    assert any(told in each for each in violations), violations
+
+
+def test_a_row_that_is_missing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(HeldRows, "put", lambda *_, **__: True)
+    violations = objects.run(seed=3, number=5).violations
+    assert any(each.startswith("no row") for each in violations)
+
+
+# --- The wire ---
+
+
+class Always(Chance):
+    """The same fault at each call."""
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(_rng())
+        self._fault = fault
+
+    def of_call(self, operation: str) -> Fault | None:
+        return self._fault
+
+    def happens(self, fault: Fault, share: float) -> bool:
+        return False
+
+
+class Seen(Rejections):
+    """Counts what took effect."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.effects: Counter[str] = Counter()
+
+    def saw(self, operation: str, request: object, invocation: Invocation) -> None:
+        self.effects[operation] += 1
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0)
+
+
+@pytest.mark.parametrize(
+    ("fault", "raised", "effects"),
+    [
+        (Fault.ERROR, ClientError, 0),
+        (Fault.THROTTLED, ClientError, 0),
+        (Fault.UNREACHABLE, ConnectTimeoutError, 0),
+        (Fault.LOST_ANSWER, ReadTimeoutError, 2),  # both attempts
+        (Fault.DIED_BEFORE, ProcessDied, 0),
+        (Fault.DIED_AFTER, ProcessDied, 1),
+    ],
+)
+@pytest.mark.parametrize(
+    ("service", "operation"),
+    [
+        ("dynamodb", "list_tables"),
+        ("sqs", "list_queues"),
+        ("s3", "list_buckets"),
+        ("sesv2", "list_email_identities"),
+    ],
+)
+def test_what_a_fault_does(
+    service: str, operation: str, fault: Fault, raised: type[BaseException], effects: int
+) -> None:
+    with mock_aws():
+        witness = Seen()
+        wire = Wire(Always(fault), witness)
+        client: Any = wire.session.client(service, config=TWO_ATTEMPTS)  # type: ignore[call-overload]
+        with wire.invocation(), pytest.raises(raised):
+            getattr(client, operation)()
+    assert witness.effects.total() == effects
+
+
+def test_nothing_of_a_process_that_died_makes_a_call() -> None:
+    witness = Seen()
+    wire = Wire(Always(Fault.DIED_AFTER), witness)
+    client = wire.session.client("sqs")
+    with mock_aws(), wire.invocation():
+        for _ in range(2):
+            with pytest.raises(ProcessDied):
+                client.list_queues()
+    assert witness.effects.total() == 1
+
+
+def test_another_process_takes_the_place_of_one_that_died() -> None:
+    made: list[int] = []
+
+    def make(_: object) -> Callable[[str, None], str]:
+        made.append(1)
+
+        def handler(event: str, context: None) -> str:
+            if event == "die":
+                raise ProcessDied
+            return event
+
+        return handler
+
+    process = Process[str, str](Wire(Chance(_rng()), Seen()), make)
+    assert [process("a"), process("b")] == ["a", "b"]
+    with pytest.raises(ProcessDied):
+        process("die")
+    assert process("c") == "c"
+    assert len(made) == 2
+
+
+# --- Lambda and SQS ---
+
+
+def _calm() -> Chance:
+    return Chance(_rng(), calm=True)
+
+
+def test_three_attempts_then_the_on_failure_destination() -> None:
+    chance = _calm()
+    attempts: list[float] = []
+    records: list[dict[str, Any]] = []
+    agenda = Agenda(chance)
+    start = chance.clock.now
+
+    def serve(event: object) -> None:
+        attempts.append((chance.clock.now - start).total_seconds())
+        raise ProcessDied
+
+    Asynchronous(agenda, chance, serve, 2, records.append).invoke({"a": 1}, within=0)
+    agenda.run()
+    assert attempts == [0, 60, 180]
+    assert [record["requestPayload"] for record in records] == [{"a": 1}]
+
+
+def _source(world: World, serve: Callable[[dict[str, Any]], Any], chance: Chance) -> Source:
+    sqs, url = world.session.client("sqs"), world.stack.environ["JOBS_QUEUE_URL"]
+    sqs.send_message(QueueUrl=url, MessageBody="job")
+    source = Source(Agenda(chance), chance, serve, sqs, url, 10)
+    source.pull()
+    return source
+
+
+@pytest.mark.parametrize("how", ["reported", "raised"])
+def test_what_fails_is_hidden_then_comes_again_then_is_dead(world: World, how: str) -> None:
+    chance, received = _calm(), []
+
+    def serve(event: dict[str, Any]) -> dict[str, Any]:
+        received.append(event["Records"][0]["attributes"]["ApproximateReceiveCount"])
+        if how == "raised":
+            raise ProcessDied
+        return {"batchItemFailures": [{"itemIdentifier": event["Records"][0]["messageId"]}]}
+
+    source = _source(world, serve, chance)
+    start = chance.clock.now
+    source.agenda.run()
+    found = world.session.client("sqs").get_queue_attributes(QueueUrl=source.url, AttributeNames=["All"])
+    attributes = found["Attributes"]
+    most = json.loads(attributes["RedrivePolicy"])["maxReceiveCount"]
+    assert received == [str(number) for number in range(1, most + 1)]
+    assert [message["Body"] for message in source.dead_letters()] == source.dead == ["job"]
+    hidden = (chance.clock.now - start).total_seconds() // most
+    assert hidden >= int(attributes["VisibilityTimeout"])
+
+
+def test_what_is_served_is_gone(world: World) -> None:
+    served: list[object] = []
+
+    def serve(event: dict[str, Any]) -> dict[str, Any]:
+        served.append(event)
+        return {"batchItemFailures": []}
+
+    source = _source(world, serve, _calm())
+    source.agenda.run()
+    assert len(served) == 1
+    assert source.dead_letters() == []
