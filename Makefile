@@ -27,19 +27,19 @@ check: $(UV)
 build: $(UV)
 	$(SAM) build $(if $(PARAMETERS),--parameter-overrides $(PARAMETERS))
 	$(RUN) python layers/pack.py .aws-sam/build
-	$(RUN) pytest -m built
+	$(RUN) pytest -m built tests/deploy
 
 deploy: build
 	$(SAM) deploy $(if $(PARAMETERS),--parameter-overrides $(PARAMETERS))
 
 # The real template, built and deployed to an emulator, with the functions run as Lambda would.
 test-deploy: $(UV)
-	env SAM_CLI_TELEMETRY=0 PATH="$(CURDIR)/.venv/bin:$$PATH" $(RUN) --group deploy pytest -m deployed
+	env SAM_CLI_TELEMETRY=0 PATH="$(CURDIR)/.venv/bin:$$PATH" $(RUN) --group deploy pytest -m deployed tests/deploy
 
 # The report in headless Chromium: pictures, axe, what mail clients know. APPROVE=1 writes the pictures anew.
 test-rendering: $(UV)
 	tests/rendering/install
-	$(RUN) pytest -m rendered
+	$(RUN) pytest -m rendered tests/rendering
 
 # Postfix and the filters of Debian, in a network of their own; needs root.
 test-interop: $(UV)

@@ -51,6 +51,7 @@ def _public_suffixes() -> PublicSuffixList:
     return PublicSuffixList()
 
 
+@functools.lru_cache(maxsize=4096)  # a report has the same few labels again and again
 def _normalise_label(label: str) -> str:
     # str.lower() turns the Kelvin sign into an ASCII k: a letter of another script stays what it is.
     if any(letter.lower().isascii() for letter in label if not letter.isascii()):

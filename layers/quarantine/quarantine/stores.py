@@ -3,6 +3,7 @@
 An item that cannot be read is skipped with a logged error: it hides nothing but itself and accepts nothing.
 """
 
+import functools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 RETENTION_OF_REQUESTS = timedelta(days=30)
 _RELAY = "relay#"
 _PAGE = 200  # rows that the first query of a mailbox reads: about one report's worth
+# Of a row: what a report shows, and its key, for the log. The rest would only be parsed.
+_SHOWN = ("recipient", "entry", "message_id", "received_at", "sender", "subject", "reason", "expires_at")
 _ATTEMPTS = 4  # at keys that DynamoDB left unprocessed
 
 type Item = Mapping[str, Any]
@@ -125,7 +128,8 @@ class Quarantine:
             # What has an expires_at that is no number is let through, to be seen and logged.
             "FilterExpression": "#status = :held AND (attribute_not_exists(expires_at)"
             " OR NOT attribute_type(expires_at, :number) OR expires_at > :now)",
-            "ExpressionAttributeNames": {"#status": "status"},
+            "ProjectionExpression": ", ".join(f"#{name}" for name in _SHOWN),
+            "ExpressionAttributeNames": {f"#{name}": name for name in (*_SHOWN, "status")},
             "ExpressionAttributeValues": _item(
                 {":recipient": str(mailbox), ":held": "held", ":now": _epoch(now), ":number": "N"}
             ),
@@ -360,7 +364,7 @@ def _relay_record(item: Item) -> RelayRecord:
 
 def _held_message(item: Item) -> HeldMessage:
     return HeldMessage(
-        recipient=Address.parse(item["recipient"]),
+        recipient=_mailbox(item["recipient"]),
         message_id=_text(item["message_id"]),
         received_at=_time(_text(item["received_at"])),
         sender=_text(item.get("sender", "")),
@@ -368,6 +372,11 @@ def _held_message(item: Item) -> HeldMessage:
         reason=HoldReason(item["reason"]),
         expires_at=datetime.fromtimestamp(int(item["expires_at"]), UTC) if "expires_at" in item else None,
     )
+
+
+@functools.lru_cache(maxsize=16)  # all rows of a mailbox name it
+def _mailbox(text: str) -> Address:
+    return Address.parse(text)
 
 
 def _readable[T](items: Sequence[Any], read: Any, log: Logger) -> Iterator[T]:
