@@ -14,6 +14,8 @@ from moto import mock_aws
 from rich.console import Console
 from rich.table import Table
 
+from functions.intake import app as intake
+from functions.report import app as report
 from local.ses import GRAY
 from local.stack import create_stack
 from tests.attacks.attack import ALL_PASS, Attack
@@ -38,6 +40,8 @@ class _Passed:
 
 
 def main() -> int:
+    for function in (intake, report):
+        function.logger.setLevel("CRITICAL")  # a line for each decision: the table tells them
     console = Console(width=None if sys.stdout.isatty() else 130)  # a log is as wide as the table
     as_events, carried = _as_events(), list(_on_wire())
     on_wire = {name: outcome for each in carried for name, outcome in each.outcomes.items()}
