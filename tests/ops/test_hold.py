@@ -341,6 +341,16 @@ def test_what_is_delivered_is_stored_as_it_is(
     assert stored(world) == [(mail, {"recipients": BOB})]
 
 
+@pytest.mark.parametrize("client_class", CLIENTS)
+def test_it_says_what_an_lmtp_server_must_have(
+    client_class: type[smtplib.SMTP], front: tuple[str, int]
+) -> None:
+    """RFC 2033 5: some clients, amavis for one, hand nothing over without."""
+    with client_class(*front, timeout=PATIENCE) as client:
+        client.ehlo_or_helo_if_needed()
+        assert {"pipelining", "enhancedstatuscodes", "8bitmime"} <= client.esmtp_features.keys()
+
+
 @pytest.mark.parametrize(("client_class", "replies"), [(smtplib.SMTP, 1), (smtplib.LMTP, 3)])
 def test_lmtp_has_a_reply_for_each_recipient(
     client_class: type[smtplib.SMTP], replies: int, front: tuple[str, int], world: World

@@ -1,6 +1,6 @@
 import pytest
 
-from quarantine.domains import aligned
+from quarantine.domains import InvalidDomain, aligned, normalise_domain
 
 
 @pytest.mark.parametrize(
@@ -25,3 +25,29 @@ from quarantine.domains import aligned
 def test_alignment_is_relaxed(one: str, other: str, expected: bool) -> None:
     assert expected is aligned(one, other)
     assert expected is aligned(other, one)
+
+
+@pytest.mark.parametrize(
+    "domain",
+    [
+        pytest.param("xn--91798909911415151z.example", id="an A-label of no letter"),
+        pytest.param(".".join(["a"] * 128), id="longer than a name may be"),
+        pytest.param("xn--bcher-kva." * 100_000 + "example", id="a megabyte"),
+    ],
+)
+def test_no_domain(domain: str) -> None:
+    with pytest.raises(InvalidDomain):
+        normalise_domain(domain)
+
+
+def test_of_a_text_that_is_too_long_no_label_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded: list[str] = []
+
+    def note(label: str) -> str:
+        decoded.append(label)
+        return label
+
+    monkeypatch.setattr("quarantine.domains._normalise_label", note)
+    with pytest.raises(InvalidDomain):
+        normalise_domain("xn--bcher-kva." * 100 + "example")
+    assert decoded == []
