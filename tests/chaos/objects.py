@@ -4,6 +4,7 @@ import string
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import batched
 from random import Random
 from typing import Any
 
@@ -16,6 +17,7 @@ from tests.chaos.sources import Agenda, Source
 from tests.chaos.stage import Stage, batch_size, redrive, staged
 
 _COPIES = 2  # of each notification
+_STORED_AT_ONCE = 100  # moto looks at each message of a queue whenever it gives one out
 _A_SECOND = 10  # objects that come in, on average
 
 
@@ -105,8 +107,10 @@ def _run(seed: int, chance: Chance, stage: Stage, number: int, progress: Callabl
     sqs = stage.session.client("sqs")
     source = Source(agenda, chance, serve, sqs, stage.stack.held_queue_url, batch_size("HeldObjects"))
     put = tuple(objects(chance.rng, number))
-    _store(stage, put)
-    notifications = source.pull(within=number / _A_SECOND, copies=_COPIES) * _COPIES
+    notifications = 0
+    for some in batched(put, _STORED_AT_ONCE, strict=False):
+        _store(stage, some)
+        notifications += source.pull(within=number / _A_SECOND, copies=_COPIES) * _COPIES
     agenda.run()
     chance.calm = True
     calls, faults, bad_luck, rejections = wire.calls, dict(chance.struck), len(source.dead), witness.count
