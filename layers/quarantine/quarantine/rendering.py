@@ -159,6 +159,9 @@ def _paragraph(text: str) -> str:
 
 
 def _lines(text: str, columns: int) -> Iterator[str]:
+    if text.isascii():
+        yield from _ascii_lines(text, columns)
+        return
     line, room = "", columns
     for piece in _pieces(text):
         if line and _columns(piece.rstrip()) > room:
@@ -169,13 +172,21 @@ def _lines(text: str, columns: int) -> Iterator[str]:
     yield line
 
 
+def _ascii_lines(text: str, columns: int) -> Iterator[str]:
+    """Do the same for a text of one column a character, as most are, without looking at each."""
+    while len(text) > columns:
+        end = text.rfind(" ", 0, columns + 1)
+        if end == -1:
+            end = text.find(" ", columns)  # a word that is longer than a line stays whole
+        if end == -1:
+            break
+        yield text[:end]
+        text = text[end + 1 :]
+    yield text
+
+
 def _pieces(text: str) -> Iterator[str]:
     """Part a text after each space and each wide letter; an address stays in one piece, to be copied."""
-    if text.isascii():
-        *words, last = text.split(" ")
-        yield from (f"{word} " for word in words)
-        yield last
-        return
     start = 0
     for end, char in enumerate(text, 1):
         if char == " " or _columns(char) > 1:

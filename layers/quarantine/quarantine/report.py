@@ -363,8 +363,10 @@ def _fitted(rows: Sequence[Row], *, names_mailbox: bool) -> tuple[Row, ...]:
     fixed = sum(_weight(row.sender.address) for row in rows)
     if names_mailbox:
         fixed += sum(_weight(f"For: held for {row.mailbox}") for row in rows)
-    texts = [text for row in rows for text in (row.sender.name, row.subject)]
-    weight = max(_LEAST_WEIGHT, _level([_weight(text) for text in texts], _SHARED_WEIGHT - fixed))
+    weights = [_weight(text) for row in rows for text in (row.sender.name, row.subject)]
+    weight = max(_LEAST_WEIGHT, _level(weights, _SHARED_WEIGHT - fixed))
+    if weight >= max(weights, default=0):
+        return tuple(rows)
     return tuple(
         replace(
             row,
