@@ -53,7 +53,7 @@ class Recording:
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """environ: of both functions, as template.yaml gives it."""
+    """environ: of the functions, as template.yaml gives it."""
 
     environ: Mapping[str, str]
     recordings: tuple[Recording, ...]

@@ -92,7 +92,7 @@ class Operator:
 
     @property
     def environ(self) -> dict[str, str]:
-        """What both functions are told by their environment."""
+        """What intake and report are told by their environment."""
         outputs = {
             "SENDERS_TABLE": "SendersTableName",
             "QUARANTINE_TABLE": "QuarantineTableName",

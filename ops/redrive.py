@@ -1,7 +1,7 @@
 """`quarantine redrive`: what failed for good, why, and back to work.
 
 A message is deleted only after its work was taken over again, so one that is redriven twice is possible and
-one that is lost is not: both functions know a request that they have served.
+one that is lost is not: each function knows what it has served.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""A stack in moto's memory, made from template.yaml, with both functions on it."""
+"""A stack in moto's memory, made from template.yaml, with the functions on it."""
 
 from collections.abc import Iterator
 
