@@ -49,7 +49,7 @@ test-interop: $(UV)
 chaos: $(UV)
 	$(RUN) python -m tests.chaos --seed $(or $(SEED),1)
 
-# Some 500 forged requests, as SES events and over SMTP: who received what.
+# Some 480 forged requests, as SES events and over SMTP: who received what.
 attack: $(UV)
 	$(RUN) python -m tests.attacks
 
