@@ -65,13 +65,14 @@ def _reduce_endpoints(data: Path) -> None:
 
 
 def _without_documentation(model: Any) -> Any:
-    """Take out what only `help()` shows. A member of that name would be no text, and stays."""
+    """Empty what only `help()` shows. The name stays: botocore asks some models for it by name."""
     match model:
         case dict():
             return {
-                name: _without_documentation(value)
+                name: ""
+                if name == "documentation" and isinstance(value, str)
+                else _without_documentation(value)
                 for name, value in model.items()
-                if not (name == "documentation" and isinstance(value, str))
             }
         case list():
             return [_without_documentation(each) for each in model]

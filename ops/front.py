@@ -24,6 +24,7 @@ class Front(SMTP):
     """One connection, of a client that speaks SMTP (EHLO) or LMTP (LHLO, RFC 2033)."""
 
     line_length_limit = _LARGEST_MAIL  # spam keeps no rule, RFC 5321 4.5.3.1.6 either
+    command_size_limit = 64 * 1024  # the envelope sender is a spammer's to choose, and is not used
     speaks_lmtp = False
 
     @syntax("LHLO hostname")

@@ -7,6 +7,7 @@ one that is lost is not: each function knows what it has served.
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, assert_never
 
@@ -121,15 +122,19 @@ def _failures(operator: Operator, sqs: "SQSClient", queue: Queue) -> Iterator[Fa
     """Yield what is in a queue, each once; hide it meanwhile."""
     url = operator.name(_URLS[queue])
     seen: set[str] = set()
+    began = datetime.now(UTC).timestamp() * 1000
     while messages := sqs.receive_message(
         QueueUrl=url,
         MaxNumberOfMessages=10,
         VisibilityTimeout=_HIDDEN,
         WaitTimeSeconds=1,
         MessageAttributeNames=["All"],
+        MessageSystemAttributeNames=["SentTimestamp"],
     ).get("Messages"):
         if seen.issuperset(message["MessageId"] for message in messages):
             return  # all of it came back: we are too slow for the queue
+        if all(_sent_at(message) > began for message in messages):
+            return  # it failed again meanwhile, and would do so as long as we look
         for message in messages:
             seen.add(message["MessageId"])
             match queue:
@@ -140,6 +145,11 @@ def _failures(operator: Operator, sqs: "SQSClient", queue: Queue) -> Iterator[Fa
                 case _:
                     told = _held(message)
             yield Failure(queue, url, message["ReceiptHandle"], *told)
+
+
+def _sent_at(message: "MessageTypeDef") -> float:
+    """Return when a message came into the queue, epoch milliseconds."""
+    return float(message.get("Attributes", {}).get("SentTimestamp", 0))
 
 
 type Told = tuple[str, str, str | None, bool]

@@ -67,6 +67,19 @@ class Emulator:
             return False
 
 
+def with_numbers(client: Any) -> None:
+    """Give each event source mapping its concurrency as a number. client: of Lambda.
+
+    CloudFormation makes a number of a parameter; the emulator leaves it a text, and its poller stumbles over it.
+    """
+    for mapping in client.list_event_source_mappings()["EventSourceMappings"]:
+        most = mapping.get("ScalingConfig", {}).get("MaximumConcurrency")
+        if most is not None:
+            client.update_event_source_mapping(
+                UUID=mapping["UUID"], ScalingConfig={"MaximumConcurrency": int(most)}
+            )
+
+
 ENFORCING = {"AUTH": "true", "USE_SSL": "1"}  # IAM, and TLS to see its conditions
 
 

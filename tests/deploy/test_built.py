@@ -126,6 +126,7 @@ for service in ("dynamodb", "s3", "sesv2", "sqs"):
     for region in ("eu-west-1", "us-gov-west-1", "cn-north-1", "zz-future-1"):
         meta = session.client(service, region_name=region).meta
         shown[f"{service} {region}"] = [meta.endpoint_url, meta.partition, meta.config.signature_version]
+    shown[service] = [each.name for each in meta.service_model.client_context_parameters]
 print(json.dumps(shown))
 """
 

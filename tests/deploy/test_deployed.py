@@ -37,7 +37,16 @@ import pytest
 
 from layers.pack import pack
 from local.records import Records
-from tests.deploy.emulation import ARCHITECTURE, ENFORCING, REGION, Emulator, environment, eventually, running
+from tests.deploy.emulation import (
+    ARCHITECTURE,
+    ENFORCING,
+    REGION,
+    Emulator,
+    environment,
+    eventually,
+    running,
+    with_numbers,
+)
 from tests.world import load_event
 
 PROJECT = Path(__file__).parents[2]
@@ -134,6 +143,7 @@ def deployed(emulator: Emulator, tmp_path_factory: pytest.TempPathFactory) -> De
         *("--no-confirm-changeset", "--capabilities", "CAPABILITY_IAM", *overrides),
         env=env,
     )
+    with_numbers(_client("lambda", emulator))
     (stack,) = _client("cloudformation", emulator).describe_stacks(StackName=STACK)["Stacks"]
     return Deployed(emulator, {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]})
 

@@ -19,7 +19,15 @@ from pathlib import Path
 import boto3
 import pytest
 
-from tests.deploy.emulation import ARCHITECTURE, REGION, Emulator, environment, eventually, running
+from tests.deploy.emulation import (
+    ARCHITECTURE,
+    REGION,
+    Emulator,
+    environment,
+    eventually,
+    running,
+    with_numbers,
+)
 
 PROJECT = Path(__file__).parents[2]
 INSTALL = (PROJECT / "docs/operating.md").read_text().partition("## Install")[2].partition("\n## ")[0]
@@ -61,6 +69,7 @@ def test_the_guide_ends_in_a_report_for_bob(emulator: Emulator, tmp_path: Path) 
         check=False,
     )
     assert done.returncode == 0, done.stdout
+    with_numbers(boto3.client("lambda", region_name=REGION, endpoint_url=emulator.url))
     (report,) = eventually(lambda: emulator.get("ses/messages")["messages"].get("000000000000"))
     assert report["To"] == ["bob@example.com"]
     assert "Invoice 1187" in report["BodyText"]

@@ -187,3 +187,30 @@ def test_many_are_redriven(world: World, terminal: Terminal, put: Put, job: str)
         put("JobsDeadLettersUrl", job)
     assert len(terminal.json("redrive")) == 25
     assert len(world.jobs()) == 25
+
+
+def test_what_fails_again_at_once_is_redriven_once(
+    world: World, terminal: Terminal, put: Put, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A rejected mail is back in the dead-letter queue within a second, while redrive still looks."""
+    sqs = world.session.client("sqs")
+    made = sqs.send_message
+    back = 0
+
+    def send_message(QueueUrl: str, MessageBody: str) -> None:  # noqa: N803 - boto3's names
+        nonlocal back
+        back += 1
+        assert back < 5
+        made(QueueUrl=terminal.operator.name("HeldDeadLettersUrl"), MessageBody=MessageBody)
+
+    put("HeldDeadLettersUrl", "not a notification")
+    monkeypatch.setattr(
+        "ops.redrive._redrive", lambda _operator, client, failure: _back(client, failure, send_message)
+    )
+    terminal("redrive", "--queue", "held", "--force")
+    assert back == 1
+
+
+def _back(client: Any, failure: Any, send: Callable[..., None]) -> None:
+    client.delete_message(QueueUrl=failure.queue_url, ReceiptHandle=failure.receipt)
+    send(QueueUrl="", MessageBody=failure.work)
