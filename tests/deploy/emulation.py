@@ -70,7 +70,7 @@ class Emulator:
 def with_numbers(client: Any) -> None:
     """Give each event source mapping its concurrency as a number. client: of Lambda.
 
-    CloudFormation makes a number of a parameter; the emulator leaves it a text, and its poller stumbles over it.
+    CloudFormation makes a number of a parameter; the emulator leaves it a text, at which its poller stumbles.
     """
     for mapping in client.list_event_source_mappings()["EventSourceMappings"]:
         most = mapping.get("ScalingConfig", {}).get("MaximumConcurrency")
