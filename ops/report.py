@@ -63,7 +63,8 @@ def _report(operator: Operator, requester: Address, max_rows: int, now: datetime
     with warned_of(_log, operator):
         quarantine = Quarantine(operator.dynamodb, environ["QUARANTINE_TABLE"], _log)
         senders = Senders(operator.dynamodb, environ["SENDERS_TABLE"], _log)
-        mailboxes = mailboxes_of(requester, senders.auth_records(requester))
+        auth, _ = senders.facts_for(requester)
+        mailboxes = mailboxes_of(requester, auth)
         holdings = [quarantine.held_for(each, now, max_rows) for each in mailboxes]
     trigger = Address(IntakeSettings.from_environ(environ).trigger, operator.parameter("ReportsDomain"))
     request = ReportRequest("preview", requester, mailboxes, trigger, now)

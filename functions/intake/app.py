@@ -71,11 +71,8 @@ class Intake:
         requester = screen(mail, trigger, self._settings.report_sender)
         if isinstance(requester, Refused):
             return requester
-        auth = self._senders.auth_records(requester)
-        decision = decide(mail, trigger, requester, auth)
-        if isinstance(decision, Refused) and decision.reason is Refusal.UNAUTHENTICATED:
-            decision = decide(mail, trigger, requester, auth, self._senders.relay_records(requester))
-        return decision
+        auth, relays = self._senders.facts_for(requester)
+        return decide(mail, trigger, requester, auth, relays)
 
     def _record(self, mail: InboundMail, decision: Decision, seen: Evidence) -> Decision | Known:
         now = self._clock()

@@ -33,7 +33,7 @@ class Fault(StrEnum):
     LOST_ANSWER = "lost answer"  # it has done it, and the answer never comes
     DIED_BEFORE = "death before a call"
     DIED_AFTER = "death after a call"  # it has done it, and nobody is there to see
-    UNFINISHED = "keys unprocessed, or a transaction in conflict"  # what DynamoDB may answer besides
+    CONFLICT = "transaction in conflict"  # with another one: it has done nothing
     DUPLICATE = "duplicate"  # an event or a message comes once more
     OUT_OF_ORDER = "out of order"  # a later one comes first
     INTERLEAVED = "interleaved"  # another one is served in the middle of a call
@@ -48,7 +48,7 @@ _WEIGHTS: Final = {
     Fault.DIED_BEFORE: 3,
     Fault.DIED_AFTER: 3,
 }
-_UNFINISHED_SHARE = 0.2  # of the faults of the calls that know it
+_CONFLICT_SHARE = 0.2  # of the faults of a transaction
 _FARTHEST_JUMP = 10.0  # seconds, either way
 
 
@@ -87,8 +87,8 @@ class Chance:
         if self.calm or self.rng.random() >= (self.storm_rate if in_storm else self.rate):
             return None
         fault = self.rng.choices(list(_WEIGHTS), list(_WEIGHTS.values()))[0]
-        if operation in _UNFINISHED and self.rng.random() < _UNFINISHED_SHARE:
-            fault = Fault.UNFINISHED
+        if operation == "TransactWriteItems" and self.rng.random() < _CONFLICT_SHARE:
+            fault = Fault.CONFLICT
         self.struck[fault] += 1
         return fault
 
@@ -152,8 +152,8 @@ class Wire:
         if fault:
             run.struck = True
         match fault:
-            case Fault.ERROR | Fault.THROTTLED | Fault.UNFINISHED:
-                return _refusal(fault, service, operation, request)
+            case Fault.ERROR | Fault.THROTTLED | Fault.CONFLICT:
+                return _refusal(fault, service, request)
             case Fault.UNREACHABLE:
                 raise ConnectTimeoutError(endpoint_url=request.url)
             case Fault.DIED_BEFORE:
@@ -212,16 +212,11 @@ _CONFLICT: Final = {
     "message": "Transaction cancelled [TransactionConflict, None]",
     "CancellationReasons": [{"Code": "TransactionConflict", "Message": "ongoing"}, {"Code": "None"}],
 }
-_UNFINISHED: Final = {"BatchGetItem", "TransactWriteItems"}
 
 
-def _refusal(fault: Fault, service: str, operation: str, request: AWSPreparedRequest) -> AWSResponse:
-    match fault, operation:
-        case Fault.UNFINISHED, "BatchGetItem":
-            keys = asked(request)["RequestItems"]
-            return _response(request, 200, json.dumps({"Responses": {}, "UnprocessedKeys": keys}))
-        case Fault.UNFINISHED, _:
-            return _response(request, 400, json.dumps(_CONFLICT))
+def _refusal(fault: Fault, service: str, request: AWSPreparedRequest) -> AWSResponse:
+    if fault is Fault.CONFLICT:
+        return _response(request, 400, json.dumps(_CONFLICT))
     refusal = _REFUSALS[service, fault]
     if service == "s3":
         body = f"<Error><Code>{refusal.code}</Code><Message>chaos</Message></Error>"

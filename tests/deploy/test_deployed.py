@@ -11,6 +11,9 @@ Where the emulator and AWS differ:
   SES does. What SES itself may do (the bucket's policy, IntakePermission) is looked at in test_template.py.
 - It does not tell IAM from whom and as which identity a mail is to be sent, so the statement `SendReports`
   never matches. Here, report may send anything; test_template.py and test_policies.py look at the statement.
+- It knows neither the actions of PartiQL nor the table of a statement: for it, a statement is an action of its
+  own, which `StateAnything` grants. test_template.py and test_policies.py look at `ReadSenders` and
+  `NeverScanSenders`.
 - The event source mapping and the on-failure destination act without the role: `TakeJobs` and the grant on
   IntakeFailures are not needed here. test_policies.py looks at them.
 - Lambda waits a minute and then two before it tries an event again; here, a fraction of a second. SQS gives a
@@ -152,24 +155,10 @@ def deployed(emulator: Emulator, tmp_path_factory: pytest.TempPathFactory) -> De
 def world(deployed: Deployed) -> Deployed:
     """The deployed stack, with a sender that SES knows, senders who may ask, and a mail held for Bob."""
     deployed.client("sesv2").create_email_identity(EmailIdentity="reports.example.com")
-    deployed.client("iam").put_role_policy(
-        RoleName=role_of("ReportFunctionName", deployed),
-        PolicyName="SendAnything",  # see the module's docstring
-        PolicyDocument=json.dumps(
-            {
-                "Version": "2012-10-17",
-                "Statement": [
-                    {
-                        "Sid": "SendAnything",
-                        "Effect": "Allow",
-                        "Action": ["ses:SendEmail", "ses:SendRawEmail"],
-                        "Resource": "*",
-                    }
-                ],
-            }
-        ),
-    )
     outputs = deployed.outputs
+    # See the module's docstring.
+    allow("ReportFunctionName", "SendAnything", ["ses:SendEmail", "ses:SendRawEmail"], deployed)
+    allow("IntakeFunctionName", "StateAnything", ["dynamodb:ExecuteStatement"], deployed)
     tables = {
         "SENDERS_TABLE": outputs["SendersTableName"],
         "QUARANTINE_TABLE": outputs["QuarantineTableName"],
@@ -196,6 +185,16 @@ def role_of(function: str, world: Deployed) -> str:
     return name
 
 
+def allow(function: str, sid: str, actions: list[str], world: Deployed) -> None:
+    """Give a function's role one more policy. function: the output with its name."""
+    statement = {"Sid": sid, "Effect": "Allow", "Action": actions, "Resource": "*"}
+    world.client("iam").put_role_policy(
+        RoleName=role_of(function, world),
+        PolicyName=sid,
+        PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [statement]}),
+    )
+
+
 @contextmanager
 def without(sid: str, function: str, world: Deployed) -> Iterator[None]:
     """Take one statement out of the policy of a function's role. function: the output with its name."""
@@ -206,8 +205,12 @@ def without(sid: str, function: str, world: Deployed) -> Iterator[None]:
         for name in iam.list_role_policies(RoleName=role)["PolicyNames"]
     }
     (name,) = (name for name, it in policies.items() if sid in {part.get("Sid") for part in it["Statement"]})
-    less = policies[name] | {"Statement": [it for it in policies[name]["Statement"] if it["Sid"] != sid]}
-    iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=json.dumps(less))
+    left = [it for it in policies[name]["Statement"] if it["Sid"] != sid]
+    if left:
+        less = policies[name] | {"Statement": left}
+        iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=json.dumps(less))
+    else:
+        iam.delete_role_policy(RoleName=role, PolicyName=name)
     try:
         yield
     finally:
@@ -322,7 +325,7 @@ def test_a_mail_of_nobody_waits_among_the_dead_letters(world: Deployed) -> None:
     sqs.delete_message(QueueUrl=url, ReceiptHandle=letter["ReceiptHandle"])
 
 
-@pytest.mark.parametrize("sid", ["ReadSenders", "RecordRequests", "QueueJobs", "ReadRawMail"])
+@pytest.mark.parametrize("sid", ["StateAnything", "RecordRequests", "QueueJobs", "ReadRawMail"])
 def test_intake_can_do_nothing_that_its_policy_does_not_grant(sid: str, world: Deployed) -> None:
     """IAM is awake: without a statement of the policy, a call is refused."""
     id_ = message_id(load_event(TRUNCATED))

@@ -45,6 +45,10 @@ TRANSACTED = {
     "ConditionCheck": "dynamodb:ConditionCheckItem",
 }
 
+# What authorises a statement of PartiQL.
+# https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ql-iam.html
+STATED = {"SELECT": "dynamodb:PartiQLSelect"}
+
 # https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html
 AUTHORISED_AS = {"HeadObject": "GetObject"}
 
@@ -76,9 +80,8 @@ class Ledger:
                 for item in params["TransactItems"]:
                     for part, what in item.items():
                         yield TRANSACTED[part], self._arn(what["TableName"])
-            case "dynamodb", "BatchGetItem":
-                for table in params["RequestItems"]:
-                    yield "dynamodb:BatchGetItem", self._arn(table)
+            case "dynamodb", "ExecuteStatement":
+                yield STATED[params["Statement"].split()[0]], self._arn(params["Statement"].split('"')[1])
             case "dynamodb", _:
                 yield f"dynamodb:{operation}", self._arn(params["TableName"])
             case "sqs", _:

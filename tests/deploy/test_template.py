@@ -298,14 +298,20 @@ def test_failed_jobs_and_failed_events_are_kept() -> None:
 # Who may do what
 
 
+def test_who_may_ask_is_never_found_by_a_scan() -> None:
+    denied = [it for it in statements(STACK["IntakeFunctionRole"]) if it["Effect"] == "Deny"]
+    assert [(it["Action"], it["Resource"], it["Condition"]) for it in denied] == [
+        ("dynamodb:PartiQLSelect", "${SendersTable.Arn}", {"Bool": {"dynamodb:FullTableScan": "true"}})
+    ]
+
+
 @pytest.mark.parametrize(
     ("role", "expected"),
     [
         pytest.param(
             "IntakeFunctionRole",
             {
-                ("dynamodb:BatchGetItem", "${SendersTable.Arn}"),
-                ("dynamodb:Query", "${SendersTable.Arn}"),
+                ("dynamodb:PartiQLSelect", "${SendersTable.Arn}"),
                 ("dynamodb:PutItem", "${RequestsTable.Arn}"),
                 ("s3:GetObject", "${MailBucket.Arn}/inbound/*"),
                 ("sqs:SendMessage", "${JobsQueue.Arn}"),

@@ -10,8 +10,7 @@ REQUEST_ID = EVENT["Records"][0]["ses"]["mail"]["messageId"]
 HELD = "Invoice 2026-1187"
 
 INTAKE_CALLS = [
-    ("dynamodb", "BatchGetItem"),
-    ("dynamodb", "Query"),
+    ("dynamodb", "ExecuteStatement"),
     ("dynamodb", "TransactWriteItems"),
     ("sqs", "SendMessage"),
 ]

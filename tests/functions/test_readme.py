@@ -61,7 +61,8 @@ def test_the_records_that_it_puts_can_be_read(world: World, items: list[dict[str
     client, log = world.session.client("dynamodb"), Logger(service="test")
     senders = Senders(client, world.stack.environ["SENDERS_TABLE"], log)
     quarantine = Quarantine(client, world.stack.environ["QUARANTINE_TABLE"], log)
-    assert [record.accept for record in senders.auth_records(BOB)] == [{Method.DMARC}]
-    assert [str(record.network) for record in senders.relay_records(BOB)] == ["192.0.2.0/24"]
+    auth, relays = senders.facts_for(BOB)
+    assert [record.accept for record in auth] == [{Method.DMARC}]
+    assert [str(record.network) for record in relays] == ["192.0.2.0/24"]
     (held,) = quarantine.held_for(BOB, world.clock.now, 10).newest
     assert (held.subject, held.message_id) == ("Invoice 1187", "<1187@supplier.example>")

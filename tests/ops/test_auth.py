@@ -13,9 +13,8 @@ BOB = Address.parse("bob@example.com")
 def records(world: World) -> tuple[AuthRecord, ...]:
     """Return what intake reads for Bob."""
     log = Logger(service="test")
-    return Senders(world.session.client("dynamodb"), world.stack.environ["SENDERS_TABLE"], log).auth_records(
-        BOB
-    )
+    table = world.stack.environ["SENDERS_TABLE"]
+    return Senders(world.session.client("dynamodb"), table, log).facts_for(BOB)[0]
 
 
 def test_what_is_allowed_is_what_intake_reads(world: World, terminal: Terminal) -> None:

@@ -317,7 +317,7 @@ def test_nothing_is_changed(case: Case, world: World, terminal: Terminal) -> Non
     terminal("why", str(EVENTS / f"{case.file}.json"))
     assert state(world) == before
     assert world.sent() == []
-    reads = {"DescribeStacks", "BatchGetItem", "GetItem", "Query", "GetObject"}
+    reads = {"DescribeStacks", "ExecuteStatement", "GetItem", "GetObject"}
     assert {call.partition(".")[2] for call in called} <= reads
     assert called
 

@@ -3,11 +3,11 @@ from typing import Any
 
 import pytest
 from aws_lambda_powertools import Logger
-from botocore.stub import Stubber
+from botocore.stub import ANY, Stubber
 
 from quarantine.addresses import Address
 from quarantine.admission import AuthRecord, Method, RelayRecord
-from quarantine.stores import Senders, Unprocessed
+from quarantine.stores import Senders
 from tests.world import World
 
 BOB = Address.parse("bob@example.com")
@@ -24,7 +24,7 @@ def test_the_auth_records_that_can_count_most_specific_first(world: World, sende
     world.records.put_auth("example.com", ["dkim", "spf"])
     world.records.put_auth("bob@example.com", deny=True, mailboxes=["sales@EXAMPLE.com"])
     world.records.put_auth("alice@example.com", ["dmarc"])
-    assert senders.auth_records(BOB) == (
+    assert senders.facts_for(BOB)[0] == (
         AuthRecord("bob@example.com", deny=True, mailboxes=(Address.parse("sales@example.com"),)),
         AuthRecord("example.com", frozenset({Method.DKIM, Method.SPF})),
         AuthRecord("*", frozenset({Method.DMARC})),
@@ -32,8 +32,7 @@ def test_the_auth_records_that_can_count_most_specific_first(world: World, sende
 
 
 def test_no_record(senders: Senders) -> None:
-    assert senders.auth_records(BOB) == ()
-    assert list(senders.relay_records(BOB)) == []
+    assert senders.facts_for(BOB) == ((), ())
 
 
 def test_the_relays_of_the_domain_and_of_everybody(world: World, senders: Senders) -> None:
@@ -42,11 +41,11 @@ def test_the_relays_of_the_domain_and_of_everybody(world: World, senders: Sender
     world.records.put_relay("*", "198.51.100.7/32")
     world.records.put_relay("example.net", "203.0.113.0/24")
     world.records.put_auth("example.com", ["dmarc"])
-    assert list(senders.relay_records(BOB)) == [
+    assert senders.facts_for(BOB)[1] == (
         RelayRecord("example.com", ip_network("192.0.2.0/24")),
         RelayRecord("example.com", ip_network("2001:db8::/32")),
         RelayRecord("*", ip_network("198.51.100.7/32")),
-    ]
+    )
 
 
 @pytest.mark.parametrize(
@@ -68,7 +67,7 @@ def test_what_cannot_be_read_accepts_nothing(
     world: World, senders: Senders, over: dict[str, Any], expected: AuthRecord
 ) -> None:
     world.records.put("SENDERS_TABLE", {"principal": "example.com", "record": "auth", **over})
-    assert senders.auth_records(BOB) == (expected,)
+    assert senders.facts_for(BOB)[0] == (expected,)
 
 
 @pytest.mark.parametrize(
@@ -86,32 +85,33 @@ def test_what_cannot_be_read_accepts_nothing(
 def test_a_relay_that_cannot_be_read_is_skipped(world: World, senders: Senders, network: str) -> None:
     world.records.put_relay("example.com", network)
     world.records.put_relay("example.com", "198.51.100.0/24")
-    assert [record.network for record in senders.relay_records(BOB)] == [ip_network("198.51.100.0/24")]
+    assert [record.network for record in senders.facts_for(BOB)[1]] == [ip_network("198.51.100.0/24")]
 
 
-def _key(principal: str) -> dict[str, Any]:
-    return {"principal": {"S": principal}, "record": {"S": "auth"}}
+@pytest.mark.parametrize("local", ["o'brien", "who?", "{x}", "a$1", "b--", "c|*", "d%3f", "e`f", "true"])
+def test_a_requester_is_a_value_and_no_part_of_the_statement(
+    world: World, senders: Senders, local: str
+) -> None:
+    requester = Address.parse(f"{local}@example.com")
+    world.records.put_auth(str(requester), ["dmarc"])
+    world.records.put_auth("bob@example.com", ["dkim"])
+    world.records.put_auth("*", ["spf"])
+    auth, _ = senders.facts_for(requester)
+    assert [record.principal for record in auth] == [str(requester), "*"]
 
 
-def _stubbed(world: World, answers: list[dict[str, Any]]) -> Senders:
+def test_all_pages_are_read(world: World) -> None:
     client = world.session.client("dynamodb")
-    stubber = Stubber(client)
-    for answer in answers:
-        stubber.add_response("batch_get_item", answer)
-    stubber.activate()
-    return Senders(client, "senders", Logger(service="test"))
+    with Stubber(client) as stubber:
+        first = {"Items": [_item("*", "auth"), _item("*", "relay#192.0.2.0/24")], "NextToken": "more"}
+        second = {"Items": [_item("example.com", "auth"), _item("*", "relay#198.51.100.0/24")]}
+        stubber.add_response("execute_statement", first)
+        asked = {"Statement": ANY, "Parameters": ANY, "ConsistentRead": True, "NextToken": "more"}
+        stubber.add_response("execute_statement", second, asked)
+        auth, relays = Senders(client, "senders", Logger(service="test")).facts_for(BOB)
+    assert [record.principal for record in auth] == ["example.com", "*"]
+    assert [str(record.network) for record in relays] == ["192.0.2.0/24", "198.51.100.0/24"]
 
 
-def test_keys_left_unprocessed_are_asked_for_again(world: World) -> None:
-    left = {"senders": {"Keys": [_key("example.com")]}}
-    first = {"Responses": {"senders": [_key("*")]}, "UnprocessedKeys": left}
-    second = {"Responses": {"senders": [_key("example.com")]}, "UnprocessedKeys": {}}
-    senders = _stubbed(world, [first, second])
-    assert [record.principal for record in senders.auth_records(BOB)] == ["example.com", "*"]
-
-
-def test_keys_never_processed_are_an_error_and_no_answer(world: World) -> None:
-    left = {"senders": {"Keys": [_key("bob@example.com")]}}
-    senders = _stubbed(world, [{"Responses": {}, "UnprocessedKeys": left}] * 10)
-    with pytest.raises(Unprocessed, match="senders"):
-        senders.auth_records(BOB)
+def _item(principal: str, record: str) -> dict[str, Any]:
+    return {"principal": {"S": principal}, "record": {"S": record}}

@@ -77,7 +77,7 @@ class Refused:
 
 
 def principals(requester: Address) -> tuple[str, str, str]:
-    """Return the keys of the auth records that can count for a requester, the most specific first."""
+    """Return whose records can count for a requester, the most specific first."""
     return (str(requester), requester.domain, "*")
 
 
@@ -106,8 +106,7 @@ def decide(
     """Say whether a screened mail is proven to be its requester's.
 
     auth: the records of `principals(requester)`, the most specific first.
-    relays: those of the requester's domain and of `*`. They need not be asked for unless the decision
-    without them is UNAUTHENTICATED: they can only turn that one into an acceptance.
+    relays: those of the requester's domain and of `*`; of other principals they do not count.
     """
     for record in auth:
         # A denial of everybody holds for those who have no record of their own.
