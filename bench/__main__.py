@@ -35,16 +35,22 @@ def _run(console: Console) -> int:
 
         _show(console, importing.table(), importing.METHOD)
         return 0
-    from bench import calls, cpu, holding, memory, rendering, startup, workload
+    from bench import calls, cpu, holding, memory, rendering, startup, targets, workload
     from quarantine.settings import ReportSettings
 
     work = workload.record()
-    _show(console, calls.table(work), calls.METHOD)
-    _show(console, startup.table(work.environ), startup.METHOD)
-    _show(console, cpu.table(work), cpu.METHOD)
-    _show(console, memory.table(work), memory.METHOD)
-    _show(console, holding.table(work.environ), holding.METHOD)
-    _show(console, rendering.table(ReportSettings.from_environ(work.environ)), rendering.METHOD)
+    reached: list[targets.Reached] = []
+    for measured, method in (
+        (calls.measured(work), calls.METHOD),
+        (startup.measured(work.environ), startup.METHOD),
+        (cpu.measured(work), cpu.METHOD),
+        (memory.measured(work), memory.METHOD),
+        (holding.measured(work.environ), holding.METHOD),
+        (rendering.measured(ReportSettings.from_environ(work.environ)), rendering.METHOD),
+    ):
+        _show(console, measured.table, method)
+        reached += measured.reached
+    _show(console, targets.table(reached), targets.METHOD)
     if asked := calls.s3_on_common_path(work):
         console.print(f"[bold red]S3 is asked on the common path:[/] {', '.join(asked)}")
         return 1

@@ -1,9 +1,10 @@
 """How many requests to AWS one event makes, and which; S3 has no part in the everyday ones."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from rich.table import Table
 
+from bench.targets import Measured, Reached
 from bench.workload import Recording, Workload
 
 METHOD = """\
@@ -19,7 +20,25 @@ def s3_on_common_path(workload: Workload) -> list[str]:
     return [each.scenario.name for each in workload.recordings if each.scenario.common and _s3(each)]
 
 
-def table(workload: Workload) -> Table:
+_MOST = {"intake": 3, "report": 4}
+
+
+def measured(workload: Workload) -> Measured:
+    return Measured(_table(workload), tuple(_reached(workload)))
+
+
+def _reached(workload: Workload) -> Iterator[Reached]:
+    """Compare the dearest everyday request of each function."""
+    for function, most in _MOST.items():
+        counts = [
+            len(each.calls)
+            for each in workload.recordings
+            if each.scenario.function == function and each.scenario.common
+        ]
+        yield Reached(f"{function}: AWS calls for an accepted request", most, max(counts))
+
+
+def _table(workload: Workload) -> Table:
     rows = Table(title="AWS calls per request", title_justify="left", show_lines=True)
     for name, justify in (("function", "left"), ("request", "left"), ("calls", "right"), ("of S3", "right")):
         rows.add_column(name, justify=justify)  # type: ignore[arg-type]  # of two literals

@@ -14,6 +14,7 @@ from botocore.awsrequest import AWSResponse
 from rich.table import Table
 
 from bench.figures import Spread, interleaved
+from bench.targets import Measured
 from bench.wire import Raw, new_session
 from functions.hold import app
 
@@ -36,7 +37,7 @@ condition, on a boto3 client and nothing else. Rows a second: the same, as wall 
 """
 
 
-def table(environ: Mapping[str, str]) -> Table:
+def measured(environ: Mapping[str, str]) -> Measured:
     rows = Table(title="A held mail, ms of CPU", title_justify="left")
     for name in ("mail", "read", "calls", "CPU", "flat", "/ bare PutItem", "rows a second"):
         rows.add_column(name, justify="left" if name == "mail" else "right", no_wrap=True)
@@ -58,7 +59,7 @@ def table(environ: Mapping[str, str]) -> Table:
             str(Spread.of(rates[str(each.size)])),
         )
     rows.add_row("bare PutItem", "", "1", str(Spread.of(cpu["bare"])), "", "1", str(Spread.of(rates["bare"])))
-    return rows
+    return Measured(rows)
 
 
 def _sampler(work: Callable[[], None]) -> Callable[[], tuple[float, float]]:

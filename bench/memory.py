@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from bench.targets import Measured, Reached
 from bench.wire import Call, Canned, new_session
 
 _EVENTS = 300  # of each everyday request
@@ -22,8 +23,8 @@ answered as for the CPU: without sockets and TLS, which add some megabytes. The 
 """
 
 
-def table(workload: Any) -> Any:
-    """Return the table of a bench.workload.Workload, which the measured process does not import."""
+def measured(workload: Any) -> Measured:
+    """Measure the processes of a bench.workload.Workload, which the measured process does not import."""
     from rich.table import Table
 
     from bench import startup
@@ -31,6 +32,7 @@ def table(workload: Any) -> Any:
     rows = Table(title="Peak memory of a warm process, MB", title_justify="left")
     for name in ("function", "of", "MB"):
         rows.add_column(name, justify="right" if name == "MB" else "left")
+    peaks = []
     with tempfile.TemporaryDirectory() as packages:
         startup.link_layer(Path(packages))
         for function in ("intake", "report"):
@@ -49,8 +51,9 @@ def table(workload: Any) -> Any:
                     capture_output=True,
                     check=True,
                 )
-                rows.add_row(function, origin, f"{int(done.stdout.splitlines()[-1]) / _MEGABYTE:.0f}")
-    return rows
+                peaks.append(int(done.stdout.splitlines()[-1]) / _MEGABYTE)
+                rows.add_row(function, origin, f"{peaks[-1]:.0f}")
+    return Measured(rows, [Reached("peak memory of a warm process, MB", TARGET, max(peaks))])
 
 
 def _peak(work: Sequence[tuple[object, Sequence[Call]]]) -> int:
@@ -72,4 +75,4 @@ def _peak(work: Sequence[tuple[object, Sequence[Call]]]) -> int:
 
 
 if __name__ == "__main__":
-    print(_peak(pickle.load(sys.stdin.buffer)))  # noqa: S301 - written by table()
+    print(_peak(pickle.load(sys.stdin.buffer)))  # noqa: S301 - written by measured()

@@ -15,6 +15,7 @@ from typing import Literal, TypedDict
 from rich.table import Table
 
 from bench.figures import Spread, interleaved
+from bench.targets import Measured, Reached
 from bench.wire import REGION
 
 _ROOT = Path(__file__).parent.parent
@@ -22,6 +23,9 @@ _LAYER = _ROOT / "layers" / "quarantine"
 _BUILD = _ROOT / ".aws-sam" / "build"
 _BUILT_LAYER = _BUILD / "QuarantineLayer" / "python"
 _ROUNDS = 9
+
+_MOST_RATIO = 1.15
+_MOST_SIZE = 15
 
 _TIMES: tuple[Literal["CPU"], Literal["wall"]] = ("CPU", "wall")
 _BARE = "import boto3; session = boto3.Session(); clients = [session.client(name) for name in {clients!r}]"
@@ -55,8 +59,10 @@ class _Sample(TypedDict):
     wall: float
 
 
-def table(environ: Mapping[str, str]) -> Table:
-    rows = Table(title=f"Start-up, ms{_size()}", title_justify="left")
+def measured(environ: Mapping[str, str]) -> Measured:
+    size = _size()
+    built = "nothing is built: run `make build`" if size is None else f"the built layer has {size:.1f} MB"
+    rows = Table(title=f"Start-up, ms; {built}", title_justify="left")
     for name in ("function", "of", "time"):
         rows.add_column(name, no_wrap=True)
     for name in ("function", "bare", "function / bare", "/ as installed"):
@@ -70,11 +76,16 @@ def table(environ: Mapping[str, str]) -> Table:
                 samplers[f"bare {function} {origin}"] = _sampler(_BARE.format(clients=clients), surroundings)
                 samplers[f"{function} {origin}"] = _sampler(_FUNCTION, surroundings)
         samples = interleaved(samplers, _ROUNDS)
+    reached = [] if size is None else [Reached("the built layer unzipped, MB", _MOST_SIZE, size)]
     for name in samples:
         function, _, origin = name.partition(" ")
         if function in _CLIENTS:
             _add_rows(rows, function, origin, samples)
-    return rows
+            ratio = Spread.of_ratios(
+                *([sample["CPU"] for sample in samples[of]] for of in (name, f"bare {name}"))
+            )
+            reached.append(Reached(f"{function}: start-up, CPU, {origin}, / bare", _MOST_RATIO, ratio.median))
+    return Measured(rows, reached)
 
 
 def _add_rows(rows: Table, function: str, origin: str, samples: Mapping[str, Sequence[_Sample]]) -> None:
@@ -108,11 +119,11 @@ def origins(function: str, packages: str) -> dict[str, Sequence[str]]:
     return origins
 
 
-def _size() -> str:
+def _size() -> float | None:
+    """Return the megabytes of the built layer, unzipped."""
     if not _BUILT_LAYER.is_dir():
-        return " (nothing is built: run `make build` to see what is deployed)"
-    size = sum(file.stat().st_size for file in _BUILT_LAYER.rglob("*") if file.is_file())
-    return f"; the built layer has {size / 1_000_000:.1f} MB unzipped"
+        return None
+    return sum(file.stat().st_size for file in _BUILT_LAYER.rglob("*") if file.is_file()) / 1_000_000
 
 
 def link_layer(packages: Path) -> None:

@@ -1,0 +1,41 @@
+"""What the figures are held against: each target beside what was reached in this run."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """A figure that has a target. most: the target, in the unit that `what` names, as `value` is."""
+
+    what: str
+    most: float
+    value: float
+
+    @property
+    def is_met(self) -> bool:
+        return self.value <= self.most
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What one part of the bench shows: its table (of rich), and those of its figures that have a target."""
+
+    table: Any
+    reached: Sequence[Reached] = ()
+
+
+METHOD = "The medians of the tables above, of this run, on this machine."
+
+
+def table(reached: Iterable[Reached]) -> Any:
+    from rich.table import Table
+
+    rows = Table(title="Targets", title_justify="left")
+    for name in ("what", "at most", "reached", "met"):
+        rows.add_column(name, justify="left" if name == "what" else "right")
+    for each in reached:
+        verdict = "yes" if each.is_met else "[bold red]no[/]"
+        rows.add_row(each.what, f"{each.most:g}", f"{each.value:.3g}", verdict)
+    return rows
