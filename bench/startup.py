@@ -81,9 +81,8 @@ def measured(environ: Mapping[str, str]) -> Measured:
         function, _, origin = name.partition(" ")
         if function in _CLIENTS:
             _add_rows(rows, function, origin, samples)
-            ratio = Spread.of_ratios(
-                *([sample["CPU"] for sample in samples[of]] for of in (name, f"bare {name}"))
-            )
+            own, bare = ([sample["CPU"] for sample in samples[of]] for of in (name, f"bare {name}"))
+            ratio = Spread.of_ratios(own, bare)
             reached.append(Reached(f"{function}: start-up, CPU, {origin}, / bare", _MOST_RATIO, ratio.median))
     return Measured(rows, reached)
 

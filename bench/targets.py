@@ -37,5 +37,9 @@ def table(reached: Iterable[Reached]) -> Any:
         rows.add_column(name, justify="left" if name == "what" else "right")
     for each in reached:
         verdict = "yes" if each.is_met else "[bold red]no[/]"
-        rows.add_row(each.what, f"{each.most:g}", f"{each.value:.3g}", verdict)
+        rows.add_row(each.what, f"{each.most:,}", _shown(each.value), verdict)
     return rows
+
+
+def _shown(value: float) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:.2f}"

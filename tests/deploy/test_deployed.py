@@ -11,8 +11,8 @@ Where the emulator and AWS differ:
   SES does. What SES itself may do (the bucket's policy, IntakePermission) is looked at in test_template.py.
 - It does not tell IAM from whom and as which identity a mail is to be sent, so the statement `SendReports`
   never matches. Here, report may send anything; test_template.py and test_policies.py look at the statement.
-- It knows neither the actions of PartiQL nor the table of a statement: for it, a statement is an action of its
-  own, which `StateAnything` grants. test_template.py and test_policies.py look at `ReadSenders` and
+- It knows neither the actions of PartiQL nor the table of a statement: a statement is an action of its own to
+  it, which `StateAnything` grants. test_template.py and test_policies.py look at `ReadSenders` and
   `NeverScanSenders`.
 - The event source mapping and the on-failure destination act without the role: `TakeJobs` and the grant on
   IntakeFailures are not needed here. test_policies.py looks at them.
