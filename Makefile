@@ -45,9 +45,10 @@ test-rendering: $(UV)
 test-interop: $(UV)
 	$(RUN) tests/interop/run
 
-# Everything fails at every AWS call, and nothing is lost; SEED=N repeats a run.
+# Everything fails at every AWS call, and nothing is lost: over moto, then over ministack. SEED=N repeats a run.
 chaos: $(UV)
 	$(RUN) python -m tests.chaos --seed $(or $(SEED),1)
+	$(RUN) python -m tests.chaos --seed $(or $(SEED),1) --emulator
 
 # Some 480 forged requests, as SES events and over SMTP: who received what.
 attack: $(UV)

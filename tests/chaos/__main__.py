@@ -3,13 +3,17 @@
 import argparse
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from rich.console import Console
 from rich.table import Table
 
 from tests.chaos import objects, requests
 from tests.chaos.faults import Fault
+from tests.deploy.emulation import running
 
 _EVERY = 100  # steps between two signs of life
 _MOST_SHOWN = 20
@@ -23,18 +27,34 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--requests", type=int, help="how many, through intake and report")
     parser.add_argument("--mailboxes", type=int, default=500, help="that they come from")
     parser.add_argument("--objects", type=int, help="how many, through hold")
+    parser.add_argument("--emulator", action="store_true", help="over ministack, in place of moto")
     given = parser.parse_args(arguments)
     both = given.requests is None and given.objects is None
     console = Console(file=sys.stdout, highlight=False)  # of now: a run lets the functions print nowhere
+    over = "ministack" if given.emulator else "moto"
     bad = 0
     if number := given.requests or (5000 if both else 0):
         progress = _progress("requests came in")
-        of_requests = requests.run(given.seed, number, given.mailboxes, progress)
-        bad += _tell(console, "requests", given.seed, _of_requests(of_requests), of_requests.violations)
+        with _emulator(wanted=given.emulator) as url:
+            of_requests = requests.run(given.seed, number, given.mailboxes, progress, endpoint_url=url)
+        title = f"chaos over {over}, requests, seed {given.seed}"
+        bad += _tell(console, title, _of_requests(of_requests), of_requests.violations)
     if number := given.objects or (10_000 if both else 0):
-        of_objects = objects.run(given.seed, number, _progress("batches"))
-        bad += _tell(console, "objects", given.seed, _of_objects(of_objects), of_objects.violations)
+        with _emulator(wanted=given.emulator) as url:
+            of_objects = objects.run(given.seed, number, _progress("batches"), endpoint_url=url)
+        title = f"chaos over {over}, objects, seed {given.seed}"
+        bad += _tell(console, title, _of_objects(of_objects), of_objects.violations)
     return 1 if bad else 0
+
+
+@contextmanager
+def _emulator(*, wanted: bool) -> Iterator[str | None]:
+    """Run an emulator with nothing in it and return where it is; None when none is wanted."""
+    if not wanted:
+        yield None
+        return
+    with TemporaryDirectory() as home, running(Path(home), {}) as emulator:
+        yield emulator.url
 
 
 def _progress(what: str) -> Callable[[int], None]:
@@ -82,9 +102,9 @@ def _of_faults(faults: Mapping[Fault, int]) -> Iterable[Row]:
         yield f"fault: {fault}", faults.get(fault, 0)
 
 
-def _tell(console: Console, what: str, seed: int, rows: Iterable[Row], violations: list[str]) -> int:
-    table = Table(title=f"chaos, {what}, seed {seed}", title_justify="left")
-    table.add_column(what)
+def _tell(console: Console, title: str, rows: Iterable[Row], violations: list[str]) -> int:
+    table = Table(title=title, title_justify="left")
+    table.add_column("what")
     table.add_column("", justify="right")
     for name, value in rows:
         table.add_row(name, f"{value:,}" if isinstance(value, int) else str(value))
@@ -92,8 +112,7 @@ def _tell(console: Console, what: str, seed: int, rows: Iterable[Row], violation
     for each in violations[:_MOST_SHOWN]:
         console.print(f"violation: {each}", style="red", markup=False)
     if violations:
-        again = f"python -m tests.chaos --seed {seed}"
-        console.print(f"{len(violations)} violations; again: {again}, with the same numbers", style="red")
+        console.print(f"{len(violations)} violations; the same arguments make the same run", style="red")
     return len(violations)
 
 

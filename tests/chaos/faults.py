@@ -1,15 +1,16 @@
 """Faults at each AWS call, all of them drawn from one seeded generator.
 
 They strike where botocore sends a request (`before-send`), below its retries: an answer that asks for a retry
-is retried, or not, as the functions' own clients are set up. Behind the wire is moto.
+is retried, or not, as the functions' own clients are set up. Behind the wire is moto, or an emulator.
 """
 
 import json
+import socket
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from io import BytesIO
 from random import Random
@@ -18,6 +19,7 @@ from typing import Any, Final, Protocol
 import boto3
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.exceptions import ConnectTimeoutError, ReadTimeoutError
+from botocore.httpsession import URLLib3Session
 from moto.core.models import botocore_stubber
 
 from tests.functions.faults import ProcessDied
@@ -49,6 +51,8 @@ _WEIGHTS: Final = {
     Fault.DIED_AFTER: 3,
 }
 _CONFLICT_SHARE = 0.2  # of the faults of a transaction
+# A time that no service's own clock reaches: an emulator's TTL would delete what is still to be read.
+_BEGINS: Final = datetime(2100, 1, 4, 8, 0, tzinfo=UTC)
 _FARTHEST_JUMP = 10.0  # seconds, either way
 
 
@@ -68,7 +72,7 @@ class Chance:
     """
 
     rng: Random
-    clock: Clock = field(default_factory=Clock)
+    clock: Clock = field(default_factory=lambda: Clock(_BEGINS))
     rate: float = 0.1
     storm_rate: float = 0.7
     storms: Sequence[Storm] = ()
@@ -116,16 +120,34 @@ class Witness(Protocol):
     def ended(self, invocation: Invocation) -> None: ...
 
 
+type Answer = Callable[[str, AWSPreparedRequest], AWSResponse]
+"""What is behind the wire. Called with the event of botocore (`before-send...`) and the request."""
+
+
+def of_moto(event_name: str, request: AWSPreparedRequest) -> AWSResponse:
+    answer = botocore_stubber(event_name=event_name, request=request)
+    if answer is None:
+        raise RuntimeError(f"moto does not know {request.url}")
+    return answer
+
+
+def of_network() -> Answer:
+    """Return what sends a request to where it is addressed."""
+    # As botocore's own: else a header waits 40 ms for the body to follow.
+    http = URLLib3Session(socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)])  # type: ignore[list-item]  # the stub is wrong
+    return lambda _, request: http.send(request)
+
+
 class Wire:
     """A session whose calls may fail, and what they did all the same. Make it before any client."""
 
-    def __init__(self, chance: Chance, witness: Witness) -> None:
+    def __init__(self, chance: Chance, witness: Witness, answer: Answer = of_moto) -> None:
         self.session = new_session()
         self.calls = 0
         self.interleave: Callable[[], None] = lambda: None
-        self._chance, self._witness = chance, witness
+        self._chance, self._witness, self._answer = chance, witness, answer
         self._running: list[Invocation] = []
-        # moto's own handler is asked in _answer alone, for what the fault lets through.
+        # moto's own handler is asked in of_moto alone, for what the fault lets through.
         self.session.events.unregister("before-send", botocore_stubber)  # type: ignore[arg-type]
         self.session.events.register("before-send", self._sent)  # type: ignore[arg-type]  # it may answer
 
@@ -159,7 +181,7 @@ class Wire:
             case Fault.DIED_BEFORE:
                 run.dead = True
                 raise ProcessDied(operation)
-        answer = _answer(event_name, request)
+        answer = self._answer(event_name, request)
         if answer.status_code < 300:
             self._witness.saw(operation, request, run)
         match fault:
@@ -170,13 +192,6 @@ class Wire:
                 run.dead = run.struck = True
                 raise ProcessDied(operation)
         return answer
-
-
-def _answer(event_name: str, request: AWSPreparedRequest) -> AWSResponse:
-    answer = botocore_stubber(event_name=event_name, request=request)
-    if answer is None:
-        raise RuntimeError(f"moto does not know {request.url}")
-    return answer
 
 
 def asked(request: AWSPreparedRequest) -> dict[str, Any]:

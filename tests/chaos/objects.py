@@ -79,20 +79,26 @@ class Account:
 
 
 def run(
-    seed: int, number: int, progress: Callable[[int], None] = lambda _: None, rate: float = 0.1
+    seed: int,
+    number: int,
+    progress: Callable[[int], None] = lambda _: None,
+    *,
+    rate: float = 0.1,
+    endpoint_url: str | None = None,
 ) -> Account:
     """Let objects be held under faults, then end the faults and redrive.
 
     progress: is told how many batches ran. rate: the share of AWS calls that fail.
+    endpoint_url: of an emulator; None for moto.
     """
     rng = Random(seed)  # noqa: S311 - chance, not a secret
-    with staged(rng) as stage:
+    with staged(rng, endpoint_url) as stage:
         return _run(seed, Chance(rng, rate=rate), stage, number, progress)
 
 
 def _run(seed: int, chance: Chance, stage: Stage, number: int, progress: Callable[[int], None]) -> Account:
     witness, agenda = Rejections(), Agenda(chance)
-    wire = Wire(chance, witness)
+    wire = Wire(chance, witness, stage.answer)
     wire.interleave = agenda.interleave
     served = 0
     process = Process[Any, Any](wire, lambda session: hold.make_handler(stage.stack.environ, session))

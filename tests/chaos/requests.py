@@ -244,15 +244,18 @@ def run(
     number: int,
     mailbox_count: int,
     progress: Callable[[int], None] = lambda _: None,
+    *,
     rate: float = 0.1,
+    endpoint_url: str | None = None,
 ) -> Account:
     """Let requests come in under faults, then end the faults and redrive.
 
     progress: is told how many came in. rate: the share of AWS calls that fail, outside storms.
+    endpoint_url: of an emulator; None for moto.
     """
     rng = Random(seed)  # noqa: S311 - chance, not a secret
     chance = Chance(rng, rate=rate)
-    with staged(rng) as stage:
+    with staged(rng, endpoint_url) as stage:
         return _Run(chance, stage, number, mailbox_count, progress).account(seed)
 
 
@@ -270,7 +273,7 @@ class _Run:
         self._chance, self._stage, self._progress = chance, stage, progress
         self._ledger = Ledger()
         self._agenda = Agenda(chance)
-        self._wire = Wire(chance, self._ledger)
+        self._wire = Wire(chance, self._ledger, stage.answer)
         self._wire.interleave = self._agenda.interleave
         self._sqs = stage.session.client("sqs")
         self._s3 = stage.session.client("s3")

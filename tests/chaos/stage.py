@@ -1,4 +1,7 @@
-"""Where a run takes place: moto in this process, the stack of template.yaml, nothing that waits or prints."""
+"""Where a run takes place: the stack of template.yaml, on moto in this process or on an emulator beside it.
+
+Nothing waits or prints.
+"""
 
 import copy
 import io
@@ -6,7 +9,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass
 from random import Random
 from types import SimpleNamespace
@@ -24,6 +27,7 @@ from functions.report import app as report
 from local.stack import Stack, create_stack, load_template
 from ops.cli import run
 from ops.operator import Operator, Output
+from tests.chaos.faults import Answer, of_moto, of_network
 from tests.world import new_session
 
 _ACCOUNT = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
@@ -31,10 +35,11 @@ _ACCOUNT = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_D
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """session: one that nothing befalls."""
+    """session: one that nothing befalls. answer: what is behind the wire of the functions."""
 
     session: boto3.Session
     stack: Stack
+    answer: Answer
 
 
 class _OneThread:
@@ -72,8 +77,11 @@ def _snapshot(table: Any, _: object) -> Any:
 
 
 @contextmanager
-def staged(rng: Random) -> Iterator[Stage]:
-    """Set up the stack. Within, no retry of botocore waits, and the functions' logs go nowhere."""
+def staged(rng: Random, endpoint_url: str | None = None) -> Iterator[Stage]:
+    """Set up the stack. Within, no retry of botocore waits, and the functions' logs go nowhere.
+
+    endpoint_url: of an emulator that is empty; None for moto.
+    """
     levels = {app.logger: app.logger.log_level for app in (intake, report, hold)}
     with (
         patch.dict(os.environ, _ACCOUNT),
@@ -82,15 +90,17 @@ def staged(rng: Random) -> Iterator[Stage]:
         patch("botocore.endpoint.time", SimpleNamespace(sleep=lambda _: None)),
         patch("functions.hold.app.ThreadPoolExecutor", lambda _: _OneThread(rng)),
         patch.object(Table, "__deepcopy__", _snapshot, create=True),
-        mock_aws(),
+        mock_aws() if endpoint_url is None else nullcontext(),
     ):
         for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL"):
             os.environ.pop(name, None)
+        if endpoint_url is not None:
+            os.environ["AWS_ENDPOINT_URL"] = endpoint_url
         for logger in levels:
             logger.setLevel("CRITICAL")
         try:
             session = new_session()
-            yield Stage(session, create_stack(session))
+            yield Stage(session, create_stack(session), of_network() if endpoint_url else of_moto)
         finally:
             for logger, level in levels.items():
                 logger.setLevel(level)
