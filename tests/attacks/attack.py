@@ -47,19 +47,22 @@ class Auth:
 class Event:
     """What the event of a mail has that no SMTP client could bring about; `{id}` is the message id.
 
-    received, results: the text of SES's own Received and Authentication-Results fields.
+    return_path, received, results: the text of SES's own fields, Authentication-Results the last.
     without: fields of SES's block that are not there.
     own: the sender's fields, in the place of those of the mail.
     receipt: members of the receipt that are set, or taken out when None.
     truncated: SES cut the list of header fields after its own block.
+    stored: the raw mail that SES stored, in the place of what was received.
     """
 
+    return_path: str | None = None
     received: str | None = None
     results: str | None = None
     without: tuple[str, ...] = ()
     own: tuple[tuple[str, str], ...] | None = None
     receipt: tuple[tuple[str, Json], ...] = ()
     truncated: bool = False
+    stored: bytes | None = None
 
 
 BOB = Accepted("bob@victim.example")

@@ -142,12 +142,16 @@ def event_of(attack: Attack) -> tuple[dict[str, Any], bytes]:
             del ses["receipt"][name]
         else:
             ses["receipt"][name] = value
-    return received.event, received.raw
+    return received.event, received.raw if attack.event.stored is None else attack.event.stored
 
 
 def _fields(event: Event, fields: Sequence[dict[str, str]], message_id: str) -> list[dict[str, str]]:
     end = 1 + [field["name"] for field in fields].index("X-SES-DKIM-SIGNATURE")
-    changed = {"Received": event.received, "Authentication-Results": event.results}
+    changed = {
+        "Return-Path": event.return_path,
+        "Received": event.received,
+        "Authentication-Results": event.results,
+    }
     block = [
         {"name": field["name"], "value": text.replace("{id}", message_id)}
         for field in fields[:end]

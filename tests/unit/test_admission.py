@@ -81,6 +81,7 @@ _TWO = ("From", "alice@example.com")
         ),
         pytest.param(inbound(("Precedence", "Bulk")), Refusal.AUTOMATIC, id="bulk"),
         pytest.param(inbound(("Precedence", "junk")), Refusal.AUTOMATIC, id="junk"),
+        pytest.param(inbound(("Precedence", '"bulk" (a (b))')), Refusal.AUTOMATIC, id="bulk, decorated"),
         pytest.param(inbound(("Precedence", "list")), Refusal.AUTOMATIC, id="list"),
         pytest.param(inbound(("List-Id", "<x.example.com>")), Refusal.AUTOMATIC, id="List-Id"),
         pytest.param(inbound(("list-anything", "")), Refusal.AUTOMATIC, id="any List field"),

@@ -375,6 +375,25 @@ def test_results_are_believed_only_beside_plain_signatures(agent: str, expected:
     assert expected == list(dkim_domains(mail))
 
 
+@pytest.mark.parametrize(
+    ("domain", "expected"),
+    [
+        pytest.param("other.example", ["evil.example"], id="plain"),
+        pytest.param("b\xfccher.example", ["evil.example"], id="U-label"),
+        pytest.param(")", [], id="it could end a comment"),
+        pytest.param('x".evil.example', [], id="it could end a quoted string"),
+        pytest.param("x header.i=@example.com", [], id="it could be two words"),
+        pytest.param("", [], id="nothing"),
+    ],
+)
+def test_results_are_believed_only_beside_signatures_of_plain_domains(
+    domain: str, expected: list[str]
+) -> None:
+    signature = ("DKIM-Signature", f"v=1; a=rsa-sha256; d={domain} ; s=x; b=x")
+    mail = inbound(signature, ses=block(results("pass header.i=@evil.example")))
+    assert expected == list(dkim_domains(mail))
+
+
 def test_a_result_in_the_domain_of_an_spf_record_is_not_believed() -> None:
     """An SPF record can redirect to a name that holds anything: SES prints it in a comment (RFC 7208 7.3)."""
     name, value = results("pass header.i=@evil.example")

@@ -74,6 +74,12 @@ def test_a_setting_of_intake_that_cannot_be_read_is_named(name: str, value: str)
         IntakeSettings.from_environ({**INTAKE, name: value})
 
 
+@pytest.mark.parametrize("sender", ["held@example.com", "Held+bounce@example.com"])
+def test_a_report_does_not_come_from_the_trigger(sender: str) -> None:
+    with pytest.raises(BadSetting, match="REPORT_SENDER"):
+        IntakeSettings.from_environ({**INTAKE, "TRIGGER": "held", "REPORT_SENDER": sender})
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [

@@ -5,6 +5,7 @@ interpretation (comments, groups, routes, quoted local parts, domain literals) i
 """
 
 import re
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from email.errors import MessageError
@@ -99,7 +100,8 @@ def matching_trigger(recipients: Iterable[str], trigger: str) -> Address | None:
 
 def _shown_addresses(display_name: str) -> Iterable[Address | None]:
     """Yield what a reader would take for an address; None for one that is not valid."""
-    for shown in _SHOWN_ADDRESS.findall(_decoded(display_name)):
+    # NFKC: a full-width @ is one to a reader.
+    for shown in _SHOWN_ADDRESS.findall(unicodedata.normalize("NFKC", _decoded(display_name))):
         try:
             yield Address.parse(shown.strip("."))
         except InvalidAddress:

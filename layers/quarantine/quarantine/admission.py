@@ -171,11 +171,10 @@ def _automatic(
     if not mail.envelope_from or mail.values("Return-Path")[:1] == ("<>",):  # RFC 5321 4.5.5
         return "an empty envelope sender"
     for header in mail.headers:
-        word = _first_word(header.value)
-        if header.key == "auto-submitted" and word != "no":  # RFC 3834 5
+        if header.key == "auto-submitted" and (word := _keyword(header.value)) != "no":  # RFC 3834 5
             return f"Auto-Submitted: {word}"
-        if header.key == "precedence" and word in _BULK:
-            return f"Precedence: {word}"
+        if header.key == "precedence" and not _BULK.isdisjoint(_WORD.findall(_keyword(header.value))):
+            return f"Precedence: {_keyword(header.value)}"
         if header.key.startswith("list-") or header.key == LOOP_MARKER.lower():  # RFC 2369, RFC 2919
             return f"a {header.key[:_SHOWN]} field"
     if requester is not None and _is_a_machine(requester, trigger, report_sender):
@@ -184,13 +183,26 @@ def _automatic(
 
 
 def _is_a_machine(requester: Address, trigger: Address, report_sender: Address) -> bool:
-    bare = Address(requester.local.partition("+")[0], requester.domain)
-    return bare == report_sender or bare.local in _MACHINES | {trigger.local}
+    bare = _without_suffix(requester)
+    return bare == _without_suffix(report_sender) or bare.local in _MACHINES | {trigger.local}
 
 
-def _first_word(value: str) -> str:
-    """Return a field's keyword without comment and parameters, lower case."""
-    return re.sub(r"\([^()]*\)", " ", value).partition(";")[0].strip().lower()[:_SHOWN]
+def _without_suffix(address: Address) -> Address:
+    return Address(address.local.partition("+")[0], address.domain)
+
+
+_WORD = re.compile(r"[a-z]+")
+_COMMENT = re.compile(r"\([^()]*\)")
+_MOST_NESTED = 9  # comments; what is left of deeper ones is no keyword that we know
+
+
+def _keyword(value: str) -> str:
+    """Return a field's keyword without comments (RFC 5322 3.2.2) and parameters, lower case."""
+    for _ in range(_MOST_NESTED):
+        value, found = _COMMENT.subn(" ", value)
+        if not found:
+            break
+    return value.partition(";")[0].strip().lower()[:_SHOWN]
 
 
 def _authenticated(mail: InboundMail, requester: Address, auth: Sequence[AuthRecord]) -> str | None:

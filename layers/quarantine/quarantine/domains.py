@@ -39,8 +39,17 @@ def aligned(one: str, other: str) -> bool:
     )
 
 
+# Each label below is another customer's, and the list does not say so.
+_MORE_SUFFIXES = ("mail.onmicrosoft.com", "onmicrosoft.com")
+
+
 def _organizational_domain(domain: str) -> str | None:
     """Return the label below the public suffix with that suffix (RFC 7489 3.2); None for a bare suffix."""
+    for suffix in _MORE_SUFFIXES:
+        below, dot, rest = f".{domain}".rpartition(f".{suffix}")
+        if dot and not rest:
+            label = below.rpartition(".")[2]
+            return f"{label}.{suffix}" if label else None
     return _public_suffixes().privatesuffix(domain)
 
 

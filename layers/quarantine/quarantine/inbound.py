@@ -14,7 +14,6 @@ from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
 
-from quarantine.addresses import Address, InvalidAddress
 from quarantine.domains import InvalidDomain, normalise_domain
 
 
@@ -172,7 +171,7 @@ def dkim_domains(mail: InboundMail) -> tuple[str, ...]:
     return tuple(domain for result in results for domain in _passing_dkim(result))
 
 
-_DMARC_FROM = re.compile(r"\bheader\.from=([^\s;()\"]+)", re.IGNORECASE)  # RFC 8601 2.7.2, RFC 7489 11.1
+_DMARC_FROM = re.compile(r"\bheader\.from=\"?([^\s;()\"]+)", re.IGNORECASE)  # RFC 8601 2.7.2, RFC 7489 11.1
 
 
 def dmarc_domains(mail: InboundMail) -> tuple[str, ...]:
@@ -309,8 +308,9 @@ def _ses_block(mail: InboundMail) -> Iterator[Header]:
 def authentication_results(mail: InboundMail) -> list[list[str]]:
     """Return the results of SES's own Authentication-Results, each as its words; none if in doubt.
 
-    SES repeats four texts of the sender's in it: the HELO name, the envelope sender, a domain of their SPF
-    record, and the `i=` of each signature. It is believed only if none of them can have added a result.
+    SES repeats five texts of the sender's in it: the HELO name, the envelope sender, a domain of their SPF
+    record, and the `d=` and `i=` of each signature. It is believed only if none of them can have added or
+    hidden a result.
     """
     if not (_PLAIN_HOP.fullmatch(_hop(mail)) and _has_plain_sender(mail) and _has_plain_signers(mail)):
         return []
@@ -319,19 +319,25 @@ def authentication_results(mail: InboundMail) -> list[list[str]]:
     return results if authserv_id == ["amazonses.com"] and _is_in_order(results) else []
 
 
+# Of the characters of a dot-atom: an envelope sender that a forwarder rewrote may be longer than an address.
+_PLAIN_SENDER = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+@[A-Za-z0-9.-]+")
+
+
 def _has_plain_sender(mail: InboundMail) -> bool:
-    try:
-        return not mail.envelope_from or bool(Address.parse(mail.envelope_from))
-    except InvalidAddress:
-        return False
+    return not mail.envelope_from or _PLAIN_SENDER.fullmatch(mail.envelope_from) is not None
 
 
-_PLAIN_SIGNER = re.compile(r"[\w.+-]*@[\w.-]+", re.ASCII)
+_PLAIN_SIGNERS = {
+    "d": re.compile(r"[\w.-]+"),  # RFC 6376 3.5; a U-label adds no result
+    "i": re.compile(r"[\w.+-]*@[\w.-]+", re.ASCII),
+}
 
 
 def _has_plain_signers(mail: InboundMail) -> bool:
+    """Tell whether each signature is of a plain name, whether it is valid or not: SES repeats both."""
     tags = (tag.partition("=") for value in mail.values("DKIM-Signature") for tag in value.split(";"))
-    return all(_PLAIN_SIGNER.fullmatch(value.strip()) for name, _, value in tags if name.strip() == "i")
+    named = ((name.strip().lower(), value.strip()) for name, _, value in tags)
+    return all(_PLAIN_SIGNERS[name].fullmatch(value) for name, value in named if name in _PLAIN_SIGNERS)
 
 
 # What SES says, in its order; only dkim may come more than once. A result that a sender added would come

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
+from functools import partial
 from typing import Self
 
 from quarantine.addresses import Address
@@ -37,13 +38,14 @@ class IntakeSettings:
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
         """Raises BadSetting."""
+        trigger = _read(environ, "TRIGGER", _trigger, "manual-report-request")
         return cls(
             senders_table=_read(environ, "SENDERS_TABLE", str),
             requests_table=_read(environ, "REQUESTS_TABLE", str),
             jobs_queue_url=_read(environ, "JOBS_QUEUE_URL", str),
             mail_bucket=_read(environ, "MAIL_BUCKET", str),
-            trigger=_read(environ, "TRIGGER", _trigger, "manual-report-request"),
-            report_sender=_read(environ, "REPORT_SENDER", Address.parse),
+            trigger=trigger,
+            report_sender=_read(environ, "REPORT_SENDER", partial(_report_sender, trigger)),
             cooldown=_read(environ, "COOLDOWN_SECONDS", _seconds, "300"),
         )
 
@@ -123,6 +125,13 @@ def _trigger(text: str) -> str:
     if "+" in trigger:
         raise ValueError(f"a trigger has no +suffix: {text!r}")
     return trigger
+
+
+def _report_sender(trigger: str, text: str) -> Address:
+    sender = Address.parse(text)
+    if sender.local.partition("+")[0] == trigger:  # an out-of-office reply to a report would ask for one
+        raise ValueError(f"its local part is the trigger: {text!r}")
+    return sender
 
 
 def _seconds(text: str) -> timedelta:

@@ -44,6 +44,35 @@ _DKIM = [
         f"{_LIST} (private section)",
     ),
     ("com", "dkim-com.com", "com", False, _LIST),
+    (
+        "onmicrosoft",
+        "dkim-onmicrosoft.onmicrosoft.com",
+        "eve.onmicrosoft.com",
+        False,
+        "own: another tenant of Microsoft 365, which the list does not know",
+    ),
+    (
+        "onmicrosoft-bare",
+        "dkim-onmicrosoft-bare.onmicrosoft.com",
+        "onmicrosoft.com",
+        False,
+        "own: no tenant of Microsoft 365",
+    ),
+    (
+        "onmicrosoft-mail",
+        "dkim-onmicrosoft-mail.mail.onmicrosoft.com",
+        "eve.mail.onmicrosoft.com",
+        False,
+        "own: another tenant of Microsoft 365",
+    ),
+    (
+        "onmicrosoft-own",
+        "dkim-onmicrosoft-own.onmicrosoft.com",
+        "a.dkim-onmicrosoft-own.onmicrosoft.com",
+        True,
+        _RELAXED,
+    ),
+    ("idn-suffix", "dkim-idn.xn--55qx5d.cn", "eve.xn--55qx5d.cn", False, f"{_LIST} (an IDN suffix)"),
     ("wildcard", "a.dkim-wildcard.ck", "b.dkim-wildcard.ck", False, f"{_LIST} (wildcard rule *.ck)"),
     ("punycode", "xn--bcher-kva.victim.example", "bücher.victim.example", True, "RFC 7489 3.1; RFC 6376 3.5"),
     ("trailing-dot", "victim.example", "evil.example.victim.example.", False, "own"),
@@ -170,6 +199,26 @@ ATTACKS = [
             results="amazonses.com; spf=none; client-ip=127.0.0.99; envelope-from=bob@victim.example;"
             " helo=mail.victim.example; dkim=none; dmarc=pass header.from=evil.example;"
         ),
+    ),
+    *(
+        Attack(
+            f"dmarc-{name}",
+            f"DMARC passes for {trick}",
+            "RFC 8601 2.2; README, dmarc",
+            _UNAUTHENTICATED,
+            mail(),
+            peer=STRANGER,
+            verdicts=verdicts(dmarc="PASS"),
+            records=_ONLY["dmarc"],
+            event=Event(
+                results="amazonses.com; spf=none; client-ip=127.0.0.99; envelope-from=bob@victim.example;"
+                f" helo=mail.victim.example; dkim=none; dmarc=pass {properties};"
+            ),
+        )
+        for name, trick, properties in [
+            ("two-from", "two From domains", "header.from=victim.example header.from=evil.example"),
+            ("quoted-from", "another From, in quotes", 'header.from="evil.example"'),
+        ]
     ),
     Attack(
         "record-none",

@@ -1,7 +1,7 @@
 """Mails that a machine wrote, each from a server that may relay: an answer could loop."""
 
 from quarantine.admission import Refusal
-from tests.attacks.attack import BOB, TRIGGER, Attack, Relay, mail
+from tests.attacks.attack import BOB, TRIGGER, Attack, Event, Relay, mail
 
 _AUTOMATIC = Refusal.AUTOMATIC
 _RFC = "RFC 3834 5"
@@ -24,6 +24,14 @@ _FIELDS = [
     ("junk", "Precedence junk", "RFC 2076 3.9", "Precedence: junk"),
     ("list", "Precedence list, in capitals", "RFC 2076 3.9", "PRECEDENCE: LIST"),
     ("bulk-comment", "Precedence bulk with a comment", "RFC 2076 3.9", "Precedence: bulk (vacation)"),
+    (
+        "bulk-nested",
+        "Precedence bulk with a comment in a comment",
+        "RFC 5322 3.2.2",
+        "Precedence: bulk (a (b))",
+    ),
+    ("bulk-two-words", "Precedence bulk among words", "RFC 2076 3.9", "Precedence: bulk, list"),
+    ("bulk-quoted", "Precedence bulk in quotes", "RFC 5322 3.2.4", 'Precedence: "bulk"'),
     ("list-id", "List-Id", "RFC 2919", "List-Id: <team.victim.example>"),
     ("list-unsubscribe", "List-Unsubscribe", "RFC 2369", "List-Unsubscribe: <mailto:x@x.example>"),
     ("list-post", "List-Post, in lower case", "RFC 2369", "list-post: NO"),
@@ -60,6 +68,7 @@ _SENDERS = [
 _ORDINARY = [
     ("no", "control: Auto-Submitted no", _RFC, "Auto-Submitted: no"),
     ("no-parameters", "control: no, with comment and parameter", _RFC, "Auto-Submitted: No (a person); x=y"),
+    ("no-nested", "control: no, with a comment in a comment", _RFC, "Auto-Submitted: no (a (person))"),
     ("first-class", "control: another Precedence", "RFC 2076 3.9", "Precedence: first-class"),
     (
         "suppress",
@@ -95,6 +104,14 @@ ATTACKS = [
     ),
     *(Attack(f"auto-{name}", trick, source, BOB, mail(field)) for name, trick, source, field in _ORDINARY),
     Attack("auto-bounce", "an empty envelope sender", "RFC 5321 4.5.5", _AUTOMATIC, mail(), envelope_from=""),
+    Attack(
+        "auto-return-path-null",
+        "SES's Return-Path says that the envelope sender is empty",
+        "RFC 5321 4.5.5",
+        _AUTOMATIC,
+        mail(),
+        event=Event(return_path="<>"),
+    ),
     Attack(
         "auto-before-ambiguous",
         "a robot's mail with two From fields",

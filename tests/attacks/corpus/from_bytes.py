@@ -1,7 +1,7 @@
 """Bytes that end a line, a field or a word for one reader and not for another."""
 
 from quarantine.admission import Refusal
-from tests.attacks.attack import ALL_PASS, BOB, TRIGGER, Attack, mail
+from tests.attacks.attack import ALL_PASS, BOB, TRIGGER, Attack, Event, mail
 
 _AMBIGUOUS = Refusal.AMBIGUOUS_SENDER
 _SMUGGLING = "SMTP smuggling (CVE-2023-51764, -51765, -51766)"
@@ -172,6 +172,24 @@ ATTACKS = [
             *(f"X-MS-Exchange-{number}: {'x' * 900}" for number in range(14)),
             "X-A: b\rFrom: eve@evil.example",
         ),
+    ),
+    Attack(
+        "bytes-cut-mixed-lf",
+        "what SES stored has a line that ends in LF, and another From behind it",
+        _SMUGGLING,
+        _AMBIGUOUS,
+        mail(),
+        verdicts=ALL_PASS,
+        event=Event(truncated=True, stored=b"X-A: b\n" + _EVE + b"\r\n" + _BOB + _REST),
+    ),
+    Attack(
+        "bytes-cut-no-end",
+        "what SES stored has no end of the header section",
+        "RFC 5322 2.1",
+        _AMBIGUOUS,
+        mail(),
+        verdicts=ALL_PASS,
+        event=Event(truncated=True, stored=_BOB + b"\r\nX-A: b"),
     ),
     Attack(
         "bytes-cut-ordinary",

@@ -241,6 +241,12 @@ _VALUES = [
         "=?utf-8?q?alice=40ba?= =?utf-8?q?nk=2Eexample?= <bob@victim.example>",
     ),
     (
+        "shown-full-width",
+        "another address with a full-width @",
+        "UTS 46 4; README, ambiguous_sender",
+        "alice\uff20bank.example <bob@victim.example>",
+    ),
+    (
         "shown-brackets",
         "a quoted display name with another mailbox",
         "README, ambiguous_sender",
@@ -320,6 +326,13 @@ _LEGAL = [
         "control: an encoded name",
         "RFC 2047 2",
         "From: =?utf-8?b?QsO4YiBCdWlsZGVy?= <bob@victim.example>",
+        BOB,
+    ),
+    (
+        "legal-exchange",
+        "control: a name as Exchange writes it",
+        "RFC 5322 3.2.4",
+        'From: "Builder, Bob (IT)" <bob@victim.example>',
         BOB,
     ),
     ("legal-utf8", "control: a name in UTF-8", "RFC 6532 3.2", "From: Bøb <bob@victim.example>", BOB),

@@ -169,7 +169,68 @@ _SES_RESULTS = [
         "README, dkim",
         f"amazonses.com; {_SPF_PART} dkim=pass;",
     ),
+    (
+        "spf-twice",
+        "a whole second set of results behind a comment that closes early",
+        "RFC 7208 7.3; README, dkim",
+        (
+            "amazonses.com; spf=pass (x) client-ip=1; envelope-from=a; helo=b;"
+            " dkim=pass header.i=@victim.example; dmarc=pass header.from=victim.example;)"
+            " client-ip=127.0.0.99; envelope-from=eve@evil.example; helo=mail.evil.example;"
+            " dkim=pass header.i=@evil.example;"
+        ),
+    ),
+    (
+        "unknown-method",
+        "a result of a method that SES does not have",
+        "RFC 8617 4.1.1; README, dkim",
+        f"amazonses.com; {_SPF_PART} dkim=pass header.i=@victim.example; arc=pass;",
+    ),
     ("empty", "an empty field", "own", ""),
+]
+
+# A signature may have any text in d= and i=, and SES repeats it: what the mail's signatures say, and SES.
+_COMPOSED = "Composition Kills, DKIM results injection"
+_SIGNATURES = [
+    (
+        "i-encoded",
+        "a passing result in an i= that SES repeats without its quotes",
+        "RFC 6376 2.11; " + _COMPOSED,
+        ['d=evil.example; i="x=3B dkim=3Dpass header.i=3D@victim.example"@evil.example'],
+        f"{_SPF_PART} dkim=pass header.i=x; dkim=pass header.i=@victim.example@evil.example;",
+    ),
+    (
+        "d-comment",
+        "a comment in d= hides whose signature it is; that of a second one ends it",
+        _COMPOSED,
+        ["d=victim.example(.evil.example", "d=)"],
+        f"{_SPF_PART} dkim=pass header.i=@victim.example(.evil.example; dkim=permerror header.i=@);",
+    ),
+    (
+        "d-property",
+        "a space in d= makes another property of the rest",
+        _COMPOSED,
+        ["d=victim.example header.x=.evil.example"],
+        f"{_SPF_PART} dkim=pass header.i=@victim.example header.x=.evil.example;",
+    ),
+    (
+        "d-quote",
+        "a quote from the SPF record to d= hides SES's own results",
+        _COMPOSED,
+        ['d=x".evil.example'],
+        (
+            "spf=pass (x) client-ip=1; envelope-from=a; helo=b; dkim=pass header.i=@victim.example;"
+            ' dmarc=pass header.x=") client-ip=127.0.0.99; envelope-from=eve@evil.example;'
+            ' helo=mail.evil.example; dkim=pass header.i=@x".evil.example;'
+        ),
+    ),
+    (
+        "d-case",
+        "the same comment, with D in capitals",
+        _COMPOSED,
+        ["D=victim.example(.evil.example", "D=)"],
+        f"{_SPF_PART} dkim=pass header.i=@victim.example(.evil.example; dkim=permerror header.i=@);",
+    ),
 ]
 
 ATTACKS = [
@@ -203,6 +264,45 @@ ATTACKS = [
             event=Event(results=results),
         )
         for name, trick, source, results in _SES_RESULTS
+    ),
+    *(
+        Attack(
+            f"results-{name}",
+            trick,
+            source,
+            _UNAUTHENTICATED,
+            mail(
+                *(f"DKIM-Signature: v=1; a=rsa-sha256; {tags}; s=s; h=from; bh=x; b=y" for tags in signatures)
+            ),
+            peer=STRANGER,
+            helo="mail.evil.example",
+            envelope_from="eve@evil.example",
+            verdicts=_DKIM,
+            records=_ONLY_DKIM,
+            event=Event(results=f"amazonses.com; {results}"),
+        )
+        for name, trick, source, signatures, results in _SIGNATURES
+    ),
+    Attack(
+        "results-two-signatures",
+        "control: Bob's signature passes, a forwarder's cannot be checked",
+        "RFC 6376 6.1",
+        BOB,
+        mail(
+            "DKIM-Signature: v=1; a=rsa-sha256; d=victim.example; i=@victim.example; s=s; h=from; bh=x; b=y",
+            "DKIM-Signature: v=1; a=rsa-sha256; d=old.example.net; s=s; h=from; bh=x; b=y",
+        ),
+        peer=STRANGER,
+        envelope_from=f"SRS0={'x' * 60}=victim.example=bob@out.example.net",
+        verdicts=_DKIM,
+        records=_ONLY_DKIM,
+        event=Event(
+            results="amazonses.com; spf=softfail (spfCheck: transitioning domain of out.example.net does not"
+            " designate 127.0.0.99 as permitted sender) client-ip=127.0.0.99;"
+            " envelope-from=x@out.example.net; helo=mail.victim.example;"
+            " dkim=permerror header.i=@old.example.net; dkim=pass header.i=@victim.example;"
+            " dmarc=pass header.from=victim.example;"
+        ),
     ),
     Attack(
         "results-helo-injects",
