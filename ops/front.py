@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
+import re
 import signal
+from collections import defaultdict
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 _LARGEST_MAIL = 64 * 1024 * 1024  # bytes; it is in memory until S3 has it
 # No 5xx: held mail that bounces hits strangers.
 _TRY_AGAIN = "451 4.3.0 the mail is not stored, try again"
+_PATH = re.compile(r"<([^<>]+)>(?:\s.*)?", re.DOTALL)  # RFC 5321 4.1.2, and parameters behind it
+_LONGEST_COMMAND = 64 * 1024  # bytes
 _log = logging.getLogger(__name__)
 
 
@@ -24,13 +28,24 @@ class Front(SMTP):
     """One connection, of a client that speaks SMTP (EHLO) or LMTP (LHLO, RFC 2033)."""
 
     line_length_limit = _LARGEST_MAIL  # spam keeps no rule, RFC 5321 4.5.3.1.6 either
-    command_size_limit = 64 * 1024  # the envelope sender is a spammer's to choose, and is not used
+    # The envelope sender is a spammer's to choose. aiosmtpd has a limit for HELO, and one for who says EHLO.
+    command_size_limit = _LONGEST_COMMAND
+    command_size_limits = defaultdict(lambda: _LONGEST_COMMAND)  # noqa: RUF012 - as aiosmtpd has it
     speaks_lmtp = False
 
     @syntax("LHLO hostname")
     async def smtp_LHLO(self, hostname: str) -> None:  # noqa: N802 - the name of the command
         self.speaks_lmtp = True
         await self.smtp_EHLO(hostname)
+
+    def _getaddr(self, arg: str) -> tuple[str, str]:
+        """Take the path of MAIL or RCPT for what it is, and leave its parameters aside.
+
+        aiosmtpd answers 5xx to a path that it cannot read and to a parameter that it does not know, and the
+        filter would bounce. The sender is not used; a recipient that is no address is hold's to reject.
+        """
+        path = _PATH.fullmatch(arg)
+        return path[1] if path else arg or "<>", ""
 
 
 class FrontHandler:

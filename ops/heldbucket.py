@@ -1,5 +1,6 @@
 """The bucket, for who holds mail: an object under held/ that says whose it is and why."""
 
+import re
 from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ PATIENT = Config(connect_timeout=5, read_timeout=30, retries={"mode": "standard"
 
 _LONGEST_METADATA = 2000  # bytes; S3 takes 2 KB of names and values together
 _LONGEST_SENDER = 300  # characters
+_LONGEST_RECIPIENT = 100  # characters of one that is no address: whatever they are, S3 takes it
+_PLAIN = re.compile(rf"[\w.@+-]{{1,{_LONGEST_RECIPIENT}}}", re.ASCII)
 _EXISTS = frozenset({"PreconditionFailed", "412"})
 
 
@@ -92,16 +95,20 @@ def _fitting(recipients: Sequence[str], room: int) -> Iterator[str]:
 
 
 def _spelled(recipient: str) -> str:
-    """Return an address as it is stored; what is none as it stands, for hold to reject."""
+    """Return an address as it is stored; what is none so that it is one of the list, for hold to reject."""
+    recipient = recipient.strip()
     try:
-        return str(Address.parse(recipient.strip()))
+        return str(Address.parse(recipient))
     except InvalidAddress:
-        return _ascii(recipient)
+        # A comma, a quote or what is cut off could make another mailbox of it; an encoded word is never one.
+        return recipient if _PLAIN.fullmatch(recipient) else _encoded_word(recipient[:_LONGEST_RECIPIENT])
 
 
 def _ascii(text: str) -> str:
     """Return a text as a header field of HTTP can have it; one that cannot be in it as an encoded word."""
     text = text.strip()
-    if text.isascii() and text.isprintable():
-        return text
+    return text if text.isascii() and text.isprintable() else _encoded_word(text)
+
+
+def _encoded_word(text: str) -> str:
     return f"=?utf-8?b?{b64encode(text.encode(errors='replace')).decode()}?="

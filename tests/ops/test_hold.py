@@ -241,6 +241,10 @@ def test_a_sender_that_is_not_ascii_is_shown(world: World, terminal: Terminal) -
         pytest.param("bob@example.com\r\nx-amz-meta-reason: spam", id="a line end"),
         pytest.param("", id="empty"),
         pytest.param("b\udcf6b@example.com", id="a byte that is no text"),
+        pytest.param('"a,bob@example.com,b"@example.com', id="an address in a quoted local part"),
+        pytest.param("<bob@example.com", id="an open bracket"),
+        pytest.param(f"{BOB}{' ' * 400}x", id="an address, spaces and more"),
+        pytest.param("\N{PILE OF POO}" * 9000, id="36 KB"),
     ],
 )
 @pytest.mark.usefixtures("bucket")
@@ -249,9 +253,11 @@ def test_a_recipient_that_is_no_address_is_stored_and_waits(
 ) -> None:
     assert terminal("hold", "--recipient", recipient) == DONE
     assert "it will wait in the dead-letter queue" in terminal.warned
+    ((_, metadata),) = stored(world)
+    assert len("recipients") + len(metadata["recipients"]) <= 2048  # S3's limit
     assert mailboxes(world) == set()
     (letter,) = world.dead()
-    assert letter["MessageAttributes"]["rejection"]["StringValue"] in {"unreadable_recipient", "no_recipient"}
+    assert letter["MessageAttributes"]["rejection"]["StringValue"] == "unreadable_recipient"
 
 
 @pytest.mark.usefixtures("bucket")
@@ -349,6 +355,103 @@ def test_it_says_what_an_lmtp_server_must_have(
     with client_class(*front, timeout=PATIENCE) as client:
         client.ehlo_or_helo_if_needed()
         assert {"pipelining", "enhancedstatuscodes", "8bitmime"} <= client.esmtp_features.keys()
+
+
+def envelope(client: smtplib.SMTP, mail_from: str, rcpt_to: str, mail: bytes = MAIL) -> list[int]:
+    """Hand over a mail with the commands as they stand; return the codes of the replies."""
+    client.ehlo_or_helo_if_needed()
+    commands = [client.docmd(f"MAIL {mail_from}".rstrip()), client.docmd(f"RCPT {rcpt_to}".rstrip())]
+    return [*(code for code, _ in commands), client.data(mail)[0]]
+
+
+TO_BOB = f"TO:<{BOB}>"
+
+
+@pytest.mark.parametrize(
+    "mail_from",
+    [
+        pytest.param("FROM:<>", id="a bounce"),
+        pytest.param("FROM:", id="nothing"),
+        pytest.param("FROM:<eve>", id="no domain"),
+        pytest.param("FROM:<@>", id="no local part either"),
+        pytest.param("FROM:<eve@x.example", id="no end"),
+        pytest.param("FROM:eve@x.example", id="no brackets"),
+        pytest.param("FROM:<eve@@x.example>", id="two at signs"),
+        pytest.param("FROM:<eve..a.@x.example>", id="dots"),
+        pytest.param("FROM:<e v e@x.example>", id="spaces"),
+        pytest.param('FROM:<"eve@x.example>', id="an open quote"),
+        pytest.param("FROM:<@a.example,@b.example:eve@x.example>", id="a route"),
+        pytest.param("FROM:<eve@[300.1.1.1]>", id="no IP address"),
+        pytest.param("FROM:<>>", id="a bracket too many"),
+        pytest.param(f"FROM:<{'e' * 3000}@x.example>", id="3 KB"),
+        pytest.param("FROM:<eve@x.example> BODY=BINARYMIME", id="a body of another kind"),
+        pytest.param("FROM:<eve@x.example> SIZE=many", id="a size that is none"),
+        pytest.param(f"FROM:<eve@x.example> SIZE={10**12}", id="a size beyond the limit"),
+        pytest.param("FROM:<eve@x.example> RET=HDRS ENVID=QQ314159 AUTH=<> X-1=y", id="unknown parameters"),
+    ],
+)
+@pytest.mark.parametrize("client_class", CLIENTS)
+def test_any_envelope_sender_is_taken(
+    client_class: type[smtplib.SMTP], mail_from: str, front: tuple[str, int], world: World
+) -> None:
+    """A spammer chose it, and it is not used."""
+    with client_class(*front, timeout=PATIENCE) as client:
+        assert envelope(client, mail_from, TO_BOB) == [250, 250, 250]
+    assert stored(world) == [(MAIL, {"recipients": BOB})]
+
+
+def test_any_envelope_sender_is_taken_after_helo(front: tuple[str, int], world: World) -> None:
+    with smtplib.SMTP(*front, timeout=PATIENCE) as client:
+        assert client.helo()[0] == 250
+        assert envelope(client, f"FROM:<{'e' * 3000}> X=y", f"{TO_BOB} X=y") == [250, 250, 250]
+    assert stored(world) == [(MAIL, {"recipients": BOB})]
+
+
+@pytest.mark.parametrize(
+    "rcpt_to",
+    [
+        pytest.param(f"TO:<{BOB}> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;a+20b@x.example", id="parameters"),
+        pytest.param(f"to: <{BOB}>", id="its spelling"),
+        pytest.param(f"TO:{BOB}", id="no brackets"),
+        pytest.param("TO:<Bob@EXAMPLE.com>", id="its case"),
+    ],
+)
+def test_the_recipient_is_who_is_in_the_path(rcpt_to: str, front: tuple[str, int], world: World) -> None:
+    with smtplib.SMTP(*front, timeout=PATIENCE) as client:
+        assert envelope(client, "FROM:<>", rcpt_to) == [250, 250, 250]
+    assert mailboxes(world) == {BOB}
+
+
+@pytest.mark.parametrize(
+    "rcpt_to",
+    [
+        pytest.param("TO:<bob>", id="no domain"),
+        pytest.param("TO:<>", id="an empty path"),
+        pytest.param("TO:", id="nothing"),
+        pytest.param("TO:<bob@example.com", id="no end"),
+        pytest.param("TO:<bob@example.com>al@example.com>", id="a bracket too many"),
+        pytest.param('TO:<"b> ob"@example.com>', id="a quoted local part"),
+        pytest.param('TO:<"a,bob@example.com,c"@example.com>', id="with an address in it"),
+        pytest.param("TO:<bob(a,al@example.com,b)@example.com>", id="a comment"),
+        pytest.param("TO:<@a.example:bob@example.com>", id="a route"),
+        pytest.param("TO:<bob@[192.0.2.1]>", id="an IP address"),
+        pytest.param(f"TO:<{'b' * 5000}@example.com>", id="5 KB"),
+        pytest.param(f"TO:<bob@example.com{' ' * 400}x>", id="an address, spaces and more"),
+    ],
+)
+@pytest.mark.parametrize("client_class", CLIENTS)
+def test_an_envelope_recipient_that_is_no_address_is_stored_and_waits(
+    client_class: type[smtplib.SMTP], rcpt_to: str, front: tuple[str, int], world: World
+) -> None:
+    """Held for nobody else, and not sent back to whom the spammer named."""
+    with client_class(*front, timeout=PATIENCE) as client:
+        assert envelope(client, "FROM:<>", rcpt_to) == [250, 250, 250]
+    ((mail, metadata),) = stored(world)
+    assert mail == MAIL
+    assert len("recipients") + len(metadata["recipients"]) <= 2048  # S3's limit
+    assert mailboxes(world) == set()
+    (letter,) = world.dead()
+    assert letter["MessageAttributes"]["rejection"]["StringValue"] == "unreadable_recipient"
 
 
 @pytest.mark.parametrize(("client_class", "replies"), [(smtplib.SMTP, 1), (smtplib.LMTP, 3)])
