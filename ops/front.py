@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _LARGEST_MAIL = 64 * 1024 * 1024  # bytes; it is in memory until S3 has it
 # No 5xx: held mail that bounces hits strangers.
 _TRY_AGAIN = "451 4.3.0 the mail is not stored, try again"
+_TOO_LARGE = "452 4.3.4 larger than this server takes: quarantine hold takes it through a pipe"
 _PATH = re.compile(r"<([^<>]+)>(?:\s.*)?", re.DOTALL)  # RFC 5321 4.1.2, and parameters behind it
 _LONGEST_COMMAND = 64 * 1024  # bytes
 _log = logging.getLogger(__name__)
@@ -32,6 +33,7 @@ class Front(SMTP):
     command_size_limit = _LONGEST_COMMAND
     command_size_limits = defaultdict(lambda: _LONGEST_COMMAND)  # noqa: RUF012 - as aiosmtpd has it
     speaks_lmtp = False
+    _replies = 0  # that the mail data has coming
 
     @syntax("LHLO hostname")
     async def smtp_LHLO(self, hostname: str) -> None:  # noqa: N802 - the name of the command
@@ -46,6 +48,17 @@ class Front(SMTP):
         """
         path = _PATH.fullmatch(arg)
         return path[1] if path else arg or "<>", ""
+
+    async def push(self, status: str) -> None:  # type: ignore[override]  # bytes: of AUTH
+        """Send a reply; the one to mail data for each recipient by LMTP (RFC 2033 4.2)."""
+        if self._replies:
+            # A 5xx is aiosmtpd's, to a mail or a line that is too large.
+            reply = _TOO_LARGE if status.startswith("5") else status
+            status, self._replies = "\r\n".join([reply] * self._replies), 0
+        elif status.startswith("354"):
+            assert self.envelope is not None
+            self._replies = len(self.envelope.rcpt_tos) if self.speaks_lmtp else 1
+        await super().push(status)
 
 
 class FrontHandler:
@@ -63,21 +76,22 @@ class FrontHandler:
     async def handle_EHLO(  # noqa: N802 - aiosmtpd's name
         self, server: Front, session: "Session", envelope: "Envelope", hostname: str, responses: list[str]
     ) -> list[str]:
-        """Say what aiosmtpd does and does not say. RFC 2033 5: an LMTP server must have both."""
+        """Say what aiosmtpd does and does not say. RFC 2033 5: an LMTP server must have both.
+
+        Not the largest SIZE: Postfix bounces by itself what is larger.
+        """
         session.host_name = hostname
-        return [*responses[:-1], "250-PIPELINING", "250-ENHANCEDSTATUSCODES", responses[-1]]
+        said = [each for each in responses[:-1] if not each.startswith("250-SIZE")]
+        return [*said, "250-PIPELINING", "250-ENHANCEDSTATUSCODES", responses[-1]]
 
     async def handle_DATA(self, server: Front, session: "Session", envelope: "Envelope") -> str:  # noqa: N802 - aiosmtpd's name
         told = Told(() if self._by_header else tuple(envelope.rcpt_tos), self._reason)
         mail = bytes(envelope.original_content or b"")
         try:
             keys = await asyncio.to_thread(self._bucket.put, mail, told)
-        except Exception as e:  # noqa: BLE001 - whatever it is, each recipient has a reply
-            reply = await self.handle_exception(e)
-        else:
-            reply = f"250 2.0.0 held as {keys[0]}"
-        # RFC 2033 4.2: LMTP has a reply for each recipient.
-        return "\r\n".join([reply] * (len(envelope.rcpt_tos) if server.speaks_lmtp else 1))
+        except Exception as e:  # noqa: BLE001 - whatever it is, the mail is still the client's
+            return await self.handle_exception(e)
+        return f"250 2.0.0 held as {keys[0]}"
 
     async def handle_exception(self, error: Exception) -> str:
         _log.warning("not stored: %s: %s", type(error).__name__, error)

@@ -357,6 +357,13 @@ def test_it_says_what_an_lmtp_server_must_have(
         assert {"pipelining", "enhancedstatuscodes", "8bitmime"} <= client.esmtp_features.keys()
 
 
+def test_it_does_not_say_how_large_a_mail_may_be(front: tuple[str, int]) -> None:
+    """Postfix bounces by itself what is larger."""
+    with smtplib.SMTP(*front, timeout=PATIENCE) as client:
+        client.ehlo()
+        assert "size" not in client.esmtp_features
+
+
 def envelope(client: smtplib.SMTP, mail_from: str, rcpt_to: str, mail: bytes = MAIL) -> list[int]:
     """Hand over a mail with the commands as they stand; return the codes of the replies."""
     client.ehlo_or_helo_if_needed()
@@ -469,7 +476,7 @@ def test_lmtp_has_a_reply_for_each_recipient(
 def test_a_client_that_says_lhlo_is_told_what_it_can_use(front: tuple[str, int]) -> None:
     with smtplib.LMTP(*front, timeout=PATIENCE) as client:
         assert client.ehlo()[0] == 250  # which is LHLO of this client
-        assert {"8bitmime", "size", "smtputf8"} <= client.esmtp_features.keys()
+        assert {"8bitmime", "smtputf8"} <= client.esmtp_features.keys()
 
 
 @pytest.mark.parametrize(("client_class", "replies"), [(smtplib.SMTP, 1), (smtplib.LMTP, 2)])
@@ -506,6 +513,32 @@ def test_what_fails_unexpectedly_is_to_be_tried_again(
     with serving(handler_of(world, wire)) as address, client_class(*address, timeout=PATIENCE) as client:
         codes = [code for code, _ in deliver(client, to=(BOB, AL)[:replies])]
     assert codes == [451] * replies
+
+
+@pytest.mark.parametrize(("client_class", "replies"), [(smtplib.SMTP, 1), (smtplib.LMTP, 3)])
+@pytest.mark.parametrize(
+    "mail",
+    [
+        pytest.param(b"line of 20 octets.\r\n" * 500, id="many lines"),
+        pytest.param(b"x" * 10_000 + b"\r\n", id="a line"),
+        pytest.param(b"Subject: x\r\n\r\n" + b"x" * 10_000 + b"\r\nend\r\n", id="a line within"),
+    ],
+)
+def test_a_mail_that_is_too_large_is_still_the_clients(
+    mail: bytes,
+    client_class: type[smtplib.SMTP],
+    replies: int,
+    world: World,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("ops.front._LARGEST_MAIL", 5000)
+    monkeypatch.setattr("ops.front.Front.line_length_limit", 5000)
+    to = (BOB, AL, "root@example.com")
+    with serving(handler_of(world)) as address, client_class(*address, timeout=PATIENCE) as client:
+        assert [code for code, _ in deliver(client, mail, to=to)] == [452] * replies
+        assert client.noop()[0] == 250  # no reply is left over
+        assert stored(world) == []
+        assert [code for code, _ in deliver(client, to=to)] == [250] * replies
 
 
 def test_a_mail_that_was_cut_off_is_not_stored(front: tuple[str, int], world: World) -> None:
