@@ -71,10 +71,13 @@ class Holder:
         match decision:
             case Hold():
                 self._hold(decision)
+                rejected = decision.unreadable  # last: a row that must come again leaves no second letter
             case Rejected():
-                self._reject(json.dumps({"Records": [created.record]}), created.key, decision)
+                rejected = decision
             case _:
                 assert_never(decision)
+        if rejected:
+            self._reject(json.dumps({"Records": [created.record]}), created.key, rejected)
 
     def _hold(self, hold: Hold) -> None:
         put = partial(
@@ -87,8 +90,10 @@ class Holder:
         else:
             with ThreadPoolExecutor(_THREADS) as threads:
                 rows = list(threads.map(put, hold.recipients))
-        # Last: an object without its tag is kept longest, so a row never outlives its mail.
-        self._mails.keep_for(hold.raw_key, hold.reason)
+        # Last: an object without its tag is kept longest, so a row never outlives its mail. And so is one of
+        # which a recipient has no row yet.
+        if hold.unreadable is None:
+            self._mails.keep_for(hold.raw_key, hold.reason)
         _tell(
             "held",
             hold.raw_key,

@@ -372,7 +372,7 @@ def test_an_object_that_goes_before_it_is_tagged_has_its_row(world: World) -> No
     [
         pytest.param({}, "no_recipient", "no metadata recipients", id="nobody"),
         pytest.param({"recipients": "bob"}, "unreadable_recipient", "'bob'", id="no address"),
-        pytest.param({"recipients": "=?utf-8?b?w7Y=?="}, "unreadable_recipient", "utf-8", id="not ASCII"),
+        pytest.param({"recipients": "=?utf-8?b?w7Y=?="}, "unreadable_recipient", "\\xf6", id="not ASCII"),
     ],
 )
 def test_a_rejection_waits_with_its_reason_and_can_be_sent_again(
@@ -391,6 +391,73 @@ def test_a_rejection_waits_with_its_reason_and_can_be_sent_again(
     assert world.hold(letter["Body"]) == []
     assert [row["raw_key"] for row in rows(world)] == ["held/2"]
     assert len(rows(world, AL)) == 1
+
+
+SOME = f"{BOB},bob,{AL}"  # of which one is no address
+
+
+def test_a_recipient_that_is_no_address_takes_no_other_away(world: World) -> None:
+    store(world, recipients=SOME, reason="spam")
+    assert world.hold(notification(world, KEY)) == []
+    assert [len(rows(world, mailbox)) for mailbox in (BOB, AL)] == [1, 1]
+    (letter,) = world.dead()
+    attributes = {name: value["StringValue"] for name, value in letter["MessageAttributes"].items()}
+    assert attributes["rejection"] == "unreadable_recipient"
+    assert "'bob'" in attributes["detail"]
+    assert AL not in attributes["detail"]
+    assert tags(world) == {}  # the mail is kept longest, for who has no row of it yet
+
+
+def test_a_mail_that_made_some_rows_makes_no_other_when_it_comes_again(world: World) -> None:
+    store(world, recipients=SOME)
+    world.hold(notification(world, KEY))
+    for _ in range(2):
+        (letter,) = world.dead()
+        assert world.hold(letter["Body"]) == []  # as redrive does
+    assert reasons(world) == ["unreadable_recipient"]
+    assert [len(rows(world, mailbox)) for mailbox in (BOB, AL)] == [1, 1]
+
+
+def test_who_lacks_a_row_gets_it_when_named_alone(world: World) -> None:
+    store(world, recipients=SOME)
+    world.hold(notification(world, KEY))
+    store(world, recipients="bob@x.example", reason="spam")  # as a copy onto itself does
+    assert world.hold(notification(world, KEY)) == []
+    assert [len(rows(world, mailbox)) for mailbox in (BOB, AL, "bob@x.example")] == [1, 1, 1]
+    assert tags(world) == {"reason": "spam"}
+
+
+CALLS_OF_SOME = [READ, PUT, REJECT]
+
+
+def test_the_calls_of_a_mail_of_which_a_recipient_is_no_address(world: World) -> None:
+    wire = Wire()
+    store(world, recipients=f"bob,{BOB}")
+    world.hold(notification(world, KEY), session=wire.session)
+    assert wire.calls == CALLS_OF_SOME
+
+
+@pytest.mark.parametrize("place", range(len(CALLS_OF_SOME)), ids=[call for _, call in CALLS_OF_SOME])
+@pytest.mark.parametrize("where", ["before", "after"])
+def test_hold_dies_and_who_is_no_address_is_not_lost(where: str, place: int, world: World) -> None:
+    store(world, recipients=f"bob,{BOB}")
+    message = notification(world, KEY)
+    with pytest.raises(ProcessDied):
+        world.hold(message, session=_dying(where, place).session)
+    assert world.hold(message) == []
+    assert len(rows(world)) == 1
+    assert set(reasons(world)) == {"unreadable_recipient"}
+
+
+def test_a_row_that_fails_leaves_no_letter_of_the_others(world: World) -> None:
+    store(world, recipients=SOME)
+    wire = Wire()
+    wire.fail(*PUT, refused("InternalServerError", "PutItem"))
+    assert world.hold(notification(world, KEY), session=wire.session) == ["0"]
+    assert world.dead() == []
+    assert world.hold(notification(world, KEY)) == []
+    assert reasons(world) == ["unreadable_recipient"]
+    assert [len(rows(world, mailbox)) for mailbox in (BOB, AL)] == [1, 1]
 
 
 @pytest.mark.parametrize(
@@ -517,3 +584,13 @@ def test_each_object_is_counted_by_its_outcome(
     assert [(line["service"], line["outcome"], line["HeldMails"]) for line in metrics] == [
         ("hold", outcome, [1.0])
     ]
+
+
+def test_a_mail_that_made_some_rows_is_counted_as_both(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store(world, recipients=SOME)
+    capsys.readouterr()
+    world.hold(notification(world, KEY))
+    metrics = [line for line in told(capsys.readouterr().out) if "_aws" in line]
+    assert [line["outcome"] for line in metrics] == ["held", "unreadable_recipient"]

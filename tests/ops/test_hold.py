@@ -260,6 +260,26 @@ def test_a_recipient_that_is_no_address_is_stored_and_waits(
     assert letter["MessageAttributes"]["rejection"]["StringValue"] == "unreadable_recipient"
 
 
+NO_ADDRESSES = [
+    pytest.param("bob", id="no address"),
+    pytest.param('"a,root@example.com,b"@example.com', id="an address in a quoted local part"),
+    pytest.param("bob(a,root@example.com,b)@example.com", id="an address in a comment"),
+    pytest.param("\N{PILE OF POO}" * 9000, id="36 KB"),
+]
+
+
+@pytest.mark.parametrize("recipient", NO_ADDRESSES)
+@pytest.mark.usefixtures("bucket")
+def test_a_recipient_that_is_no_address_takes_no_other_away(
+    recipient: str, world: World, terminal: Terminal
+) -> None:
+    arguments = [word for each in (BOB, recipient, AL) for word in ("--recipient", each)]
+    assert terminal("hold", *arguments) == DONE
+    assert mailboxes(world) == {BOB, AL}
+    (letter,) = world.dead()
+    assert ascii(recipient)[1:80] in letter["MessageAttributes"]["detail"]["StringValue"]
+
+
 @pytest.mark.usefixtures("bucket")
 def test_a_recipient_of_an_international_domain_is_held(world: World, terminal: Terminal) -> None:
     assert terminal("hold", "--recipient", "bob@b\N{LATIN SMALL LETTER U WITH DIAERESIS}cher.example") == DONE
@@ -459,6 +479,17 @@ def test_an_envelope_recipient_that_is_no_address_is_stored_and_waits(
     assert mailboxes(world) == set()
     (letter,) = world.dead()
     assert letter["MessageAttributes"]["rejection"]["StringValue"] == "unreadable_recipient"
+
+
+def test_an_envelope_recipient_that_is_no_address_takes_no_other_away(
+    front: tuple[str, int], world: World
+) -> None:
+    with smtplib.LMTP(*front, timeout=PATIENCE) as client:
+        to = (BOB, '"a,root@example.com,b"@example.com', AL)
+        assert [code for code, _ in deliver(client, to=to)] == [250] * 3
+    assert mailboxes(world) == {BOB, AL}
+    (letter,) = world.dead()
+    assert '"a,root@example.com,b"@example.com' in letter["MessageAttributes"]["detail"]["StringValue"]
 
 
 @pytest.mark.parametrize(("client_class", "replies"), [(smtplib.SMTP, 1), (smtplib.LMTP, 3)])

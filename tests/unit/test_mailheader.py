@@ -18,6 +18,7 @@ from quarantine.mailheader import (
     header_fields,
     parse_mail,
     parse_recipients,
+    read_recipients,
     usable_id,
     without_last_field,
 )
@@ -141,6 +142,32 @@ def test_recipients(header: bytes, expected: list[str]) -> None:
 def test_no_recipient_is_guessed(header: bytes) -> None:
     with pytest.raises((NoRecipient, UnreadableRecipient)):
         parse_recipients(fields_of(header).put_on, NAMES)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected", "says"),
+    [
+        pytest.param(b"bob@example.com", [BOB], [], id="all are"),
+        pytest.param(b"bob@example.com, undisclosed", [BOB], ["'undisclosed'"], id="one of two"),
+        pytest.param(b"a,b@,bob@example.com,@c", [BOB], ["'a'", "'b@'", "'@c'"], id="one of four"),
+        pytest.param(b"bob@example.com,,", [BOB], ["''"], id="what is between two commas"),
+        pytest.param(b"bob@example.com, b\xf6b@x.example", [BOB], ["'b\\xf6b@x.example'"], id="8 bits"),
+        pytest.param(b"=?utf-8?b?w7Y=?=,bob@example.com", [BOB], ["'\\xf6'"], id="an encoded word"),
+        pytest.param(b"bob@example.com" + b",x" * 12, [BOB], ["'x' and 2 more"], id="many"),
+        pytest.param(b"x" * 9999 + b",bob@example.com", [BOB], ["'xxxxx"], id="long"),
+        pytest.param(b'"a,bob@example.com,b"@x.example', [], ["bob@example.com"], id="in a quoted string"),
+        pytest.param(b"al@x.example(a,bob@example.com,b)", [], ["bob@example.com"], id="in a comment"),
+        pytest.param(b"al@[a,bob@example.com,b]", [], ["bob@example.com"], id="in a domain literal"),
+        pytest.param(b"us: a@x.example,bob@example.com,c@x.example;", [], ["us: a"], id="in a group"),
+    ],
+)
+def test_what_is_no_recipient_takes_no_other_away(value: bytes, expected: list[str], says: list[str]) -> None:
+    found = read_recipients({b"delivered-to": value}, NAMES)
+    assert [str(each) for each in found.addresses] == expected
+    assert all(each in found.unreadable for each in says)
+    assert bool(found.unreadable) == bool(says)
+    assert found.unreadable.isascii()
+    assert len(found.unreadable) < 5000
 
 
 @pytest.mark.parametrize("value", [b"<" + b"x" * 901 + b">", b"<a\x00b>", "<\u202ea>".encode()])

@@ -1,7 +1,8 @@
 """What becomes of a mail that a filter left in the bucket: rows of the quarantine, or a named rejection.
 
 Who, why and how bad come from the object's metadata where it says so, else from the header fields that
-filters write. A mail whose recipient cannot be told is rejected, never held for a guessed mailbox.
+filters write. A mail whose recipient cannot be told is rejected, never held for a guessed mailbox; of several
+recipients, those who can be told have their rows all the same.
 """
 
 import json
@@ -22,12 +23,12 @@ from quarantine.mailheader import (
     Fields,
     HeldMail,
     NoRecipient,
-    UnreadableRecipient,
+    Recipients,
     decoded,
     end_of_header,
     header_fields,
     parse_mail,
-    parse_recipients,
+    read_recipients,
     usable_id,
     without_last_field,
 )
@@ -42,11 +43,11 @@ _WANTED = SHOWN_FIELDS | FIELDS
 
 
 class Rejection(StrEnum):
-    """Why an object makes no row; it waits in the dead-letter queue with this word."""
+    """Why a row is not made; the object waits in the dead-letter queue with this word."""
 
     NOT_A_NOTIFICATION = "not_a_notification"  # what came over the queue names no object under held/
     NO_RECIPIENT = "no_recipient"  # neither metadata nor a filter's field says whose it is
-    UNREADABLE_RECIPIENT = "unreadable_recipient"  # one of the recipients is no address
+    UNREADABLE_RECIPIENT = "unreadable_recipient"  # some of the recipients, or all, are no address
     TOO_MANY_RECIPIENTS = "too_many_recipients"  # over a thousand in one object
 
 
@@ -75,11 +76,20 @@ class StoredMail:
 
 
 @dataclass(frozen=True, slots=True)
+class Rejected:
+    """An object that makes no row, or not all of its rows. detail: what was seen, for the operator."""
+
+    reason: Rejection
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
 class Hold:
     """A mail to be held: a row for each recipient.
 
     mail: what is shown; its message_id is never empty. received_at: when it was stored.
     score: on the filter's own scale; None for none.
+    unreadable: of what is named beside the recipients and is no address; None when nothing is.
     """
 
     recipients: tuple[Address, ...]
@@ -89,14 +99,7 @@ class Hold:
     score: Decimal | None
     size: int
     raw_key: str
-
-
-@dataclass(frozen=True, slots=True)
-class Rejected:
-    """An object that makes no row. detail: what was seen, for the operator."""
-
-    reason: Rejection
-    detail: str
+    unreadable: Rejected | None = None
 
 
 class MalformedNotification(ValueError):
@@ -147,21 +150,26 @@ def judge(mail: StoredMail, families: Collection[Family]) -> Hold | Rejected:
     finding = read_all(fields, families)
     try:
         recipients = _recipients(mail, finding.recipients)
-    except UnreadableRecipient as e:
-        return Rejected(Rejection.UNREADABLE_RECIPIENT, str(e))
     except NoRecipient as e:
         return Rejected(Rejection.NO_RECIPIENT, str(e))
-    if len(recipients) > _MOST_RECIPIENTS:
-        return Rejected(Rejection.TOO_MANY_RECIPIENTS, f"{len(recipients)}, at most {_MOST_RECIPIENTS}")
+    unreadable = None
+    if recipients.unreadable:
+        unreadable = Rejected(Rejection.UNREADABLE_RECIPIENT, recipients.unreadable)
+        if not recipients.addresses:
+            return unreadable
+    number = len(recipients.addresses)
+    if number > _MOST_RECIPIENTS:
+        return Rejected(Rejection.TOO_MANY_RECIPIENTS, f"{number}, at most {_MOST_RECIPIENTS}")
     score = first_number([mail.metadata.get("score", "")])
     return Hold(
-        recipients=recipients,
+        recipients=recipients.addresses,
         mail=_shown(mail, fields),
         received_at=mail.stored_at,
         reason=_reason(mail) or finding.reason or HoldReason.POLICY,  # held is held, by whatever rule
         score=finding.score if score is None else score,
         size=mail.size,
         raw_key=mail.key,
+        unreadable=unreadable,
     )
 
 
@@ -170,13 +178,13 @@ def _whole_fields(mail: StoredMail) -> bytes:
     return without_last_field(mail.start) if is_cut else mail.start
 
 
-def _recipients(mail: StoredMail, found: Mapping[bytes, bytes] | None) -> tuple[Address, ...]:
+def _recipients(mail: StoredMail, found: Mapping[bytes, bytes] | None) -> Recipients:
     if "recipients" in mail.metadata:
         told = {b"metadata recipients": mail.metadata["recipients"].encode(errors="surrogatepass")}
-        return parse_recipients(told, list(told))
+        return read_recipients(told, list(told))
     if found is None:
         raise NoRecipient("no metadata recipients, and no field of a filter above the first Received")
-    return parse_recipients(found, list(found))
+    return read_recipients(found, list(found))
 
 
 def _reason(mail: StoredMail) -> HoldReason | None:

@@ -20,6 +20,8 @@ _LONGEST_TEXT = 1000  # characters of a sender or subject: more than any report 
 _LONGEST_ID = 900  # bytes: with the time before it, within the 1024 of a sort key
 _LONGEST_FIELD = 16 * 1024  # bytes that are decoded: bounds the work that one field can make
 _LONGEST_NAME = 128  # bytes of a field's name
+_LONGEST_SHOWN = 254  # characters of what is no address, in what is told of it
+_MOST_SHOWN = 10
 _YEARS = range(1980, 2200)  # another year is a wrong clock's, or a lie
 
 
@@ -80,20 +82,61 @@ def parse_mail(fields: Fields) -> HeldMail:
     )
 
 
-def parse_recipients(fields: Mapping[bytes, bytes], names: Sequence[bytes]) -> tuple[Address, ...]:
-    """Return the addresses in the first of these fields that is there.
+@dataclass(frozen=True, slots=True)
+class Recipients:
+    """For whom a field says that the mail is; of addresses and unreadable not both are empty.
 
-    Raises NoRecipient, UnreadableRecipient. One of them that cannot be read spoils the whole: what is
-    ambiguous in part may be ambiguous in all.
+    addresses: each once. unreadable: which of the field is no address, for the operator; "" when all are.
+    """
+
+    addresses: tuple[Address, ...]
+    unreadable: str
+
+
+def read_recipients(fields: Mapping[bytes, bytes], names: Sequence[bytes]) -> Recipients:
+    """Read the list of addresses in the first of these fields that is there. Raises NoRecipient.
+
+    One that cannot be read takes none of the others away, unless it is not sure where each begins and ends.
     """
     for name in names:
         if value := fields.get(name, b"").strip():
-            try:
-                found = [_address(each.strip(" \t<>")) for each in value.decode("ascii").split(",")]
-            except (InvalidAddress, UnicodeDecodeError) as e:
-                raise UnreadableRecipient(f"{_name(name)}: {e}") from e
-            return tuple(dict.fromkeys(found))
+            return _read_recipients(_name(name), value)
     raise NoRecipient(f"no {', '.join(map(_name, names))}")
+
+
+def parse_recipients(fields: Mapping[bytes, bytes], names: Sequence[bytes]) -> tuple[Address, ...]:
+    """Return the addresses in the first of these fields that is there.
+
+    Raises NoRecipient, UnreadableRecipient: one that cannot be read spoils the whole.
+    """
+    found = read_recipients(fields, names)
+    if found.unreadable:
+        raise UnreadableRecipient(found.unreadable)
+    return found.addresses
+
+
+def _read_recipients(field: str, value: bytes) -> Recipients:
+    if _ENCLOSED_COMMA.search(value):
+        return Recipients((), f"{field}: not a plain list of addresses: {_shown(value)}")
+    addresses: list[Address] = []
+    unreadable: list[bytes] = []
+    for each in value.split(b","):
+        try:
+            addresses.append(_address(each.strip(b" \t<>").decode("ascii")))
+        except (InvalidAddress, UnicodeDecodeError):
+            unreadable.append(each)
+    told = ", ".join(map(_shown, unreadable[:_MOST_SHOWN]))
+    if more := len(unreadable[_MOST_SHOWN:]):
+        told += f" and {more} more"
+    return Recipients(tuple(dict.fromkeys(addresses)), told and f"{field}: not an address: {told}")
+
+
+# Where a comma is within something: a quoted string, a comment, a domain literal, a group or a route.
+_ENCLOSED_COMMA = re.compile(rb'["(\[:]')
+
+
+def _shown(value: bytes) -> str:
+    return ascii(decoded(value).strip()[:_LONGEST_SHOWN])
 
 
 def header_fields(header: bytes, wanted: frozenset[bytes]) -> Fields:
