@@ -47,6 +47,10 @@ def hold(
 
     Ends with 0 when it is stored, and with 75 (EX_TEMPFAIL) otherwise, so that a mail server defers it.
     """
+    if listen is not None and (recipient or score or sender):
+        raise OperatorError("--recipient, --score and --sender are of one mail: not with --listen")
+    if listen is None and by_header:
+        raise OperatorError("--by-header is of a server: only with --listen")
     operator: Operator = context.obj
     client: S3Client = operator.session.client("s3", endpoint_url=operator.endpoint_url, config=PATIENT)
     name = bucket or operator.name("MailBucketName")

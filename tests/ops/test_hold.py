@@ -30,6 +30,7 @@ PATIENCE = 30  # seconds
 BOB, AL = "bob@example.com", "al@example.com"
 MAIL = b"From: Eve <eve@x.example>\r\nSubject: Prize\r\n\r\nbody\r\n"
 DONE, LATER = 0, 75  # sysexits.h: EX_OK, EX_TEMPFAIL
+LISTEN = ("--listen", "127.0.0.1:99999")  # which cannot be served
 
 
 @pytest.fixture
@@ -126,6 +127,10 @@ def test_any_bytes_are_stored_as_they_are(
         pytest.param(["--bucket", "there-is-none"], "NoSuchBucket", id="no bucket"),
         pytest.param(["--listen", "here"], "not HOST:PORT: here", id="no place to listen"),
         pytest.param(["--listen", "127.0.0.1:99999"], "65535", id="no port to listen"),
+        pytest.param([*LISTEN, "--recipient", BOB], "not with --listen", id="a server for one recipient"),
+        pytest.param([*LISTEN, "--score", "5"], "not with --listen", id="a server with a score"),
+        pytest.param([*LISTEN, "--sender", "Eve"], "not with --listen", id="a server for one sender"),
+        pytest.param(["--by-header"], "only with --listen", id="a server's option to a pipe"),
     ],
 )
 @pytest.mark.usefixtures("bucket")
