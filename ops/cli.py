@@ -4,7 +4,6 @@ Exit codes: 0 done, 1 could not be done, 2 the command line is wrong, 3 refused 
 `hold` has its own: a mail server reads them.
 """
 
-import sys
 from typing import Annotated
 
 import boto3
@@ -83,7 +82,3 @@ def _failed(operator: Operator | None, text: str, code: int) -> int:
     console = operator.err if operator else Console(stderr=True, highlight=False)
     console.print(Text(text, style="red"), soft_wrap=True)
     return code
-
-
-def main() -> None:
-    sys.exit(run(sys.argv[1:]))

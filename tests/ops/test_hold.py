@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+import tomllib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -38,6 +39,13 @@ def bucket(world: World, monkeypatch: pytest.MonkeyPatch) -> str:
     name = world.stack.environ["MAIL_BUCKET"]
     monkeypatch.setenv("MAIL_BUCKET", name)
     return name
+
+
+@pytest.fixture(scope="session")
+def script() -> str:
+    """What starts as `quarantine`, as `module:function`."""
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text("utf-8"))["project"]
+    return str(project["scripts"]["quarantine"])
 
 
 @pytest.fixture(autouse=True)
@@ -290,6 +298,47 @@ def test_a_recipient_of_an_international_domain_is_held(world: World, terminal: 
     assert terminal("hold", "--recipient", "bob@b\N{LATIN SMALL LETTER U WITH DIAERESIS}cher.example") == DONE
     assert terminal.warned == ""
     assert mailboxes(world) == {"bob@xn--bcher-kva.example"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        pytest.param(["hold", "--recipient", BOB], LATER, id="a mail"),
+        pytest.param(["--stack", "mail", "hold", "--listen", "127.0.0.1:0"], LATER, id="a server"),
+        pytest.param(["relay", "list"], 1, id="another command"),
+    ],
+)
+@pytest.mark.parametrize("module", ["typer", "boto3", "rich.text", "ops.cli", "ops.relay"])
+def test_what_cannot_be_imported_is_to_be_tried_again(
+    module: str, arguments: list[str], code: int, script: str
+) -> None:
+    start, _, function = script.partition(":")
+    command = f"import sys; sys.modules[{module!r}] = None; from {start} import {function}; {function}()"
+    done = subprocess.run(
+        [sys.executable, "-c", command, *arguments],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE,
+        stdin=subprocess.DEVNULL,
+    )
+    assert (done.returncode, done.stdout) == (code, "")
+    assert f"import of {module} halted" in done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_what_cannot_be_told_either_is_to_be_tried_again() -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "ops", "hold", "--reason", "ugly"],
+            cwd=PROJECT,
+            stdout=full,
+            stderr=full,
+            check=False,
+            timeout=PATIENCE,
+        )
+    assert done.returncode == LATER
 
 
 # --- A server ---
@@ -609,10 +658,9 @@ def test_what_a_front_tells_of_a_mail(
 
 @pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGINT])
 def test_a_front_of_its_own_stops_when_told(by: signal.Signals) -> None:
-    command = "from ops.cli import main; main()"
     arguments = ["--output", "json", "hold", "--bucket", "mail", "--listen", "127.0.0.1:0"]
     with subprocess.Popen(
-        [sys.executable, "-c", command, *arguments], cwd=PROJECT, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "ops", *arguments], cwd=PROJECT, stdout=subprocess.PIPE, text=True
     ) as process:
         try:
             assert process.stdout is not None
@@ -631,10 +679,7 @@ def test_an_address_in_use_is_to_be_tried_again() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         done = subprocess.run(
-            [
-                *(sys.executable, "-c", "from ops.cli import main; main()"),
-                *("hold", "--bucket", "mail", "--listen", f"127.0.0.1:{port}"),
-            ],
+            [sys.executable, "-m", "ops", "hold", "--bucket", "mail", "--listen", f"127.0.0.1:{port}"],
             cwd=PROJECT,
             capture_output=True,
             text=True,

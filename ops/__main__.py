@@ -1,0 +1,26 @@
+"""Where `quarantine` starts, before anything is imported that a broken installation may lack."""
+
+import os
+import sys
+import traceback
+from contextlib import suppress
+
+
+def main() -> None:
+    arguments = sys.argv[1:]
+    try:
+        from ops.cli import run  # noqa: PLC0415 - within the try: an import may fail
+
+        code = run(arguments)
+    except Exception:
+        if "hold" not in arguments:
+            raise
+        # A mail server bounces what ends in a traceback, which is 1.
+        code = os.EX_TEMPFAIL
+        with suppress(OSError):  # of a log on a full disk
+            traceback.print_exc()
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()
