@@ -666,6 +666,18 @@ def test_each_environment_gives_parameters_that_there_are() -> None:
             id="held-mail-without-a-row",
         ),
         pytest.param(
+            "JobsLateAlarm",
+            "AWS/SQS ApproximateAgeOfOldestMessage",
+            {"QueueName": "${JobsQueue.QueueName}"},
+            id="late-jobs",
+        ),
+        pytest.param(
+            "HeldMailLateAlarm",
+            "AWS/SQS ApproximateAgeOfOldestMessage",
+            {"QueueName": "${HeldQueue.QueueName}"},
+            id="late-held-mail",
+        ),
+        pytest.param(
             "IntakeFailuresAlarm",
             "AWS/SQS ApproximateNumberOfMessagesVisible",
             {"QueueName": "${IntakeFailures.QueueName}"},
@@ -696,6 +708,19 @@ def test_alarm_watches_what_is_lost(alarm: str, metric: str, dimensions: dict[st
     assert metric == f"{found['Namespace']} {found['MetricName']}"
     assert dimensions == {it["Name"]: it["Value"] for it in found["Dimensions"]}
     assert found["AlarmActions"] == ["arn:aws:sns:eu-west-1:111122223333:oncall"]
+
+
+@pytest.mark.parametrize(
+    ("alarm", "queue"),
+    [
+        pytest.param("JobsLateAlarm", "JobsQueue", id="jobs"),
+        pytest.param("HeldMailLateAlarm", "HeldQueue", id="held-mail"),
+    ],
+)
+def test_what_failed_once_is_not_called_late(alarm: str, queue: str) -> None:
+    found = properties(alarm)
+    assert found["ComparisonOperator"] == "GreaterThanThreshold"
+    assert properties(queue)["VisibilityTimeout"] < found["Threshold"]
 
 
 def test_every_parameter_is_described_and_shown_in_one_group() -> None:
