@@ -103,7 +103,11 @@ _LOOK_ALIKES = [
     ),
 ]
 
-_RECORDS = (Relay("victim.example", "127.0.0.1/32"), Relay("victim-example.example", "127.0.0.1/32"))
+# So may it for what other standards make of some of them.
+_MAPPED = ("kictim.example", "svictim.example", "strasse.example", "xn--mxa0b.example")
+_RECORDS = tuple(
+    Relay(domain, "127.0.0.1/32") for domain in ("victim.example", "victim-example.example", *_MAPPED)
+)
 
 ATTACKS = [
     *(
