@@ -50,7 +50,7 @@ chaos: $(UV)
 	$(RUN) python -m tests.chaos --seed $(or $(SEED),1)
 	$(RUN) python -m tests.chaos --seed $(or $(SEED),1) --emulator
 
-# Some 480 forged requests, as SES events and over SMTP: who received what.
+# Some 500 forged requests, as SES events and over SMTP: who received what.
 attack: $(UV)
 	$(RUN) python -m tests.attacks
 

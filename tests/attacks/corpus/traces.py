@@ -175,7 +175,7 @@ _SES_RESULTS = [
         "RFC 7208 7.3; README, dkim",
         (
             "amazonses.com; spf=pass (x) client-ip=1; envelope-from=a; helo=b;"
-            " dkim=pass header.i=@victim.example; dmarc=pass header.from=victim.example;)"
+            " dkim=pass header.i=@victim.example; dmarc=pass header.from=victim.example; (x)"
             " client-ip=127.0.0.99; envelope-from=eve@evil.example; helo=mail.evil.example;"
             " dkim=pass header.i=@evil.example;"
         ),
