@@ -193,15 +193,14 @@ def _without_suffix(address: Address) -> Address:
 
 _WORD = re.compile(r"[a-z]+")
 _COMMENT = re.compile(r"\([^()]*\)")
-_MOST_NESTED = 9  # comments; what is left of deeper ones is no keyword that we know
+_LINE = 998  # RFC 5322 2.1.1: bounds the work; what is cut within a comment is no keyword that we know
 
 
 def _keyword(value: str) -> str:
     """Return a field's keyword without comments (RFC 5322 3.2.2) and parameters, lower case."""
-    for _ in range(_MOST_NESTED):
-        value, found = _COMMENT.subn(" ", value)
-        if not found:
-            break
+    value = value[:_LINE]
+    while (shorter := _COMMENT.sub(" ", value)) != value:  # from the innermost comment outwards
+        value = shorter
     return value.partition(";")[0].strip().lower()[:_SHOWN]
 
 

@@ -175,12 +175,12 @@ ATTACKS = [
     ),
     Attack(
         "bytes-cut-mixed-lf",
-        "what SES stored has a line that ends in LF, and another From behind it",
+        "what SES stored has an empty line for who ends lines at LF, and From behind it",
         _SMUGGLING,
         _AMBIGUOUS,
         mail(),
         verdicts=ALL_PASS,
-        event=Event(truncated=True, stored=b"X-A: b\n" + _EVE + b"\r\n" + _BOB + _REST),
+        event=Event(truncated=True, stored=b"X-A: a\r\nX-B: b\n\n" + _BOB + _REST),
     ),
     Attack(
         "bytes-cut-no-end",
