@@ -92,7 +92,7 @@ def _of_objects(account: objects.Account) -> Iterable[Row]:
     yield from _of_faults(account.faults)
     yield "rows", account.rows
     yield "failed too often, redriven", account.bad_luck
-    yield "objects without recipient, in the dead-letter queue", account.rejected
+    yield "objects with a recipient missing or unreadable, in the dead-letter queue", account.rejected
     yield "messages there that say so", account.rejections
     yield "lost", account.lost
 

@@ -18,16 +18,28 @@ from tests.chaos.stage import Stage, batch_size, redrive, staged
 
 _COPIES = 2  # of each notification
 _STORED_AT_ONCE = 100  # moto looks at each message of a queue whenever it gives one out
+_UNREADABLE_SHARE = 0.02  # of the objects have a recipient that is no address
 _A_SECOND = 10  # objects that come in, on average
 
 
 @dataclass(frozen=True, slots=True)
 class HeldObject:
-    """A mail that a filter leaves in the bucket. recipients: none for one that hold must reject."""
+    """A mail that a filter leaves in the bucket.
+
+    recipients: those that are addresses. unreadable: those that are none.
+    """
 
     key: str
     recipients: tuple[str, ...]
+    unreadable: tuple[str, ...]
     message_id: str
+
+    @property
+    def rejection(self) -> Rejection | None:
+        """Why it belongs in the dead-letter queue, whatever rows it has."""
+        if self.unreadable:
+            return Rejection.UNREADABLE_RECIPIENT
+        return None if self.recipients else Rejection.NO_RECIPIENT
 
     @property
     def rows(self) -> frozenset[tuple[str, str]]:
@@ -41,7 +53,8 @@ def objects(rng: Random, number: int) -> Iterator[HeldObject]:
         recipients = rng.sample(range(200), rng.choices(range(6), [1, 60, 20, 9, 5, 5])[0])
         message_id = f"m{place - 1 if place and rng.random() < 0.05 else place}"
         key = f"held/{''.join(rng.choices(string.ascii_lowercase, k=6))}-{place}"
-        yield HeldObject(key, tuple(f"u{each}@example.com" for each in recipients), message_id)
+        unreadable = ("nobody",) if rng.random() < _UNREADABLE_SHARE else ()
+        yield HeldObject(key, tuple(f"u{each}@example.com" for each in recipients), unreadable, message_id)
 
 
 @dataclass(slots=True)
@@ -148,9 +161,8 @@ def _store(stage: Stage, put: tuple[HeldObject, ...]) -> None:
     s3 = stage.session.client("s3")
     for each in put:
         mail = f"From: <a@b.example>\r\nSubject: s\r\nMessage-ID: <{each.message_id}@x>\r\n\r\n"
-        metadata = {"reason": "spam"} | (
-            {"recipients": ", ".join(each.recipients)} if each.recipients else {}
-        )
+        recipients = ", ".join(each.unreadable + each.recipients)
+        metadata = {"reason": "spam"} | ({"recipients": recipients} if recipients else {})
         s3.put_object(
             Bucket=stage.stack.environ["MAIL_BUCKET"], Key=each.key, Body=mail.encode(), Metadata=metadata
         )
@@ -174,12 +186,12 @@ def _missing(stage: Stage, put: tuple[HeldObject, ...]) -> set[str]:
 
 
 def _waiting(source: Source) -> Counter[str]:
-    """Count the messages of the dead-letter queue by key; mark one without a rejection."""
+    """Count the messages of the dead-letter queue, as `key: rejection`."""
     found: Counter[str] = Counter()
     for message in source.dead_letters():
         reason = message.get("MessageAttributes", {}).get("rejection", {}).get("StringValue")
         for key in _keys(message["Body"]):
-            found[key if reason == Rejection.NO_RECIPIENT else f"{key}, without a rejection"] += 1
+            found[f"{key}: {reason}"] += 1
     return found
 
 
@@ -194,8 +206,8 @@ def _checked(
             yield f"a row that belongs to nobody: {row}"
         elif count > 1:
             yield f"{count} rows: {row}"
-    without = {each.key for each in put if not each.recipients}
-    for key in waiting.keys() - without:
-        yield f"in the dead-letter queue, and belongs in the table: {key}"
-    for key in without - waiting.keys():
-        yield f"has no recipient, and is not in the dead-letter queue: {key}"
+    rejected = {f"{each.key}: {each.rejection}" for each in put if each.rejection}
+    for letter in waiting.keys() - rejected:
+        yield f"in the dead-letter queue, and does not belong there: {letter}"
+    for letter in rejected - waiting.keys():
+        yield f"not in the dead-letter queue: {letter}"

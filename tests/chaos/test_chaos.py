@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError, ConnectTimeoutError, ReadTimeoutErr
 from moto import mock_aws
 
 from quarantine.clients import TWO_ATTEMPTS
-from quarantine.heldstore import HeldRows
+from quarantine.heldstore import HeldDeadLetters, HeldRows
 from quarantine.outbox import Jobs
 from quarantine.report import Holding
 from quarantine.stores import Claim, Quarantine, Requests
@@ -96,6 +96,12 @@ def test_a_row_that_is_missing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(HeldRows, "put", lambda *_, **__: True)
     violations = objects.run(seed=3, number=5).violations
     assert any(each.startswith("no row") for each in violations)
+
+
+def test_a_rejection_that_nobody_is_told_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(HeldDeadLetters, "put", _nothing)
+    violations = objects.run(seed=3, number=60).violations
+    assert any(each.startswith("not in the dead-letter queue") for each in violations)
 
 
 # --- The wire ---
