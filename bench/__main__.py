@@ -9,11 +9,12 @@ import sys
 import time
 from pathlib import Path
 
+from rich.box import MARKDOWN
 from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 
-_WIDTH = 120
+_WIDTH = 160
 
 
 def main() -> int:
@@ -58,6 +59,8 @@ def _run(console: Console) -> int:
 
 
 def _show(console: Console, table: Table, method: str) -> None:
+    if not console.is_terminal:  # a log is to be pasted
+        table.box, table.show_lines = MARKDOWN, False
     console.print(table)
     console.print(Padding(" ".join(method.split()), (0, 2, 1, 2)), style="dim")
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from moto import mock_aws
+from rich.box import HEAVY_HEAD, MARKDOWN
 from rich.console import Console
 from rich.table import Table
 
@@ -24,6 +25,7 @@ from tests.attacks.trial import Carried, Events, Judgement, Outcome, judge, try_
 from tests.local.serving import serving
 from tests.world import World, new_session
 
+_WIDTH = 160
 _HERE = Path(__file__).parent
 _VERDICTS = {"spf=GRAY": GRAY, "spam=PASS,virus=PASS,spf=PASS,dkim=PASS,dmarc=PASS": ALL_PASS}
 _WRONG = [judgement for judgement in Judgement if not judgement.is_right]
@@ -42,12 +44,16 @@ class _Passed:
 def main() -> int:
     for function in (intake, report):
         function.logger.setLevel("CRITICAL")  # a line for each decision: the table tells them
-    console = Console(width=None if sys.stdout.isatty() else 130)  # a log is as wide as the table
+    console = Console(width=None if sys.stdout.isatty() else _WIDTH)
     as_events, carried = _as_events(), list(_on_wire())
     on_wire = {name: outcome for each in carried for name, outcome in each.outcomes.items()}
     strays = [report for each in carried for report in each.strays]
 
-    table = Table(title="Forged report requests: who received what")
+    table = Table(
+        title="Forged report requests: who received what",
+        title_justify="left",
+        box=HEAVY_HEAD if console.is_terminal else MARKDOWN,  # a log is to be pasted
+    )
     table.add_column("family")
     for name in ("cases", "events", "wire", "refused", "accepted rightly", *_WRONG):
         table.add_column(name, justify="right")
@@ -55,6 +61,8 @@ def main() -> int:
         judgements = _judgements(attacks, as_events) + _judgements(attacks, on_wire)
         carried_count = sum(attack.id in on_wire for attack in attacks)
         table.add_row(family, *_cells(len(attacks), len(attacks), carried_count, judgements))
+    judgements = _judgements(ATTACKS, as_events) + _judgements(ATTACKS, on_wire)
+    table.add_row("sum", *_cells(len(ATTACKS), len(as_events), len(on_wire), judgements))
     scenarios = {name: _scenarios(name) for name in ("test_loops.py", "test_races.py")}
     for name, (count, failed) in scenarios.items():
         title = name.removeprefix("test_").removesuffix(".py")

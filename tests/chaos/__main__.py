@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from rich.box import HEAVY_HEAD, MARKDOWN
 from rich.console import Console
 from rich.table import Table
 
@@ -17,6 +18,7 @@ from tests.deploy.emulation import running
 
 _EVERY = 100  # steps between two signs of life
 _MOST_SHOWN = 20
+_WIDTH = 110
 type Row = tuple[str, object]
 
 
@@ -30,7 +32,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--emulator", action="store_true", help="over ministack, in place of moto")
     given = parser.parse_args(arguments)
     both = given.requests is None and given.objects is None
-    console = Console(file=sys.stdout, highlight=False)  # of now: a run lets the functions print nowhere
+    console = Console(
+        file=sys.stdout, width=_WIDTH, highlight=False
+    )  # of now: a run lets the functions print nowhere
     over = "ministack" if given.emulator else "moto"
     bad = 0
     if number := given.requests or (5000 if both else 0):
@@ -103,7 +107,8 @@ def _of_faults(faults: Mapping[Fault, int]) -> Iterable[Row]:
 
 
 def _tell(console: Console, title: str, rows: Iterable[Row], violations: list[str]) -> int:
-    table = Table(title=title, title_justify="left")
+    box = HEAVY_HEAD if console.is_terminal else MARKDOWN  # a log is to be pasted
+    table = Table(title=title, title_justify="left", box=box)
     table.add_column("what")
     table.add_column("", justify="right")
     for name, value in rows:
