@@ -18,6 +18,7 @@ from unittest.mock import patch
 
 import boto3
 from moto import mock_aws
+from moto.dynamodb.models import DynamoDBBackend
 from moto.dynamodb.models.table import Table
 from rich.console import Console
 
@@ -76,6 +77,16 @@ def _snapshot(table: Any, _: object) -> Any:
     return taken
 
 
+_execute_statement = DynamoDBBackend.execute_statement
+
+
+def _of_one_table(backend: Any, statement: str, parameters: Any) -> Any:
+    """Execute a statement on the table that it names: moto reads every row of every table for each."""
+    one = copy.copy(backend)
+    one.tables = {name: table for name, table in backend.tables.items() if f'"{name}"' in statement}
+    return _execute_statement(one, statement, parameters)
+
+
 @contextmanager
 def staged(rng: Random, endpoint_url: str | None = None) -> Iterator[Stage]:
     """Set up the stack. Within, no retry of botocore waits, and the functions' logs go nowhere.
@@ -90,6 +101,7 @@ def staged(rng: Random, endpoint_url: str | None = None) -> Iterator[Stage]:
         patch("botocore.endpoint.time", SimpleNamespace(sleep=lambda _: None)),
         patch("functions.hold.app.ThreadPoolExecutor", lambda _: _OneThread(rng)),
         patch.object(Table, "__deepcopy__", _snapshot, create=True),
+        patch.object(DynamoDBBackend, "execute_statement", _of_one_table),
         mock_aws() if endpoint_url is None else nullcontext(),
     ):
         for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL"):

@@ -4,7 +4,7 @@ from ipaddress import ip_address
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quarantine.inbound import (
@@ -416,6 +416,32 @@ def test_a_bounce_may_have_verified_signatures() -> None:
 @given(st.text(max_size=80))
 def test_no_helo_name_gives_another_connecting_ip(helo: str) -> None:
     assert connecting_ip(inbound(ses=block(first=received(helo=helo)))) == ip_address(PEER)
+
+
+_WORDS_OF_RESULTS = [
+    *'();" @.=\\',
+    *("dkim=pass", "header.i=@example.com", "header.d=example.com", "header.x=", "example.com", "x"),
+    *("client-ip=1", "envelope-from=a", "helo=b", "dmarc=pass", "spf=pass"),
+]
+_HOSTILE = st.lists(st.sampled_from(_WORDS_OF_RESULTS), max_size=8).map("".join)
+# A tag of a signature ends at its semicolon. Eve's server has the key of what is below her domain alone.
+_EVES_DOMAIN = _HOSTILE.map(lambda text: f"{text}.evil.example".replace(";", ""))
+_NO_DOMAIN = _HOSTILE.map(lambda text: text.replace(";", "") or "x")
+
+
+@settings(max_examples=1000)
+@given(_HOSTILE, st.lists(_EVES_DOMAIN, min_size=1, max_size=2), st.lists(_NO_DOMAIN, max_size=2))
+def test_no_text_that_ses_repeats_makes_a_domain_of_it(
+    spf: str, valid: list[str], invalid: list[str]
+) -> None:
+    """Eve chooses what her SPF record redirects to, and the d= of her signatures, valid or not."""
+    said = [f"pass header.i=@{domain}" for domain in valid] + [
+        f"permerror header.i=@{domain}" for domain in invalid
+    ]
+    name, value = results(*said)
+    forged = value.replace("domain of example.com", f"domain of {spf}")
+    signatures = [("DKIM-Signature", f"v=1; d={domain}; b=x") for domain in valid + invalid]
+    assert "example.com" not in dkim_domains(inbound(*signatures, ses=block((name, forged))))
 
 
 @given(st.text(alphabet='dkim=pash er.i@xcol;()[]" \\', max_size=60))
