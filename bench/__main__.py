@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 
-_WIDTH = 160
+_WIDTH = 200
 
 
 def main() -> int:

@@ -22,6 +22,7 @@ from quarantine.stores import Requests
 FUNCTIONS = {"intake": intake.make_handler, "report": report.make_handler}
 MAILBOX_OF_TEN = "ten@example.com"
 MAILBOX_OF_HUNDRED = "hundred@example.com"
+HUNDRED_ROWS = "sent, 100 rows"
 
 _TRIGGER = "manual-report-request@reports.example.com"
 _DMARC = Verdicts(Verdict.PASS, Verdict.PASS, Verdict.PASS, Verdict.PASS, Verdict.PASS)
@@ -95,14 +96,16 @@ def _intake_scenarios(session: boto3.Session, environ: Mapping[str, str]) -> Ite
     yield _intake_scenario("accepted by relay, of the domain", _mail("bob@relay.example.com"))
     yield _intake_scenario("accepted by relay, of *", _mail("bob@example.net", peer="198.51.100.7"))
 
+    yield _intake_scenario("refused: unauthenticated", _mail("eve@example.org"), leaves="refused")
+
     long = _mail("eve@dmarc.example.com", _DMARC, more="X-Long: " + "x" * 900 + "\r\n", times=12)
     key = f"inbound/{long.message_id}"
     session.client("s3").put_object(Bucket=environ["MAIL_BUCKET"], Key=key, Body=long.raw)
     yield _intake_scenario("header cut by SES: the raw mail is read", long, common=False)
 
 
-def _intake_scenario(name: str, mail: Received, *, common: bool = True) -> Scenario:
-    return Scenario(name, "intake", mail.event, mail.message_id, "accepted", common)
+def _intake_scenario(name: str, mail: Received, *, leaves: str = "accepted", common: bool = True) -> Scenario:
+    return Scenario(name, "intake", mail.event, mail.message_id, leaves, common)
 
 
 def _mail(
@@ -147,7 +150,7 @@ def _report_scenarios(session: boto3.Session, environ: Mapping[str, str]) -> Ite
     requests = Requests(session.client("dynamodb"), environ["REQUESTS_TABLE"])
     for name, mailbox, leaves in (
         ("sent, 10 rows", MAILBOX_OF_TEN, "sent"),
-        ("sent, 100 rows", MAILBOX_OF_HUNDRED, "sent"),
+        (HUNDRED_ROWS, MAILBOX_OF_HUNDRED, "sent"),
         ("empty, no mail", "nobody@example.com", "empty"),
     ):
         job = request_of(mailbox, now)

@@ -244,6 +244,11 @@ def rule(site: Site) -> Finding:
 
 def sender(site: Site) -> Finding:
     address, own_domain = _sender(site)
+    if address.partition("@")[0] == site.operator.parameter("Trigger"):
+        step = "set ReportSender to another address: until then intake decides on nothing"
+        return Finding(
+            Verdict.FAULT, f"{address} is the trigger: a reply to a report would ask for one", step
+        )
     # Not the domain above it, though SES would: the report function may send in the name of these two.
     for name in (address, own_domain):
         if site.is_verified(name):

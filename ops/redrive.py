@@ -33,7 +33,7 @@ class Queue(StrEnum):
 
     JOBS = "jobs"  # reports that were not made
     INTAKE = "intake"  # SES events that intake could not handle
-    HELD = "held"  # objects under held/ that made no row
+    HELD = "held"  # objects under held/ that made no row, or lack one
     ALL = "all"
 
     @property

@@ -327,7 +327,10 @@ def test_a_mail_of_nobody_waits_among_the_dead_letters(world: Deployed) -> None:
 
 @pytest.mark.parametrize("sid", ["StateAnything", "RecordRequests", "QueueJobs", "ReadRawMail"])
 def test_intake_can_do_nothing_that_its_policy_does_not_grant(sid: str, world: Deployed) -> None:
-    """IAM is awake: without a statement of the policy, a call is refused."""
+    """IAM is awake: without a statement of the policy, a call is refused.
+
+    `StateAnything` is the test's own, in the place of ReadSenders: see the module's docstring.
+    """
     id_ = message_id(load_event(TRUNCATED))
     other = f"without{sid.lower()}".ljust(40, "0")  # SES's own header fields name the mail, too
     event = json.loads(json.dumps(load_event(TRUNCATED)).replace(id_, other))

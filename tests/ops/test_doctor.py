@@ -189,6 +189,11 @@ def _send_to(output: str) -> Callable[[Account], object]:
     return send
 
 
+def _set_parameter(account: Account, key: str, value: str) -> None:
+    others = [each for each in account.stack["Parameters"] if each["ParameterKey"] != key]
+    account.stack["Parameters"] = [*others, {"ParameterKey": key, "ParameterValue": value}]
+
+
 def _deny_alone(account: Account) -> None:
     """Leave no record but one that denies, and one that accepts nothing."""
     dynamodb, table = account.client("dynamodb"), account.world.stack.environ["SENDERS_TABLE"]
@@ -294,6 +299,12 @@ def test_a_healthy_account_has_no_fault(account: Account, terminal: Terminal) ->
             {Check.SENDER: FAULT, Check.DKIM: FAULT},  # SES would, our policy does not
             "quarantine@reports.example.com is not verified",
             id="only the domain above is verified",
+        ),
+        pytest.param(
+            lambda account: _set_parameter(account, "Trigger", "quarantine"),
+            {Check.SENDER: FAULT},
+            "a reply to a report would ask for one",
+            id="reports come from the trigger",
         ),
         pytest.param(
             _set_dkim(Status="PENDING"),
@@ -571,9 +582,7 @@ def test_an_output_of_an_older_stack_is_unknown(account: Account, terminal: Term
 
 
 def test_a_stack_that_leaves_the_rule_to_the_account_is_healthy(account: Account, terminal: Terminal) -> None:
-    account.stack["Parameters"] = [
-        each for each in account.stack["Parameters"] if each["ParameterKey"] != "CreateReceiptRule"
-    ] + [{"ParameterKey": "CreateReceiptRule", "ParameterValue": "false"}]
+    _set_parameter(account, "CreateReceiptRule", "false")
     account.remove_output("ReceiptRuleSetName")
     account.set_output("ReceiptRuleArn", f"{RULE_SETS}/*:receipt-rule/*")
     account.active = "other"

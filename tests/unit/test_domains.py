@@ -18,6 +18,8 @@ from quarantine.domains import InvalidDomain, aligned, normalise_domain
         pytest.param("co.uk", "org.uk", False, id="two suffixes"),
         pytest.param("alice.github.io", "bob.github.io", False, id="two customers of one hoster"),
         pytest.param("a.onmicrosoft.com", "b.onmicrosoft.com", False, id="two tenants of one provider"),
+        pytest.param("a.onmicrosoft.us", "b.onmicrosoft.us", False, id="of another cloud"),
+        pytest.param("a.partner.onmschina.cn", "b.partner.onmschina.cn", False, id="of yet another"),
         pytest.param("a.mail.onmicrosoft.com", "b.mail.onmicrosoft.com", False, id="their hybrid names"),
         pytest.param("a.onmicrosoft.com", "x.a.onmicrosoft.com", True, id="one tenant"),
         pytest.param("onmicrosoft.com", "a.onmicrosoft.com", False, id="the provider and a tenant"),

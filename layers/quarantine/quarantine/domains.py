@@ -39,8 +39,14 @@ def aligned(one: str, other: str) -> bool:
     )
 
 
-# Each label below is another customer's, and the list does not say so.
-_MORE_SUFFIXES = ("mail.onmicrosoft.com", "onmicrosoft.com")
+# Each label below is another tenant's of Microsoft 365, and the list does not say so.
+_MORE_SUFFIXES = (
+    "mail.onmicrosoft.com",
+    "onmicrosoft.com",
+    "onmicrosoft.us",
+    "onmicrosoft.de",
+    "partner.onmschina.cn",
+)
 
 
 def _organizational_domain(domain: str) -> str | None:

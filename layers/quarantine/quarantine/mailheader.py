@@ -120,19 +120,25 @@ def _read_recipients(field: str, value: bytes) -> Recipients:
         return Recipients((), f"{field}: not a plain list of addresses: {_shown(value)}")
     addresses: list[Address] = []
     unreadable: list[bytes] = []
-    for each in value.split(b","):
+    for each in filter(None, (part.strip() for part in value.split(b","))):  # RFC 5322 4.4: empty ones, too
         try:
-            addresses.append(_address(each.strip(b" \t<>").decode("ascii")))
+            addresses.append(_address(_without_brackets(each).decode("ascii")))
         except (InvalidAddress, UnicodeDecodeError):
             unreadable.append(each)
+    if not addresses and not unreadable:
+        unreadable.append(value)
     told = ", ".join(map(_shown, unreadable[:_MOST_SHOWN]))
     if more := len(unreadable[_MOST_SHOWN:]):
         told += f" and {more} more"
     return Recipients(tuple(dict.fromkeys(addresses)), told and f"{field}: not an address: {told}")
 
 
-# Where a comma is within something: a quoted string, a comment, a domain literal, a group or a route.
-_ENCLOSED_COMMA = re.compile(rb'["(\[:]')
+# Where a comma may be within something: a quoted string or pair, a comment, a literal, a group, a path.
+_ENCLOSED_COMMA = re.compile(rb'["(\[:\\]|<[^>]*,')
+
+
+def _without_brackets(text: bytes) -> bytes:
+    return text[1:-1].strip() if text.startswith(b"<") and text.endswith(b">") else text
 
 
 def _shown(value: bytes) -> str:
