@@ -7,6 +7,7 @@ people write it: `evil[.]example`.
 """
 
 import base64
+import functools
 import quopri
 import re
 import shutil
@@ -105,8 +106,14 @@ class _MessageIds(UnstructuredHeader, BaseHeader):
         return f"{self.name}: " + f"{policy.linesep} ".join(self.split()) + policy.linesep
 
 
+class _Registry(HeaderRegistry):
+    """Makes the class of each field once: the standard library makes it anew for each field of each mail."""
+
+    __getitem__ = functools.cache(HeaderRegistry.__getitem__)
+
+
 def _header_registry() -> HeaderRegistry:
-    registry = HeaderRegistry()
+    registry = _Registry()
     for name in ("message-id", "in-reply-to", "references"):
         registry.map_to_type(name, _MessageIds)
     return registry
