@@ -1,6 +1,7 @@
 """report.py: what is merged, what is cut, and what is left of hostile text."""
 
 import html
+import sys
 import unicodedata
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -327,3 +328,9 @@ def test_hostile_text_keeps_its_share(texts: list[tuple[str, str]]) -> None:
     shown = [text for row in rows for text in (row.sender.name, row.sender.address, row.subject)]
     assert max(map(len, shown)) <= 200
     assert sum(len((text + html.escape(text)).encode()) for text in shown) <= 34_000
+
+
+def test_no_mark_of_any_script_can_be_piled_up() -> None:
+    marks = [chr(n) for n in range(sys.maxunicode + 1) if unicodedata.category(chr(n)) in {"Mn", "Me"}]
+    assert len(marks) > 1000
+    assert [mark for mark in marks if len(clean_text(f"a{mark * 9}")) > 4] == []

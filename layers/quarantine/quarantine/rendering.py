@@ -33,7 +33,7 @@ from jinja2 import (
 from markupsafe import Markup, escape
 
 from quarantine.addresses import Address
-from quarantine.report import QuarantineReport
+from quarantine.report import ELLIPSIS, QuarantineReport
 from quarantine.request import LOOP_MARKER
 
 SENDER_NAME = "Mail quarantine"
@@ -156,7 +156,7 @@ def _defanged(text: str) -> str:
 
 def _wrapped(text: str, indent: int = 0) -> str:
     """Break a text into lines of 72 columns, all but the first indented by so many spaces."""
-    if text.isascii() and len(text) <= _COLUMNS - indent:
+    if _is_narrow(text) and len(text) <= _COLUMNS - indent:
         return text
     return ("\n" + " " * indent).join(_lines(text, _COLUMNS - indent))
 
@@ -166,8 +166,8 @@ def _paragraph(text: str) -> str:
 
 
 def _lines(text: str, columns: int) -> Iterator[str]:
-    if text.isascii():
-        yield from _ascii_lines(text, columns)
+    if _is_narrow(text):
+        yield from _narrow_lines(text, columns)
         return
     line, room = "", columns
     for piece in _pieces(text):
@@ -179,7 +179,12 @@ def _lines(text: str, columns: int) -> Iterator[str]:
     yield line
 
 
-def _ascii_lines(text: str, columns: int) -> Iterator[str]:
+def _is_narrow(text: str) -> bool:
+    """Tell of most texts, also of those that were cut, that each character takes one column."""
+    return text.replace(ELLIPSIS, "").isascii()
+
+
+def _narrow_lines(text: str, columns: int) -> Iterator[str]:
     """Do the same for a text of one column a character, as most are, without looking at each."""
     while len(text) > columns:
         end = text.rfind(" ", 0, columns + 1)
