@@ -70,26 +70,43 @@ def trace(data: bytes) -> None:
     """What a sender says changes neither the connecting IP nor whose signatures SES verified.
 
     data: a line each for what SES repeats in its own fields (the HELO name, the envelope sender, the local
-    part of a signer), then the fields of the sender's mail.
+    part of a signer, what is below Eve's domain in a valid signature, the domain of one that is not valid,
+    the domain of an SPF record), then the fields of the sender's mail.
     """
     if MESSAGE_ID.encode() in data:  # the anchor: SES makes it after the sender has spoken
         return
-    helo, envelope_from, signer, *lines = [*data.replace(b"\r", b"").split(b"\n"), b"", b"", b""]
-    texts = [line.replace(b"\x00", b"").decode("utf-8", "replace") for line in (helo, envelope_from, signer)]
-    fields = [line.decode("utf-8", "replace").partition(":") for line in lines]
-    ses = block(
-        results(f"pass header.i={texts[2]}@{EVE}", helo=texts[0], envelope_from=texts[1]),
-        first=received(helo=texts[0]),
-    )
-    signature = ("DKIM-Signature", f"v=1; d={EVE}; i={_quoted(texts[2])}@{EVE}; s=x; b=x")
+    repeated, own = _told(data)
+    helo, envelope_from, signer, below, invalid, spf = repeated
+    domain = f"{below}.{EVE}" if below else EVE
+    said = [f"pass header.i={signer}@{EVE}", f"pass header.i=@{domain}"]
+    signatures = [f"v=1; d={EVE}; i={_quoted(signer)}@{EVE}; s=x; b=x", f"v=1; d={domain}; s=x; b=x"]
+    if invalid:
+        said.append(f"permerror header.i=@{invalid}")
+        signatures.append(f"v=1; d={invalid}; s=x; b=x")
+    name, value = results(*said, helo=helo, envelope_from=envelope_from)
+    ses = block((name, value.replace("domain of example.com", f"domain of {spf}")), first=received(helo=helo))
+    signed = [("DKIM-Signature", each) for each in signatures]
+    fields = [line.decode("utf-8", "replace").partition(":") for line in own]
     as_event = inbound(
-        signature, *((name, value) for name, _, value in fields), ses=ses, envelope_from=texts[1]
+        *signed, *((name, value) for name, _, value in fields), ses=ses, envelope_from=envelope_from
     )
     _names_only_eve(as_event)
-    own = b"\n".join(lines).replace(b"\n", b"\r\n")
-    top = "".join(f"{name}: {value}\r\n" for name, value in [*ses, signature])
+    mail = b"\r\n".join(own)
+    top = "".join(f"{name}: {value}\r\n" for name, value in [*ses, *signed])
     with suppress(MalformedHeader):
-        _names_only_eve(with_raw_header(as_event, top.encode() + own + b"\r\n\r\n"))
+        _names_only_eve(with_raw_header(as_event, top.encode() + mail + b"\r\n\r\n"))
+
+
+_REPEATED = 6  # texts of a sender's that SES repeats
+
+
+def _told(data: bytes) -> tuple[list[str], list[bytes]]:
+    """Return what SES repeats, as it can have heard it, and the lines of the mail."""
+    lines = [*data.replace(b"\r", b"").split(b"\n"), *[b""] * _REPEATED]
+    texts = [line.replace(b"\x00", b"").decode("utf-8", "replace") for line in lines[:_REPEATED]]
+    # A tag of a signature ends at its semicolon.
+    below, invalid = (text.replace(";", "") for text in texts[3:5])
+    return [*texts[:3], below, invalid, texts[5]], lines[_REPEATED:]
 
 
 def addresses(data: bytes) -> None:
@@ -156,7 +173,7 @@ def _quoted(text: str) -> str:
 
 def _names_only_eve(mail: InboundMail) -> None:
     assert connecting_ip(mail) == ip_address(PEER)
-    assert set(dkim_domains(mail)) <= {EVE}
+    assert all(domain == EVE or domain.endswith(f".{EVE}") for domain in dkim_domains(mail))
 
 
 def _has_a_place(judged: Hold | Rejected) -> None:

@@ -50,6 +50,14 @@ def test_the_corpus_stays_small() -> None:
             id="a signer that a signature says",
         ),
         pytest.param(
+            *("trace/property_in_domain", "quarantine.inbound._PLAIN_SIGNERS", {}),
+            id="a signer that a domain says",
+        ),
+        pytest.param(
+            *("trace/comment_in_domain", "quarantine.inbound._PLAIN_SIGNERS", {}),
+            id="a comment that a domain begins",
+        ),
+        pytest.param(
             *("trace/result_in_helo", "quarantine.inbound._PLAIN_HOP", re.compile(".*")),
             id="a signer that a HELO name says",
         ),
