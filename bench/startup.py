@@ -3,6 +3,7 @@
 import os
 import re
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -23,6 +24,7 @@ _LAYER = _ROOT / "layers" / "quarantine"
 _BUILD = _ROOT / ".aws-sam" / "build"
 _BUILT_LAYER = _BUILD / "QuarantineLayer" / "python"
 _ROUNDS = 9
+_UNCOMPILED = "built, no byte code"
 
 _MOST_RATIO = 1.15
 _MOST_SIZE = 15
@@ -45,10 +47,11 @@ the layer's requirements.txt names and nothing else that is installed: botocore 
 awscrt or pyOpenSSL. sources: this tree, with the libraries as they are installed. built: what `make build`
 left in .aws-sam/build, when there is one, on both sides; its data is reduced, so that its bare process is
 quicker too. "/ as installed" compares with the bare process of the sources: what a layer made by pip alone
-would cost at least. The interpreter's own start is in both. CPU: user +
+would cost at least. built, no byte code: the same without what was compiled ahead, as every start on Lambda
+would find it. The interpreter's own start is in both. CPU: user +
 system of the child (getrusage). Median (least-most) of {_ROUNDS} rounds, in each of which every process is
-started once, in turn; ratios and differences are taken within a round. All byte code was cached by a round
-before, which does not count.
+started once, in turn; ratios and differences are taken within a round. All other byte code was cached by
+a round before, which does not count.
 """
 
 
@@ -67,12 +70,15 @@ def measured(environ: Mapping[str, str]) -> Measured:
         rows.add_column(name, no_wrap=True)
     for name in ("function", "bare", "function / bare", "/ as installed"):
         rows.add_column(name, justify="right", no_wrap=True)
-    with tempfile.TemporaryDirectory() as packages:
+    with tempfile.TemporaryDirectory() as packages, tempfile.TemporaryDirectory() as uncompiled:
         link_layer(Path(packages))
+        _copy_uncompiled(Path(uncompiled))
         samplers: dict[str, Callable[[], _Sample]] = {}
         for function, clients in _CLIENTS.items():
-            for origin, paths in origins(function, packages).items():
+            for origin, paths in origins(function, packages, uncompiled).items():
                 surroundings = environment(function, environ, paths)
+                if origin == _UNCOMPILED:
+                    surroundings["PYTHONDONTWRITEBYTECODE"] = "1"  # as where Lambda mounts a layer
                 samplers[f"bare {function} {origin}"] = _sampler(_BARE.format(clients=clients), surroundings)
                 samplers[f"{function} {origin}"] = _sampler(_FUNCTION, surroundings)
         samples = interleaved(samplers, _ROUNDS)
@@ -83,7 +89,10 @@ def measured(environ: Mapping[str, str]) -> Measured:
             _add_rows(rows, function, origin, samples)
             own, bare = ([sample["CPU"] for sample in samples[of]] for of in (name, f"bare {name}"))
             ratio = Spread.of_ratios(own, bare)
-            reached.append(Reached(f"{function}: start-up, CPU, {origin}, / bare", _MOST_RATIO, ratio.median))
+            if origin != _UNCOMPILED:
+                reached.append(
+                    Reached(f"{function}: start-up, CPU, {origin}, / bare", _MOST_RATIO, ratio.median)
+                )
     return Measured(rows, reached)
 
 
@@ -108,14 +117,28 @@ def _add_rows(rows: Table, function: str, origin: str, samples: Mapping[str, Seq
         )
 
 
-def origins(function: str, packages: str) -> dict[str, Sequence[str]]:
-    """Name the search path of each kind of a function; a build only if there is one."""
+def origins(function: str, packages: str, uncompiled: str = "") -> dict[str, Sequence[str]]:
+    """Name the search path of each kind of a function; a build only if there is one.
+
+    uncompiled: where there is a copy of the build without byte code.
+    """
     origins: dict[str, Sequence[str]] = {
         "sources": (str(_ROOT / "functions" / function), str(_LAYER), packages)
     }
     if _BUILT_LAYER.is_dir():
-        origins["built"] = (str(_BUILD / f"{function.title()}Function"), str(_BUILT_LAYER))
+        origins["built"] = _built(_BUILD, function)
+        if uncompiled:
+            origins[_UNCOMPILED] = _built(Path(uncompiled), function)
     return origins
+
+
+def _built(build: Path, function: str) -> Sequence[str]:
+    return (str(build / f"{function.title()}Function"), str(build / "QuarantineLayer" / "python"))
+
+
+def _copy_uncompiled(folder: Path) -> None:
+    if _BUILT_LAYER.is_dir():
+        shutil.copytree(_BUILD, folder, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
 
 
 def _size() -> float | None:
