@@ -7,7 +7,7 @@ interpretation (comments, groups, routes, quoted local parts, domain literals) i
 import re
 import unicodedata
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.errors import MessageError
 from email.header import decode_header, make_header
 from typing import Self
@@ -62,6 +62,10 @@ class Address:
     def __str__(self) -> str:
         return f"{self.local}@{self.domain}"
 
+    def without_suffix(self) -> Self:
+        """Return the address whose mailbox a sub-address is of (RFC 5233)."""
+        return replace(self, local=self.local.partition("+")[0])
+
 
 def parse_from(value: str) -> Address:
     """Read the one address of an unfolded From field: `addr-spec` or `display name <addr-spec>`.
@@ -90,11 +94,11 @@ def matching_trigger(recipients: Iterable[str], trigger: str) -> Address | None:
     """
     for recipient in recipients:
         try:
-            address = Address.parse(recipient)
+            address = Address.parse(recipient).without_suffix()
         except InvalidAddress:
             continue
-        if address.local.partition("+")[0] == trigger:
-            return Address(trigger, address.domain)
+        if address.local == trigger:
+            return address
     return None
 
 

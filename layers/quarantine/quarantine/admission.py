@@ -183,12 +183,8 @@ def _automatic(
 
 
 def _is_a_machine(requester: Address, trigger: Address, report_sender: Address) -> bool:
-    bare = _without_suffix(requester)
-    return bare == _without_suffix(report_sender) or bare.local in _MACHINES | {trigger.local}
-
-
-def _without_suffix(address: Address) -> Address:
-    return Address(address.local.partition("+")[0], address.domain)
+    bare = requester.without_suffix()
+    return bare == report_sender.without_suffix() or bare.local in _MACHINES | {trigger.local}
 
 
 _WORD = re.compile(r"[a-z]+")

@@ -129,7 +129,7 @@ def _trigger(text: str) -> str:
 
 def _report_sender(trigger: str, text: str) -> Address:
     sender = Address.parse(text)
-    if sender.local.partition("+")[0] == trigger:  # an out-of-office reply to a report would ask for one
+    if sender.without_suffix().local == trigger:  # an out-of-office reply to a report would ask for one
         raise ValueError(f"its local part is the trigger: {text!r}")
     return sender
 

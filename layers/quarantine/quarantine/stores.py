@@ -54,18 +54,19 @@ class Senders:
     def __init__(self, client: "DynamoDBClient", table: str, log: Logger) -> None:
         self._client, self._table, self._log = client, table, log
 
-    def facts_for(self, requester: Address) -> tuple[tuple[AuthRecord, ...], tuple[RelayRecord, ...]]:
+    def facts_for(self, requester: Address) -> tuple[tuple[AuthRecord, ...], Iterator[RelayRecord]]:
         """Return the auth and the relay records that can count for the requester, the most specific first.
 
         An auth record that cannot be read still stands before the more general ones, and accepts nothing.
+        The networks are read as they are asked for: not at all where the auth records decide.
         """
         found: dict[str, list[Item]] = {principal: [] for principal in principals(requester)}
         for item in self._records(tuple(found)):
             found[item["principal"]].append(item)
         items = [item for records in found.values() for item in records]
-        auth = [self._auth_record(item) for item in items if item["record"] == _AUTH]
-        relays = [item for item in items if item["record"].startswith(_RELAY)]
-        return tuple(auth), tuple(_readable(relays, _relay_record, self._log))
+        auth = tuple(self._auth_record(item) for item in items if item["record"] == _AUTH)
+        relays = (item for item in items if item["record"].startswith(_RELAY))
+        return auth, _readable(relays, _relay_record, self._log)
 
     def _records(self, principals: Sequence[str]) -> Iterator[Item]:
         """Yield all records of some principals, in one read of as many partitions.

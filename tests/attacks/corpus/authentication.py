@@ -186,25 +186,11 @@ ATTACKS = [
         verdicts=verdicts(dmarc="PASS"),
         records=_ONLY["dmarc"],
     ),
-    Attack(
-        "dmarc-other-from",
-        "DMARC passes for the From that SES read, which is not the one that we read",
-        "RFC 7489 11.1; README, dmarc",
-        _UNAUTHENTICATED,
-        mail(),
-        peer=STRANGER,
-        verdicts=verdicts(dmarc="PASS"),
-        records=_ONLY["dmarc"],
-        event=Event(
-            results="amazonses.com; spf=none; client-ip=127.0.0.99; envelope-from=bob@victim.example;"
-            " helo=mail.victim.example; dkim=none; dmarc=pass header.from=evil.example;"
-        ),
-    ),
     *(
         Attack(
             f"dmarc-{name}",
             f"DMARC passes for {trick}",
-            "RFC 8601 2.2; README, dmarc",
+            "RFC 7489 11.1; RFC 8601 2.2; README, dmarc",
             _UNAUTHENTICATED,
             mail(),
             peer=STRANGER,
@@ -216,6 +202,7 @@ ATTACKS = [
             ),
         )
         for name, trick, properties in [
+            ("other-from", "the From that SES read, which is not ours", "header.from=evil.example"),
             ("two-from", "two From domains", "header.from=victim.example header.from=evil.example"),
             ("quoted-from", "another From, in quotes", 'header.from="evil.example"'),
         ]

@@ -233,6 +233,24 @@ _SIGNATURES = [
     ),
 ]
 
+
+def _repeated(name: str, trick: str, source: str, signatures: list[str], results: str) -> Attack:
+    """Return a mail of Eve's in Bob's name, signed as she likes, with what SES says of it."""
+    return Attack(
+        f"results-{name}",
+        trick,
+        source,
+        _UNAUTHENTICATED,
+        mail(*signatures),
+        peer=STRANGER,
+        helo="mail.evil.example",
+        envelope_from="eve@evil.example",
+        verdicts=_DKIM,
+        records=_ONLY_DKIM,
+        event=Event(results=results),
+    )
+
+
 ATTACKS = [
     *(
         Attack(
@@ -249,37 +267,14 @@ ATTACKS = [
         Attack(f"helo-{name}", f"HELO: {trick}", source, _UNAUTHENTICATED, mail(), peer=STRANGER, helo=helo)
         for name, trick, source, helo in _HELO
     ),
+    *(_repeated(name, trick, source, [_SIGNED], results) for name, trick, source, results in _SES_RESULTS),
     *(
-        Attack(
-            f"results-{name}",
+        _repeated(
+            name,
             trick,
             source,
-            _UNAUTHENTICATED,
-            mail(_SIGNED),
-            peer=STRANGER,
-            helo="mail.evil.example",
-            envelope_from="eve@evil.example",
-            verdicts=_DKIM,
-            records=_ONLY_DKIM,
-            event=Event(results=results),
-        )
-        for name, trick, source, results in _SES_RESULTS
-    ),
-    *(
-        Attack(
-            f"results-{name}",
-            trick,
-            source,
-            _UNAUTHENTICATED,
-            mail(
-                *(f"DKIM-Signature: v=1; a=rsa-sha256; {tags}; s=s; h=from; bh=x; b=y" for tags in signatures)
-            ),
-            peer=STRANGER,
-            helo="mail.evil.example",
-            envelope_from="eve@evil.example",
-            verdicts=_DKIM,
-            records=_ONLY_DKIM,
-            event=Event(results=f"amazonses.com; {results}"),
+            [f"DKIM-Signature: v=1; a=rsa-sha256; {tags}; s=s; h=from; bh=x; b=y" for tags in signatures],
+            f"amazonses.com; {results}",
         )
         for name, trick, source, signatures, results in _SIGNATURES
     ),
