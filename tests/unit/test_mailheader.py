@@ -162,6 +162,7 @@ def test_no_recipient_is_guessed(header: bytes) -> None:
         pytest.param(b"al@x.example(a,bob@example.com,b)", [], ["bob@example.com"], id="in a comment"),
         pytest.param(b"al@[a,bob@example.com,b]", [], ["bob@example.com"], id="in a domain literal"),
         pytest.param(b"<x,bob@example.com>", [], ["bob@example.com"], id="in a path"),
+        pytest.param(b"<x,bob@example.com,y>", [], ["bob@example.com"], id="in the middle of a path"),
         pytest.param(b"joe\\,bob@example.com", [], ["bob@example.com"], id="quoted by a backslash"),
         pytest.param(b"us: a@x.example,bob@example.com,c@x.example;", [], ["us: a"], id="in a group"),
     ],
