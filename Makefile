@@ -73,11 +73,11 @@ audit: $(UV)
 
 # What it costs, as it is deployed; beside the floor, in one run.
 bench: build
-	$(RUN) python -m bench
+	$(RUN) python -m lab.bench
 
 # A Monday morning of a million users, with the template's settings.
 simulate: $(UV)
-	$(RUN) python -m simulation
+	$(RUN) python -m lab.simulation
 
 # What the layer ships, from the lock.
 requirements: $(UV)

@@ -1,6 +1,6 @@
-"""`python -m bench`: what the functions cost, as ratios measured in one run. Exits with 1 if S3 is asked.
+"""`python -m lab.bench`: what the functions cost, as ratios measured in one run. Exits with 1 if S3 is asked.
 
-`python -m bench importing`: the same of the operator's import, which takes some minutes.
+`python -m lab.bench importing`: the same of the operator's import, which takes some minutes.
 """
 
 import contextlib
@@ -32,11 +32,11 @@ def _run(console: Console) -> int:
     # botocore would sign with awscrt, if it is installed for some other tool: the layer does not ship it.
     sys.modules["awscrt"] = None  # type: ignore[assignment]  # an import of it fails
     if sys.argv[1:] == ["importing"]:
-        from bench import importing
+        from lab.bench import importing
 
         _show(console, importing.table(), importing.METHOD)
         return 0
-    from bench import calls, cpu, holding, memory, rendering, startup, targets, workload
+    from lab.bench import calls, cpu, holding, memory, rendering, startup, targets, workload
     from quarantine.settings import ReportSettings
 
     work = workload.record()

@@ -13,10 +13,10 @@ import boto3
 from botocore.awsrequest import AWSResponse
 from rich.table import Table
 
-from bench.figures import Spread, interleaved
-from bench.targets import Measured
-from bench.wire import Raw, new_session
 from functions.hold import app
+from lab.bench.figures import Spread, interleaved
+from lab.bench.targets import Measured
+from lab.bench.wire import Raw, new_session
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

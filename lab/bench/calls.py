@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator
 
 from rich.table import Table
 
-from bench.targets import Measured, Reached
-from bench.workload import Recording, Workload
+from lab.bench.targets import Measured, Reached
+from lab.bench.workload import Recording, Workload
 
 METHOD = """\
 Counted at the wire: each `before-send` event of botocore, retries included, while the real handler

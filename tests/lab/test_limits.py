@@ -1,6 +1,6 @@
 import pytest
 
-from simulation.limits import Pollers, SendRate
+from lab.simulation.limits import Pollers, SendRate
 
 
 @pytest.mark.parametrize(

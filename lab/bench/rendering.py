@@ -9,9 +9,9 @@ from email.policy import SMTP
 
 from rich.table import Table
 
-from bench.figures import Spread, interleaved
-from bench.targets import Measured, Reached
-from bench.workload import request_of
+from lab.bench.figures import Spread, interleaved
+from lab.bench.targets import Measured, Reached
+from lab.bench.workload import request_of
 from quarantine.addresses import Address
 from quarantine.rendering import render
 from quarantine.report import HeldMessage, Holding, HoldReason, summarise

@@ -3,8 +3,8 @@ from typing import Any
 
 import pytest
 
+from lab.simulation.settings import Settings
 from local.stack import load_template
-from simulation.settings import Settings
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from random import Random
 
 import simpy
 
-from simulation.limits import ACCOUNT_CONCURRENCY, Pollers, SendRate
-from simulation.settings import Settings
+from lab.simulation.limits import ACCOUNT_CONCURRENCY, Pollers, SendRate
+from lab.simulation.settings import Settings
 
 SAMPLE_EVERY = 60.0
 RETENTION = 4 * 24 * 3600.0  # of the queue, SQS's default: no morning here is as long

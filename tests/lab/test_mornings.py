@@ -5,11 +5,11 @@ A tenth of the users and of the sending rate; report takes ten times as long, so
 
 import pytest
 
+from lab.simulation.__main__ import sized, unlimited
+from lab.simulation.load import LOADS, Load
+from lab.simulation.pipeline import Durations, Fate, Morning, simulate
+from lab.simulation.settings import Settings
 from local.stack import load_template
-from simulation.__main__ import sized, unlimited
-from simulation.load import LOADS, Load
-from simulation.pipeline import Durations, Fate, Morning, simulate
-from simulation.settings import Settings
 
 USERS = 100_000
 RATE = 1.4

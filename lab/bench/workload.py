@@ -8,9 +8,9 @@ from typing import Any, Literal
 import boto3
 from moto import mock_aws
 
-from bench.wire import Call, Recorder, new_session
 from functions.intake import app as intake
 from functions.report import app as report
+from lab.bench.wire import Call, Recorder, new_session
 from local.records import Records
 from local.ses import GRAY, Delivery, Received, new_message_id, receive
 from local.stack import create_stack

@@ -16,8 +16,8 @@ from zlib import crc32
 from botocore.config import Config
 from rich.table import Table
 
-from bench.figures import Spread, interleaved
-from bench.wire import Call, Canned, new_session
+from lab.bench.figures import Spread, interleaved
+from lab.bench.wire import Call, Canned, new_session
 from ops.importing import RECIPIENT_FIELDS, UNCHECKED, Found, Rules, find, import_mails, read
 from quarantine.report import HoldReason
 

@@ -15,11 +15,11 @@ from typing import Literal, TypedDict
 
 from rich.table import Table
 
-from bench.figures import Spread, interleaved
-from bench.targets import Measured, Reached
-from bench.wire import REGION
+from lab.bench.figures import Spread, interleaved
+from lab.bench.targets import Measured, Reached
+from lab.bench.wire import REGION
 
-_ROOT = Path(__file__).parent.parent
+_ROOT = Path(__file__).parents[2]
 _LAYER = _ROOT / "layers" / "quarantine"
 _BUILD = _ROOT / ".aws-sam" / "build"
 _BUILT_LAYER = _BUILD / "QuarantineLayer" / "python"

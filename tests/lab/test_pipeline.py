@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simulation.load import LOADS, Load
-from simulation.pipeline import Durations, Fate, Morning, simulate
-from simulation.settings import Settings
+from lab.simulation.load import LOADS, Load
+from lab.simulation.pipeline import Durations, Fate, Morning, simulate
+from lab.simulation.settings import Settings
 
 FIVE_TRIES = Settings(visibility=180, max_receives=5, lease=60, maximum_concurrency=None)
 AT_ONCE = Durations(intake=0, before_send=0, send=0, after_send=0, cold=0)

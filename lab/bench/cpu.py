@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 from rich.table import Table
 
-from bench.figures import Spread, interleaved
-from bench.targets import Measured, Reached
-from bench.wire import Bare, Canned, new_session
-from bench.workload import FUNCTIONS, HUNDRED_ROWS, Recording, Workload
+from lab.bench.figures import Spread, interleaved
+from lab.bench.targets import Measured, Reached
+from lab.bench.wire import Bare, Canned, new_session
+from lab.bench.workload import FUNCTIONS, HUNDRED_ROWS, Recording, Workload
 
 _ROUNDS = 11
 _SAMPLE_SECONDS = 0.06  # of each sample, about: many ticks of the clock, and short beside what disturbs it

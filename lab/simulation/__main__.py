@@ -1,4 +1,4 @@
-"""`python -m simulation`: a Monday morning of a million users, as Markdown tables; the same each time.
+"""`python -m lab.simulation`: a Monday morning of a million users, as Markdown tables; the same each time.
 
 Exits with 1 if a sized pipeline loses a report to the dead-letter queue.
 """
@@ -8,10 +8,10 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from lab.simulation.load import AT_ONCE, LOADS, OUTAGE, USERS, Load
+from lab.simulation.pipeline import Durations, Fate, Morning, simulate
+from lab.simulation.settings import Settings
 from local.stack import load_template
-from simulation.load import AT_ONCE, LOADS, OUTAGE, USERS, Load
-from simulation.pipeline import Durations, Fate, Morning, simulate
-from simulation.settings import Settings
 
 SEND_RATES = (14, 500)
 _USUAL = Durations()

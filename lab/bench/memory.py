@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.targets import Measured, Reached
-from bench.wire import Call, Canned, new_session
+from lab.bench.targets import Measured, Reached
+from lab.bench.wire import Call, Canned, new_session
 
 _EVENTS = 300  # of each everyday request
-_ROOT = Path(__file__).parent.parent
+_ROOT = Path(__file__).parents[2]
 _MEGABYTE = 1_000_000
 
 TARGET = 120
@@ -24,10 +24,10 @@ answered as for the CPU: without sockets and TLS, which add some megabytes. The 
 
 
 def measured(workload: Any) -> Measured:
-    """Measure the processes of a bench.workload.Workload, which the measured process does not import."""
+    """Measure the processes of a lab.bench.workload.Workload, which the measured process does not import."""
     from rich.table import Table
 
-    from bench import startup
+    from lab.bench import startup
 
     rows = Table(title="Peak memory of a warm process, MB", title_justify="left")
     for name in ("function", "of", "MB"):
@@ -45,7 +45,7 @@ def measured(workload: Any) -> Measured:
             )
             for origin, paths in startup.origins(function, packages).items():
                 done = subprocess.run(
-                    [sys.executable, "-S", "-m", "bench.memory"],
+                    [sys.executable, "-S", "-m", "lab.bench.memory"],
                     env=startup.environment(function, workload.environ, (*paths, str(_ROOT))),
                     input=work,
                     capture_output=True,
