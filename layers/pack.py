@@ -87,7 +87,13 @@ def _write(path: Path, model: Any) -> None:
 def _compile_templates(packages: Path) -> None:
     """Compile them with the layer's own Jinja2: what it generates is for no other version."""
     subprocess.run(
-        [sys.executable, "-S", "-B", "-c", "from quarantine import rendering; rendering.compile_templates()"],
+        [
+            sys.executable,
+            "-S",
+            "-B",
+            "-c",
+            "from quarantine.reporting import markup; markup.compile_templates()",
+        ],
         env={"PYTHONPATH": str(packages.resolve()), "PATH": os.defpath},
         check=True,
     )

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from local.ses import GRAY
-from quarantine.inbound import Verdict, Verdicts
+from quarantine.asking.event import Verdict, Verdicts
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ import mailbox
 import queue
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
 from pathlib import Path
@@ -15,18 +16,27 @@ from typing import Any
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
-from functions.hold import app as hold
-from functions.intake import app as intake
-from functions.report import app as report
 from local.ses import Delivery, new_message_id, receive
 from local.stack import Stack
-from quarantine.inbound import Verdicts
+from quarantine.asking.event import Verdicts
+from quarantine.runtime import Journal, serve_batch
+from quarantine.services.holding import Holding
+from quarantine.services.intake import Intake
+from quarantine.services.reporting import HOPELESS, Reporting
+from quarantine.settings import HoldSettings, IntakeSettings, ReportSettings
 
 _RETRIES = 2  # of an asynchronous invocation, before the on-failure destination has the event
 _BATCH = 10
 _log = logging.getLogger(__name__)
 
-type Handler = Callable[[dict[str, Any], Any], Any]
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What serves the messages of a queue, as its function does."""
+
+    serve: Callable[[str], None]
+    journal: Journal
+    hopeless: tuple[type[Exception], ...] = ()
 
 
 class Outbox:
@@ -56,10 +66,16 @@ class Pipeline:
         self._verdicts = verdicts
         self._s3 = session.client("s3")
         self._sqs = session.client("sqs")
-        self._intake = intake.make_handler(stack.environ, session)
-        self._sources = {
-            stack.environ["JOBS_QUEUE_URL"]: report.make_handler(stack.environ, session),
-            stack.held_queue_url: hold.make_handler(stack.environ, session),
+        dynamodb, s3, sqs = session.client("dynamodb"), session.client("s3"), session.client("sqs")
+        settings = IntakeSettings.from_environ(stack.environ)
+        self._intake = Intake.on(settings, dynamodb, lambda: s3, sqs)
+        reporting = Reporting.on(
+            ReportSettings.from_environ(stack.environ), dynamodb, session.client("sesv2")
+        )
+        holding = Holding.on(HoldSettings.from_environ(stack.environ), dynamodb, s3, sqs)
+        self._sources: dict[str, Source] = {
+            stack.environ["JOBS_QUEUE_URL"]: Source(reporting.handle, reporting.journal, HOPELESS),
+            stack.held_queue_url: Source(holding.handle, holding.journal),
         }
         self._events: queue.Queue[dict[str, Any]] = queue.Queue()
         self._stopping = threading.Event()
@@ -101,7 +117,7 @@ class Pipeline:
     def _invoke_intake(self, event: dict[str, Any]) -> None:
         for _ in range(1 + _RETRIES):
             try:
-                self._intake(event, None)
+                self._intake.handle(event)
             except Exception as e:  # noqa: BLE001 - the process's edge: what Lambda would catch
                 error = e
                 _log.exception("intake failed")
@@ -110,22 +126,23 @@ class Pipeline:
         failure = {"requestPayload": event, "responsePayload": {"errorMessage": str(error)}}
         self._sqs.send_message(QueueUrl=self._stack.intake_failures_url, MessageBody=json.dumps(failure))
 
-    def _run_source(self, url: str, handler: Handler) -> None:
+    def _run_source(self, url: str, source: Source) -> None:
         while not self._stopping.is_set():
             try:
-                self._invoke(url, handler)
+                self._invoke(url, source)
             except (BotoCoreError, ClientError):
                 _log.exception("the queue cannot be read")
                 self._stopping.wait(1)
 
-    def _invoke(self, url: str, handler: Handler) -> None:
+    def _invoke(self, url: str, source: Source) -> None:
         """Serve one batch; what fails stays on the queue until its visibility timeout is over."""
         messages = self._sqs.receive_message(
             QueueUrl=url, MaxNumberOfMessages=_BATCH, WaitTimeSeconds=1, AttributeNames=["All"]
         ).get("Messages", [])
         if not messages:
             return
-        response = handler({"Records": [_sqs_record(message) for message in messages]}, None)
+        event = {"Records": [_sqs_record(message) for message in messages]}
+        response = serve_batch(event, source.serve, source.journal, source.hopeless)
         failed = {failure["itemIdentifier"] for failure in response["batchItemFailures"]}
         for message in messages:
             if message["MessageId"] not in failed:

@@ -1,14 +1,19 @@
 """Records to put into the tables by hand: for the demo, the tests and the benchmark."""
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import boto3
-from boto3.dynamodb.types import TypeSerializer
+
+from quarantine.held import HoldReason
+from quarantine.mail.addresses import Address
+from quarantine.mail.lenient import ShownHeader
+from quarantine.stores.items import from_wire, to_wire
+from quarantine.stores.quarantine import held_row
+from quarantine.stores.senders import auth_values, relay_values
 
 _KEPT_FOR = timedelta(days=14)
-_serialize = TypeSerializer().serialize
 
 
 class Records:
@@ -20,14 +25,14 @@ class Records:
 
     def put_relay(self, principal: str, network: str) -> None:
         """Let the hosts of a network relay for a domain, or for every domain (`*`)."""
-        self.put("SENDERS_TABLE", {"principal": principal, "record": f"relay#{network}"})
+        self.put("SENDERS_TABLE", relay_values(principal, network, now=datetime.now(UTC)))
 
     def put_auth(
         self, principal: str, accept: Iterable[str] = (), *, deny: bool = False, mailboxes: Iterable[str] = ()
     ) -> None:
-        """Say what proves an address, a domain or anybody (`*`). A set of DynamoDB is never empty."""
-        sets = {name: set(words) for name, words in (("accept", accept), ("mailboxes", mailboxes)) if words}
-        self.put("SENDERS_TABLE", {"principal": principal, "record": "auth", "deny": deny, **sets})
+        """Say what proves an address, a domain or anybody (`*`)."""
+        record = auth_values(principal, accept, deny=deny, mailboxes=mailboxes, now=datetime.now(UTC))
+        self.put("SENDERS_TABLE", record)
 
     def put_held(
         self,
@@ -39,24 +44,15 @@ class Records:
         **over: object,
     ) -> None:
         """Hold a message: as spam and for two weeks, unless `over` has other attributes."""
-        time = received_at.isoformat(timespec="seconds").replace("+00:00", "Z")
-        item = {
-            "recipient": recipient,
-            "entry": f"{time}#{message_id}",
-            "message_id": message_id,
-            "received_at": time,
-            "sender": sender,
-            "subject": subject,
-            "reason": "spam",
-            "status": "held",
-            "expires_at": int((received_at + _KEPT_FOR).timestamp()),
-        }
-        self.put("QUARANTINE_TABLE", item | over)
+        shown = ShownHeader(sender, subject, message_id, received_at)
+        row = held_row(
+            Address.parse(recipient), shown, message_id, received_at, HoldReason.SPAM, received_at + _KEPT_FOR
+        )
+        self.put("QUARANTINE_TABLE", from_wire(row) | over)
 
     def put(self, table: str, item: Mapping[str, Any]) -> None:
         """Put any item, also one that no reader can read. table: the name of its variable."""
-        wire = {name: _serialize(value) for name, value in item.items()}
-        self._client.put_item(TableName=self._environ[table], Item=wire)
+        self._client.put_item(TableName=self._environ[table], Item=to_wire(item))
 
     def request(self, request_id: str) -> dict[str, Any] | None:
         """Return the row of a request: what an operator sees of it."""

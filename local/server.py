@@ -17,9 +17,9 @@ from moto.server import ThreadedMotoServer
 from local.pipeline import Outbox, Pipeline
 from local.ses import REGION, Delivery
 from local.stack import Stack, create_stack
-from ops.front import FrontHandler, connection
-from ops.heldbucket import HeldBucket
-from quarantine.inbound import Verdicts
+from ops.hold.front import FrontHandler, connection
+from ops.hold.writer import HeldMailWriter
+from quarantine.asking.event import Verdicts
 
 LOOPBACK = "127.0.0.1"
 _CREDENTIALS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local", "AWS_DEFAULT_REGION": REGION}
@@ -115,7 +115,7 @@ def running(
         pipeline = Pipeline(session, stack, verdicts)
         pipeline.start()
         try:
-            held = FrontHandler(HeldBucket(session.client("s3"), stack.environ["MAIL_BUCKET"]))
+            held = FrontHandler(HeldMailWriter(session.client("s3"), stack.environ["MAIL_BUCKET"]))
             with (
                 _listening(partial(_ses, _Front(pipeline)), smtp_port) as smtp,
                 _listening(partial(connection, held), hold_port) as hold,

@@ -11,8 +11,9 @@ from email.utils import format_datetime
 from ipaddress import ip_address
 from typing import Any
 
-from quarantine.addresses import InvalidAddress, parse_from
-from quarantine.inbound import Header, MalformedHeader, Verdict, Verdicts, parse_header
+from quarantine.asking.event import Verdict, Verdicts
+from quarantine.mail.addresses import InvalidAddress
+from quarantine.mail.strict import Header, MalformedHeader, parse_from, parse_header
 
 REGION = "us-east-1"
 GRAY = Verdicts(*[Verdict.GRAY] * 5)

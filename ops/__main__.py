@@ -5,6 +5,8 @@ import sys
 import traceback
 from contextlib import suppress
 
+from ops.commandline import command_of
+
 
 def main() -> None:
     arguments = sys.argv[1:]
@@ -13,9 +15,9 @@ def main() -> None:
 
         code = run(arguments)
     except Exception:
-        if "hold" not in arguments:
+        if command_of(arguments) != "hold":
             raise
-        # A mail server bounces what ends in a traceback, which is 1.
+        # A mail server that calls quarantine-hold by this name bounces what ends in a traceback, which is 1.
         code = os.EX_TEMPFAIL
         with suppress(OSError):  # of a log on a full disk
             traceback.print_exc()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ops.operator import Operator, OperatorError, Refused
+from ops.operator import Declined, Operator, OperatorError
 
 if TYPE_CHECKING:
     from mypy_boto3_ses import SESClient
@@ -25,7 +25,7 @@ PREFIX = "inbound/"  # where intake looks for a raw mail
 
 
 @dataclass(frozen=True, slots=True)
-class Intake:
+class IntakeRoute:
     """Where a rule has to take the mail of a domain. function: the ARN of the intake function."""
 
     domain: str
@@ -34,7 +34,7 @@ class Intake:
     function: str
 
     @classmethod
-    def of(cls, operator: Operator) -> "Intake":
+    def of(cls, operator: Operator) -> "IntakeRoute":
         """Return the stack's. Raises OperatorError."""
         return cls(
             domain=operator.parameter("ReportsDomain"),
@@ -151,7 +151,7 @@ def _ends(action: "ReceiptActionTypeDef") -> bool:
 
 def _activate(operator: Operator, ses: "SESClient", active: str | None) -> None:
     if operator.parameter("CreateReceiptRule") == "false":
-        raise Refused(
+        raise Declined(
             "the stack was deployed with CreateReceiptRule=false, so the rule is yours to add: "
             f"quarantine activate --into {active or 'RULE-SET'}"
         )
@@ -160,7 +160,7 @@ def _activate(operator: Operator, ses: "SESClient", active: str | None) -> None:
         operator.say(f"{ours} is active already", rule_set=ours, changed=False)
         return
     if active is not None:
-        raise Refused(
+        raise Declined(
             f"{active} is active, and would no longer be read. To add the rule to it instead, deploy with "
             f"ReceiptRuleSetName={active}, which puts the rule before all others; or deploy with "
             f"CreateReceiptRule=false, then: quarantine activate --into {active}"
@@ -170,7 +170,7 @@ def _activate(operator: Operator, ses: "SESClient", active: str | None) -> None:
 
 
 def _add(operator: Operator, ses: "SESClient", rule_set: str, after: str | None) -> None:
-    intake, name = Intake.of(operator), operator.stack_name
+    intake, name = IntakeRoute.of(operator), operator.stack_name
     rules = ses.describe_receipt_rule_set(RuleSetName=rule_set).get("Rules", [])
     place = intake.place_of_rule(rules)
     if place is not None:
@@ -183,7 +183,7 @@ def _add(operator: Operator, ses: "SESClient", rule_set: str, after: str | None)
         )
         return
     if not allowed(operator, rule_set, name):
-        raise Refused(
+        raise Declined(
             f"the mail bucket and intake would refuse a rule in {rule_set}: they know the stack's own alone. "
             f"Deploy with ReceiptRuleSetName={rule_set}, which puts the rule before all others and leaves "
             "nothing to do; or deploy with CreateReceiptRule=false, then say this again"
@@ -196,7 +196,7 @@ def _add(operator: Operator, ses: "SESClient", rule_set: str, after: str | None)
     before = rules[: names.index(after) + 1] if after else []
     if stopper := intake.stopper(before):
         earlier = names[names.index(stopper) - 1] if names[0] != stopper else ""
-        raise Refused(
+        raise Declined(
             f"the rule {stopper} stops mail for {intake.domain} before a rule after {after} is read; "
             f"put ours before it: --after '{earlier}'"
         )
@@ -208,16 +208,20 @@ def _add(operator: Operator, ses: "SESClient", rule_set: str, after: str | None)
 
 
 def _check_present(
-    intake: Intake, rule_set: str, rules: Sequence["ReceiptRuleOutputTypeDef"], place: int
+    intake: IntakeRoute, rule_set: str, rules: Sequence["ReceiptRuleOutputTypeDef"], place: int
 ) -> None:
     rule = rules[place]
     if stopper := intake.stopper(rules[:place]):
-        raise Refused(f"{rule_set} has the rule {rule['Name']}, but {stopper} stops before it: move it there")
+        raise Declined(
+            f"{rule_set} has the rule {rule['Name']}, but {stopper} stops before it: move it there"
+        )
     if faults := list(intake.faults_of(rule)):
-        raise Refused(f"{rule_set} has the rule {rule['Name']}, but {' and '.join(faults)}: correct it there")
+        raise Declined(
+            f"{rule_set} has the rule {rule['Name']}, but {' and '.join(faults)}: correct it there"
+        )
 
 
-def _rule(operator: Operator, intake: Intake) -> "ReceiptRuleTypeDef":
+def _rule(operator: Operator, intake: IntakeRoute) -> "ReceiptRuleTypeDef":
     """The rule of the template."""
     tls: TlsPolicyType = "Require" if operator.parameter("TlsPolicy") == "Require" else "Optional"
     return {

@@ -1,14 +1,14 @@
 """`quarantine auth`: what proves that an address wrote a mail, and whom to refuse whatever proves it."""
 
-from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from ops.operator import Operator, Refused
-from quarantine.addresses import Address
-from quarantine.admission import Method
-from quarantine.domains import normalise_domain
+from ops.operator import Declined, Operator
+from quarantine.asking.admission import Method
+from quarantine.mail.addresses import Address
+from quarantine.mail.domains import normalise_domain
+from quarantine.stores.senders import auth_values
 
 app = typer.Typer(help="What proves a sender, by address, domain or for everybody (*).", no_args_is_help=True)
 
@@ -33,13 +33,14 @@ def allow(
     name = _principal(principal)
     mailboxes = sorted(str(Address.parse(each)) for each in mailbox)
     if mailboxes and "@" not in name:
-        raise Refused("other mailboxes are opened to one address, not to a domain")
+        raise Declined("other mailboxes are opened to one address, not to a domain")
     if Method.SPF in method or Method.DKIM in method:
         operator.warn(
             "any host or service that the domain lets send its mail can then ask for any user of it"
         )
+    record = auth_values(name, method, mailboxes=mailboxes, note=note, now=operator.clock())
+    operator.sender_records.put(record)
     sets = {"accept": sorted(method)} | ({"mailboxes": mailboxes} if mailboxes else {})
-    _put(operator, name, {key: {"SS": values} for key, values in sets.items()} | {"note": {"S": note}})
     also = f", and sees {', '.join(mailboxes)} too" if mailboxes else ""
     operator.say(f"{name} is proven by {', '.join(sorted(method))}{also}", principal=name, **sets)
 
@@ -49,7 +50,7 @@ def deny(context: typer.Context, principal: Principal, note: Note = "") -> None:
     """Refuse, whatever path the mail comes by; takes the place of the principal's record."""
     operator: Operator = context.obj
     name = _principal(principal)
-    _put(operator, name, {"deny": {"BOOL": True}, "note": {"S": note}})
+    operator.sender_records.put(auth_values(name, (), deny=True, note=note, now=operator.clock()))
     operator.say(f"{name} gets no report", principal=name, deny=True)
 
 
@@ -59,14 +60,14 @@ def list_(context: typer.Context) -> None:
     operator: Operator = context.obj
     rows = (
         {
-            "principal": item["principal"]["S"],
-            "accept": item.get("accept", {}).get("SS", []),
-            "deny": item.get("deny", {}).get("BOOL", False),
-            "mailboxes": item.get("mailboxes", {}).get("SS", []),
-            "note": item.get("note", {}).get("S", ""),
-            "updated_at": item.get("updated_at", {}).get("S", ""),
+            "principal": record["principal"],
+            "accept": sorted(record.get("accept", ())),
+            "deny": record.get("deny", False),
+            "mailboxes": sorted(record.get("mailboxes", ())),
+            "note": record.get("note", ""),
+            "updated_at": record.get("updated_at", ""),
         }
-        for item in _items(operator)
+        for record in operator.sender_records.auth_records()
     )
     columns = ["principal", "accept", "deny", "mailboxes", "note", "updated_at"]
     operator.answer(columns, rows, empty="no auth record: only relays can ask")
@@ -77,13 +78,8 @@ def remove(context: typer.Context, principal: Principal) -> None:
     """Remove a record: what holds for the domain, or for everybody, holds again."""
     operator: Operator = context.obj
     name = _principal(principal)
-    response = operator.dynamodb.delete_item(
-        TableName=operator.name("SendersTableName"),
-        Key={"principal": {"S": name}, "record": {"S": "auth"}},
-        ReturnValues="ALL_OLD",
-    )
-    if not response.get("Attributes"):
-        raise Refused(f"{name} has no auth record")
+    if not operator.sender_records.remove_auth(name):
+        raise Declined(f"{name} has no auth record")
     operator.say(f"the record of {name} is removed", principal=name)
 
 
@@ -91,24 +87,3 @@ def _principal(text: str) -> str:
     if text == "*":
         return text
     return str(Address.parse(text)) if "@" in text else normalise_domain(text)
-
-
-def _put(operator: Operator, principal: str, attributes: dict[str, Any]) -> None:
-    item = {
-        "principal": {"S": principal},
-        "record": {"S": "auth"},
-        "updated_at": {"S": operator.clock().isoformat(timespec="seconds")},
-        **attributes,
-    }
-    operator.dynamodb.put_item(TableName=operator.name("SendersTableName"), Item=item)
-
-
-def _items(operator: Operator) -> Iterator[dict[str, Any]]:
-    pages = operator.dynamodb.get_paginator("scan").paginate(
-        TableName=operator.name("SendersTableName"),
-        FilterExpression="#record = :auth",
-        ExpressionAttributeNames={"#record": "record"},
-        ExpressionAttributeValues={":auth": {"S": "auth"}},
-    )
-    for page in pages:
-        yield from page["Items"]

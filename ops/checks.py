@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from ops.activate import Intake, allowed, waits
+from ops.activate import IntakeRoute, allowed, waits
 from ops.operator import Operator, OperatorError
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from mypy_boto3_sts import STSClient
 
 
-class Verdict(StrEnum):
+class Health(StrEnum):
     """What a check comes to."""
 
     OK = "ok"  # nothing to do
@@ -57,10 +57,10 @@ class Check(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class CheckResult:
     """seen: what there is. step: what to do about it, empty when there is nothing to do."""
 
-    verdict: Verdict
+    verdict: Health
     seen: str
     step: str = ""
 
@@ -125,25 +125,27 @@ class Site:
         return identity is not None and identity.get("VerifiedForSendingStatus") is True
 
 
-def examine(site: Site) -> Mapping[Check, Finding]:
+def examine(site: Site) -> Mapping[Check, CheckResult]:
     """Make each check; one that cannot be made is unknown, and holds up no other."""
     return {check: _finding(site, check) for check in Check}
 
 
-def _finding(site: Site, check: Check) -> Finding:
+def _finding(site: Site, check: Check) -> CheckResult:
     try:
         return CHECKS[check](site)
     except ClientError as e:
         error = e.response["Error"]
         code, message = error.get("Code", "error"), shorten(error.get("Message", ""), 200)
         step = "ask again later" if "Denied" not in code else f"ask for the permission of {e.operation_name}"
-        return Finding(Verdict.UNKNOWN, f"{code}: {message}", step)
+        return CheckResult(Health.UNKNOWN, f"{code}: {message}", step)
     except BotoCoreError as e:
-        return Finding(Verdict.UNKNOWN, f"{type(e).__name__}: {e}", "look at the network and --endpoint-url")
+        return CheckResult(
+            Health.UNKNOWN, f"{type(e).__name__}: {e}", "look at the network and --endpoint-url"
+        )
     except Unresolved as e:
-        return Finding(Verdict.UNKNOWN, str(e), "ask again from a computer that can ask DNS")
+        return CheckResult(Health.UNKNOWN, str(e), "ask again from a computer that can ask DNS")
     except OperatorError as e:
-        return Finding(Verdict.UNKNOWN, str(e), "deploy the stack, then ask again")
+        return CheckResult(Health.UNKNOWN, str(e), "deploy the stack, then ask again")
 
 
 # "Email receiving endpoints" of the AWS General Reference, https://docs.aws.amazon.com/general/latest/gr/ses.html.
@@ -164,27 +166,27 @@ RECEIVING_REGIONS = {
 }
 
 
-def region(site: Site) -> Finding:
+def region(site: Site) -> CheckResult:
     name = site.operator.session.region_name
     if name in RECEIVING_REGIONS:
-        return Finding(Verdict.OK, f"SES receives mail in {name}")
+        return CheckResult(Health.OK, f"SES receives mail in {name}")
     if site.resolve(f"inbound-smtp.{name}.amazonaws.com", "A"):
-        return Finding(Verdict.OK, f"SES has an inbound endpoint in {name}")
+        return CheckResult(Health.OK, f"SES has an inbound endpoint in {name}")
     step = f"deploy in a region that receives mail, such as {', '.join(sorted(RECEIVING_REGIONS)[-3:])}"
-    return Finding(Verdict.FAULT, f"SES does not receive mail in {name}", step)
+    return CheckResult(Health.FAULT, f"SES does not receive mail in {name}", step)
 
 
-def domain(site: Site) -> Finding:
+def domain(site: Site) -> CheckResult:
     name = site.operator.parameter("ReportsDomain")
     labels = name.split(".")
     # SES receives for a verified domain and for its sub-domains.
     for candidate in (".".join(labels[place:]) for place in range(len(labels) - 1)):
         if site.is_verified(candidate):
-            return Finding(Verdict.OK, f"{candidate} is verified")
-    return Finding(Verdict.FAULT, f"{name} is not verified, so SES does not receive for it", _verify(name))
+            return CheckResult(Health.OK, f"{candidate} is verified")
+    return CheckResult(Health.FAULT, f"{name} is not verified, so SES does not receive for it", _verify(name))
 
 
-def mx(site: Site) -> Finding:
+def mx(site: Site) -> CheckResult:
     name = site.operator.parameter("ReportsDomain")
     record = site.operator.name("MxRecord")
     endpoint = record.split()[-1]
@@ -192,45 +194,47 @@ def mx(site: Site) -> Finding:
     others = ", ".join(host for host in hosts if host != endpoint)
     step = f"publish for {name}, in its DNS zone: MX {record}"
     if not hosts:
-        return Finding(Verdict.FAULT, f"{name} has no MX record", step)
+        return CheckResult(Health.FAULT, f"{name} has no MX record", step)
     if endpoint not in hosts:
-        return Finding(Verdict.FAULT, f"the MX record of {name} is {others}", step)
+        return CheckResult(Health.FAULT, f"the MX record of {name} is {others}", step)
     if others:
         seen = f"{name} also has the MX record {others}: a request that goes there is not heard"
-        return Finding(Verdict.WARNING, seen, f"remove {others}")
-    return Finding(Verdict.OK, f"the mail of {name} goes to {endpoint}")
+        return CheckResult(Health.WARNING, seen, f"remove {others}")
+    return CheckResult(Health.OK, f"the mail of {name} goes to {endpoint}")
 
 
-def rule_set(site: Site) -> Finding:
+def rule_set(site: Site) -> CheckResult:
     active = site.active_name
     if active is None:
-        return Finding(Verdict.FAULT, "no rule set is active: SES refuses all mail", "quarantine activate")
+        return CheckResult(Health.FAULT, "no rule set is active: SES refuses all mail", "quarantine activate")
     if site.operator.parameter("CreateReceiptRule") == "false":  # the operator's rule may be in any set
-        return Finding(Verdict.OK, f"{active} is active")
+        return CheckResult(Health.OK, f"{active} is active")
     ours = site.operator.name("ReceiptRuleSetName")
     if active == ours:
-        return Finding(Verdict.OK, f"{active} is active, and is the stack's")
-    return Finding(Verdict.FAULT, f"{active} is active, the stack's rule is in {ours}", "quarantine activate")
+        return CheckResult(Health.OK, f"{active} is active, and is the stack's")
+    return CheckResult(
+        Health.FAULT, f"{active} is active, the stack's rule is in {ours}", "quarantine activate"
+    )
 
 
-def rule(site: Site) -> Finding:
-    intake = Intake.of(site.operator)
+def rule(site: Site) -> CheckResult:
+    intake = IntakeRoute.of(site.operator)
     active, rules = site.active_name, site.active.get("Rules", [])
     place = intake.place_of_rule(rules)
     if active is None or place is None:
         step = f"quarantine activate --into {active}" if active else "quarantine activate"
-        return Finding(Verdict.FAULT, f"no active rule brings mail for {intake.domain} to intake", step)
+        return CheckResult(Health.FAULT, f"no active rule brings mail for {intake.domain} to intake", step)
     ours, before = rules[place], rules[:place]
     if stopper := intake.stopper(before):
         seen = f"the rule {stopper} stops mail for {intake.domain} before {ours['Name']} is read"
-        return Finding(Verdict.FAULT, seen, f"move {ours['Name']} before {stopper} in {active}")
+        return CheckResult(Health.FAULT, seen, f"move {ours['Name']} before {stopper} in {active}")
     if faults := list(intake.faults_of(ours)):
         seen = f"the rule {ours['Name']} does not serve: {', '.join(faults)}"
-        return Finding(Verdict.FAULT, seen, f"correct {ours['Name']} in {active}, or deploy again")
+        return CheckResult(Health.FAULT, seen, f"correct {ours['Name']} in {active}, or deploy again")
     if not allowed(site.operator, active, ours["Name"]):
         seen = f"the mail bucket and intake refuse the rule {ours['Name']} of {active}"
         step = f"deploy with ReceiptRuleSetName={active}, or with CreateReceiptRule=false"
-        return Finding(Verdict.FAULT, seen, step)
+        return CheckResult(Health.FAULT, seen, step)
     doubts = list(intake.doubts_of(ours)) + [
         f"the rule {each['Name']} waits for a function, which can stop the mail before"
         for each in before
@@ -238,27 +242,27 @@ def rule(site: Site) -> Finding:
     ]
     if doubts:
         seen = f"the rule {ours['Name']} serves, but {', '.join(doubts)}"
-        return Finding(Verdict.WARNING, seen, f"look at the rules of {active}")
-    return Finding(Verdict.OK, f"{ours['Name']} brings mail for {intake.domain} to intake")
+        return CheckResult(Health.WARNING, seen, f"look at the rules of {active}")
+    return CheckResult(Health.OK, f"{ours['Name']} brings mail for {intake.domain} to intake")
 
 
-def sender(site: Site) -> Finding:
+def sender(site: Site) -> CheckResult:
     address, own_domain = _sender(site)
     if address.partition("@")[0] == site.operator.parameter("Trigger"):
         step = "set ReportSender to another address: until then intake decides on nothing"
-        return Finding(
-            Verdict.FAULT, f"{address} is the trigger: a reply to a report would ask for one", step
+        return CheckResult(
+            Health.FAULT, f"{address} is the trigger: a reply to a report would ask for one", step
         )
     # Not the domain above it, though SES would: the report function may send in the name of these two.
     for name in (address, own_domain):
         if site.is_verified(name):
-            return Finding(Verdict.OK, f"{name} is verified")
+            return CheckResult(Health.OK, f"{name} is verified")
     known = site.identity(address) or site.identity(own_domain)
     status = known.get("VerificationStatus", "PENDING") if known else "not known to SES"
-    return Finding(Verdict.FAULT, f"{address} is not verified for sending ({status})", _verify(own_domain))
+    return CheckResult(Health.FAULT, f"{address} is not verified for sending ({status})", _verify(own_domain))
 
 
-def dkim(site: Site) -> Finding:
+def dkim(site: Site) -> CheckResult:
     address, own_domain = _sender(site)
     states = {}
     for name in (address, own_domain):
@@ -266,62 +270,66 @@ def dkim(site: Site) -> Finding:
             attributes = identity.get("DkimAttributes", {})
             states[name] = attributes.get("Status", "NOT_STARTED")
             if states[name] == "SUCCESS" and attributes.get("SigningEnabled"):
-                return Finding(Verdict.OK, f"SES signs for {name}")
+                return CheckResult(Health.OK, f"SES signs for {name}")
     step = f"publish the DKIM records that SES shows for {own_domain}, and let it sign"
     seen = ", ".join(f"{state} of {name}" for name, state in states.items()) or f"none for {own_domain}"
     if "SUCCESS" in states.values():
         seen = f"the key is found, but SES is told not to sign for {own_domain}"
-    return Finding(Verdict.FAULT, f"{seen}: reports look forged", step)
+    return CheckResult(Health.FAULT, f"{seen}: reports look forged", step)
 
 
-def sandbox(site: Site) -> Finding:
+def sandbox(site: Site) -> CheckResult:
     if site.account["ProductionAccessEnabled"]:
-        return Finding(Verdict.OK, "SES sends to every address")
+        return CheckResult(Health.OK, "SES sends to every address")
     seen = "the account is in the sandbox: SES sends only to verified addresses"
-    return Finding(Verdict.FAULT, seen, "request production access in the SES console, in this region")
+    return CheckResult(Health.FAULT, seen, "request production access in the SES console, in this region")
 
 
-def sending(site: Site) -> Finding:
+def sending(site: Site) -> CheckResult:
     status, enabled = site.account.get("EnforcementStatus", "HEALTHY"), site.account["SendingEnabled"]
     if status == "SHUTDOWN":
-        return Finding(Verdict.FAULT, "SES has paused this account (SHUTDOWN)", "answer AWS's case about it")
+        return CheckResult(
+            Health.FAULT, "SES has paused this account (SHUTDOWN)", "answer AWS's case about it"
+        )
     if not enabled:
         step = "aws sesv2 put-account-sending-attributes --sending-enabled"
-        return Finding(Verdict.FAULT, "sending is switched off for this account", step)
+        return CheckResult(Health.FAULT, "sending is switched off for this account", step)
     if status != "HEALTHY":
-        return Finding(Verdict.WARNING, f"SES has this account under review ({status})", "answer AWS's case")
-    return Finding(Verdict.OK, "SES sends for this account")
+        return CheckResult(
+            Health.WARNING, f"SES has this account under review ({status})", "answer AWS's case"
+        )
+    return CheckResult(Health.OK, "SES sends for this account")
 
 
 _FEW = 0.1  # of a day's quota: a morning's requests
 
 
-def quota(site: Site) -> Finding:
+def quota(site: Site) -> CheckResult:
     most, sent = site.account["SendQuota"]["Max24HourSend"], site.account["SendQuota"]["SentLast24Hours"]
     if most == -1:
-        return Finding(Verdict.OK, "no limit")
+        return CheckResult(Health.OK, "no limit")
     left = max(most - sent, 0)
     seen = f"{left:.0f} of {most:.0f} mails left in these 24 hours"
     step = "request a higher sending quota, or look at what else sends"
     if left < 1:
-        return Finding(Verdict.FAULT, seen, step)
-    return Finding(Verdict.WARNING, seen, step) if left < most * _FEW else Finding(Verdict.OK, seen)
+        return CheckResult(Health.FAULT, seen, step)
+    return CheckResult(Health.WARNING, seen, step) if left < most * _FEW else CheckResult(Health.OK, seen)
 
 
-def table(site: Site, output: str) -> Finding:
+def table(site: Site, output: str) -> CheckResult:
     name, dynamodb = site.operator.name(output), site.operator.dynamodb
     step = "restore it from a backup under its name, or take it out of the stack and deploy again"
     try:
         status = dynamodb.describe_table(TableName=name)["Table"]["TableStatus"]
         if status not in ("ACTIVE", "UPDATING"):
-            return Finding(Verdict.FAULT, f"{name} is {status}", step)
+            return CheckResult(Health.FAULT, f"{name} is {status}", step)
         dynamodb.scan(TableName=name, Limit=1)
     except dynamodb.exceptions.ResourceNotFoundException:
-        return Finding(Verdict.FAULT, f"there is no table {name}", step)
-    return Finding(Verdict.OK, f"{name} can be read")
+        return CheckResult(Health.FAULT, f"there is no table {name}", step)
+    return CheckResult(Health.OK, f"{name} can be read")
 
 
-def permission(site: Site) -> Finding:
+def permission(site: Site) -> CheckResult:
     pages = site.operator.dynamodb.get_paginator("scan").paginate(
         TableName=site.operator.name("SendersTableName"),
         FilterExpression="begins_with(#record, :relay) OR (#record = :auth AND attribute_exists(accept))",
@@ -329,12 +337,12 @@ def permission(site: Site) -> Finding:
         ExpressionAttributeValues={":relay": {"S": "relay#"}, ":auth": {"S": "auth"}},
     )
     if any(page["Items"] for page in pages):
-        return Finding(Verdict.OK, "there is a relay or auth record")
+        return CheckResult(Health.OK, "there is a relay or auth record")
     step = "quarantine relay add DOMAIN NETWORK, or quarantine auth allow DOMAIN -m dmarc"
-    return Finding(Verdict.FAULT, "no record lets anybody ask: every request is refused", step)
+    return CheckResult(Health.FAULT, "no record lets anybody ask: every request is refused", step)
 
 
-def failures(site: Site) -> Finding:
+def failures(site: Site) -> CheckResult:
     sqs: SQSClient = site.operator.client("sqs")
     waiting = {}
     for output in ("JobsDeadLettersUrl", "IntakeFailuresUrl", "HeldDeadLettersUrl"):
@@ -344,12 +352,12 @@ def failures(site: Site) -> Finding:
         )["Attributes"]
         waiting[output.removesuffix("Url")] = sum(map(int, attributes.values()))
     if not any(waiting.values()):
-        return Finding(Verdict.OK, "nothing waits in a dead-letter queue")
+        return CheckResult(Health.OK, "nothing waits in a dead-letter queue")
     seen = ", ".join(f"{count} in {name}" for name, count in waiting.items() if count)
-    return Finding(Verdict.FAULT, seen, "quarantine redrive")
+    return CheckResult(Health.FAULT, seen, "quarantine redrive")
 
 
-def alarms(site: Site) -> Finding:
+def alarms(site: Site) -> CheckResult:
     cloudformation = site.operator.client("cloudformation")
     pages = cloudformation.get_paginator("list_stack_resources").paginate(StackName=site.operator.stack_name)
     names = {
@@ -365,18 +373,18 @@ def alarms(site: Site) -> Finding:
     if ringing:
         seen = "; ".join(f"{each['AlarmName']}: {each.get('AlarmDescription', '')}" for each in ringing)
         step = "quarantine requests list --status failed, and quarantine redrive"
-        return Finding(Verdict.FAULT, seen, step)
+        return CheckResult(Health.FAULT, seen, step)
     missing = names - {alarm["AlarmName"] for alarm in found}
     if missing or not names:
         seen = f"there is no alarm {', '.join(sorted(missing))}".rstrip()
-        return Finding(Verdict.WARNING, seen, "deploy the stack again")
+        return CheckResult(Health.WARNING, seen, "deploy the stack again")
     if not any(alarm.get("AlarmActions") and alarm.get("ActionsEnabled") for alarm in found):
         step = "deploy with AlarmTopicArn set to an SNS topic that somebody reads"
-        return Finding(Verdict.WARNING, "no alarm rings, but nobody would hear it", step)
-    return Finding(Verdict.OK, f"none of {len(found)} rings")
+        return CheckResult(Health.WARNING, "no alarm rings, but nobody would hear it", step)
+    return CheckResult(Health.OK, f"none of {len(found)} rings")
 
 
-def logs(site: Site) -> Finding:
+def logs(site: Site) -> CheckResult:
     client = site.operator.client("logs")
     missing = []
     for output in ("IntakeLogGroup", "ReportLogGroup", "HoldLogGroup"):
@@ -386,15 +394,15 @@ def logs(site: Site) -> Finding:
             missing.append(name)
     if missing:
         seen = f"there is no log group {', '.join(missing)}: decisions are told nowhere"
-        return Finding(Verdict.FAULT, seen, "make it again under its name, or deploy again")
-    return Finding(Verdict.OK, "each function has its own")
+        return CheckResult(Health.FAULT, seen, "make it again under its name, or deploy again")
+    return CheckResult(Health.OK, "each function has its own")
 
 
 _SKEW = timedelta(seconds=60)  # of no harm: the Date field has whole seconds, an answer takes some
 _REFUSED_SKEW = timedelta(minutes=5)  # from here on AWS takes no signature (RequestTimeTooSkewed)
 
 
-def clock(site: Site) -> Finding:
+def clock(site: Site) -> CheckResult:
     sts: STSClient = site.operator.client("sts")
     answer: Any
     try:
@@ -403,14 +411,16 @@ def clock(site: Site) -> Finding:
         answer = e.response
     headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
     if "date" not in headers:
-        return Finding(Verdict.UNKNOWN, "AWS's answer has no Date", "compare this computer's clock yourself")
+        return CheckResult(
+            Health.UNKNOWN, "AWS's answer has no Date", "compare this computer's clock yourself"
+        )
     skew = site.operator.clock() - parsedate_to_datetime(headers["date"])
     where = "behind" if skew < timedelta() else "ahead"
     seen = f"this computer's is {abs(skew).total_seconds():.0f} s {where}"
     step = "set this computer's clock by NTP"
     if abs(skew) >= _REFUSED_SKEW:
-        return Finding(Verdict.FAULT, seen, step)
-    return Finding(Verdict.WARNING, seen, step) if abs(skew) >= _SKEW else Finding(Verdict.OK, seen)
+        return CheckResult(Health.FAULT, seen, step)
+    return CheckResult(Health.WARNING, seen, step) if abs(skew) >= _SKEW else CheckResult(Health.OK, seen)
 
 
 def _sender(site: Site) -> tuple[str, str]:
@@ -422,7 +432,7 @@ def _verify(name: str) -> str:
     return f"aws sesv2 create-email-identity --email-identity {name}, then publish the DKIM records it names"
 
 
-CHECKS: Mapping[Check, Callable[[Site], Finding]] = {
+CHECKS: Mapping[Check, Callable[[Site], CheckResult]] = {
     Check.REGION: region,
     Check.DOMAIN: domain,
     Check.MX: mx,

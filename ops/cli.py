@@ -1,22 +1,11 @@
-"""`quarantine`: the global options, the groups of commands, and what a failure looks like to a person.
+"""`quarantine`: the global options and the groups of commands."""
 
-Exit codes: 0 done, 1 could not be done, 2 the command line is wrong, 3 refused (or, for `why`, no report).
-`hold` has its own: a mail server reads them.
-"""
-
-from typing import Annotated
-
-import boto3
 import typer
-from botocore.exceptions import BotoCoreError, ClientError
-from rich.console import Console
-from rich.text import Text
 
-from ops import activate, auth, doctor, held, hold, redrive, relay, report, requests, why
-from ops.operator import SAMCONFIG, Operator, OperatorError, Output, Refused, stack_name_of
-
-ERROR = 1
-REFUSED = 3
+from ops import activate, auth, doctor, exits, held, options, redrive, relay, report, requests, why
+from ops.commandline import command_of
+from ops.hold import command as hold_command
+from ops.operator import Operator, Output
 
 app = typer.Typer(
     name="quarantine",
@@ -30,7 +19,6 @@ app.add_typer(auth.app, name="auth")
 app.add_typer(held.app, name="held")
 app.add_typer(requests.app, name="requests")
 app.add_typer(report.app, name="report")
-app.command()(hold.hold)
 app.command()(doctor.doctor)
 app.command()(activate.activate)
 app.command()(why.why)
@@ -40,45 +28,28 @@ app.command()(redrive.redrive)
 @app.callback()
 def _options(
     context: typer.Context,
-    stack: Annotated[str | None, typer.Option(help="The stack's name; else that of samconfig.toml.")] = None,
-    config_env: Annotated[str, typer.Option(help="The environment of samconfig.toml.")] = "default",
-    profile: Annotated[str | None, typer.Option(help="As the AWS CLI's.")] = None,
-    region: Annotated[str | None, typer.Option(help="As the AWS CLI's.")] = None,
-    endpoint_url: Annotated[str | None, typer.Option(help="As the AWS CLI's.")] = None,
-    output: Annotated[
-        Output, typer.Option(help="A table for a person, or JSON for a script.")
-    ] = Output.TABLE,
+    stack: options.Stack = None,
+    config_env: options.ConfigEnv = "default",
+    profile: options.Profile = None,
+    region: options.Region = None,
+    endpoint_url: options.EndpointUrl = None,
+    output: options.OutputForm = Output.TABLE,
+    version: options.Version = False,
 ) -> None:
-    if context.obj is not None:  # a caller's own, as in the tests
-        return
-    name = stack or stack_name_of(SAMCONFIG, config_env) or "quarantine-report"
-    session = boto3.Session(profile_name=profile, region_name=region)
-    context.obj = Operator(session, name, endpoint_url, output)
+    if context.obj is None:  # else a caller's own, as in the tests
+        context.obj = options.operator_of(stack, config_env, profile, region, endpoint_url, output)
+
+
+@app.command(
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}
+)
+def hold(context: typer.Context) -> None:
+    """Do the same as quarantine-hold, with the same exit codes; goes away with version 1.0."""
+    raise typer.Exit(hold_command.run(context.args, context.obj))
 
 
 def run(arguments: list[str], operator: Operator | None = None) -> int:
-    """Run one command line and return its exit code; a failure is told in one line on standard error."""
-    if "hold" not in arguments:  # as a value it may stand for something else, and 75 harms nobody there
-        return _run(arguments, operator)
-    try:
-        return _run(arguments, operator) and hold.EX_TEMPFAIL
-    except Exception as e:  # noqa: BLE001 - the process's edge: a mail server bounces what ends in a traceback
-        return _failed(operator, f"error: {type(e).__name__}: {e}", hold.EX_TEMPFAIL)
-
-
-def _run(arguments: list[str], operator: Operator | None) -> int:
-    try:
-        app(arguments, obj=operator)
-    except SystemExit as e:  # how typer ends: with its own message where the command line is wrong
-        return e.code if isinstance(e.code, int) else ERROR
-    except Refused as e:
-        return _failed(operator, f"refused: {e}", REFUSED)
-    except (OperatorError, BotoCoreError, ClientError, OSError, ValueError) as e:
-        return _failed(operator, f"error: {e}", ERROR)
-    return 0
-
-
-def _failed(operator: Operator | None, text: str, code: int) -> int:
-    console = operator.err if operator else Console(stderr=True, highlight=False)
-    console.print(Text(text, style="red"), soft_wrap=True)
-    return code
+    """Run one command line and return its exit code; a failure is one line on standard error."""
+    code = exits.run(app, arguments, operator)
+    # A mail server that calls quarantine-hold by this name must not bounce mail for a wrong global option.
+    return exits.EX_TEMPFAIL if code and command_of(arguments) == "hold" else code

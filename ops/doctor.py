@@ -9,16 +9,16 @@ from rich.table import Table
 from rich.text import Text
 
 from ops import checks
-from ops.checks import Check, Finding, Site, Verdict
+from ops.checks import Check, CheckResult, Health, Site
 from ops.operator import Operator, Output
 
 FAULTY = 3
 
 _STYLES = {
-    Verdict.OK: "green",
-    Verdict.WARNING: "yellow",
-    Verdict.FAULT: "bold red",
-    Verdict.UNKNOWN: "magenta",
+    Health.OK: "green",
+    Health.WARNING: "yellow",
+    Health.FAULT: "bold red",
+    Health.UNKNOWN: "magenta",
 }
 
 
@@ -31,11 +31,11 @@ def doctor(context: typer.Context) -> None:
     with operator.err.status("looking"):
         findings = checks.examine(Site(operator, checks.resolve))
     _show(operator, findings)
-    if any(finding.verdict is Verdict.FAULT for finding in findings.values()):
+    if any(finding.verdict is Health.FAULT for finding in findings.values()):
         raise typer.Exit(FAULTY)
 
 
-def _show(operator: Operator, findings: Mapping[Check, Finding]) -> None:
+def _show(operator: Operator, findings: Mapping[Check, CheckResult]) -> None:
     if operator.output is Output.JSON:
         rows = (
             {"check": check, "verdict": finding.verdict, "seen": finding.seen, "step": finding.step}

@@ -1,8 +1,6 @@
 """`quarantine held`: what is held of a mailbox, and stored mails put there in bulk."""
 
-from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,11 +11,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from ops.importing import RECIPIENT_FIELDS, UNCHECKED, Found, Rules, Tally, find, import_mails, write
-from ops.operator import Operator, Output, Refused
-from quarantine.addresses import Address
-from quarantine.heldstore import held_item, iso
-from quarantine.mailheader import HeldMail, clean, usable_id
-from quarantine.report import HoldReason, clean_text
+from ops.operator import Declined, Operator, Output
+from quarantine.held import HeldStatus, HoldReason
+from quarantine.mail.addresses import Address
+from quarantine.mail.charsets import storable
+from quarantine.mail.lenient import ShownHeader, usable_id
+from quarantine.mail.text import clean_text
+from quarantine.stores.items import Values, iso_seconds
+from quarantine.stores.quarantine import held_row
 
 app = typer.Typer(help="What is held of a mailbox.", no_args_is_help=True)
 
@@ -30,13 +31,7 @@ Days = Annotated[
 ]
 
 
-class _Status(StrEnum):
-    """Where a held message stands, for the operator."""
-
-    HELD = "held"  # in the report
-    RELEASED = "released"  # delivered after all
-    DELETED = "deleted"  # by its user or the filter
-    EXPIRED = "expired"  # kept long enough; DynamoDB removes the row within days
+_EXPIRED = "expired"  # in place of held: kept long enough; DynamoDB removes the row within days
 
 
 @app.command("list")
@@ -49,8 +44,8 @@ def list_(
     """List what is held of a mailbox, newest first."""
     operator: Operator = context.obj
     address = Address.parse(mailbox)
-    rows = (_row(item, operator.clock()) for item in _items(operator, address))
-    shown = list(islice((row for row in rows if all_ or row["status"] == _Status.HELD), limit + 1))
+    rows = (_row(values, operator.clock()) for values in operator.held_rows.rows_of(address))
+    shown = list(islice((row for row in rows if all_ or row["status"] == HeldStatus.HELD), limit + 1))
     columns = ["received_at", "sender", "subject", "reason", "status", "kept_until", "message_id"]
     operator.answer(columns, shown[:limit], empty=f"nothing is held for {address}")
     if len(shown) > limit:
@@ -75,21 +70,14 @@ def add(
     address = Address.parse(mailbox)
     time = _time(received_at) if received_at else operator.clock()
     name = usable_id((message_id or f"<{uuid4()}@quarantine>").encode(errors="replace"))
-    mail = HeldMail(clean(sender), clean(subject), name, time)
+    mail = ShownHeader(storable(sender), storable(subject), name, time)
     kept_until = time + timedelta(days=days)
     if kept_until <= operator.clock():
-        operator.warn(f"it expired on {iso(kept_until)}: no report shows it")
-    item = held_item(address, mail, name, time, reason, int(kept_until.timestamp()))
-    dynamodb = operator.dynamodb
-    try:
-        dynamodb.put_item(
-            TableName=operator.name("QuarantineTableName"),
-            Item=item,
-            ConditionExpression="attribute_not_exists(entry)",
-        )
-    except dynamodb.exceptions.ConditionalCheckFailedException as e:
-        raise Refused(f"{name} of {iso(time)} is in the table already") from e
-    operator.say(f"{name} is held for {address}", recipient=str(address), entry=item["entry"]["S"])
+        operator.warn(f"it expired on {iso_seconds(kept_until)}: no report shows it")
+    row = held_row(address, mail, name, time, reason, kept_until)
+    if operator.held_rows.put_new(row) is not None:
+        raise Declined(f"{name} of {iso_seconds(time)} is in the table already")
+    operator.say(f"{name} is held for {address}", recipient=str(address), entry=row["entry"]["S"])
 
 
 @app.command()
@@ -107,17 +95,11 @@ def purge(
     address = Address.parse(mailbox)
     if all_ == (before is not None):
         raise typer.BadParameter("say either --before TIME or --all")
-    # Without its Z, so that a time with a fraction of a second sorts after it.
-    end = iso(_time(before)).removesuffix("Z") if before else None
-    keys = [
-        {"recipient": item["recipient"], "entry": item["entry"]}
-        for item in _items(operator, address, end, ProjectionExpression="recipient, entry")
-    ]
-    if keys and not yes:
-        question = f"Delete {len(keys)} rows of {address}?"
+    requests = list(operator.held_rows.deletions_of(address, _time(before) if before else None))
+    if requests and not yes:
+        question = f"Delete {len(requests)} rows of {address}?"
         if not typer.confirm(question, err=True):
-            raise Refused(f"nothing of {address} is deleted")
-    requests = ({"DeleteRequest": {"Key": key}} for key in keys)
+            raise Declined(f"nothing of {address} is deleted")
     deleted = sum(write(operator.dynamodb, operator.name("QuarantineTableName"), requests))
     operator.say(f"{deleted} rows of {address} are deleted", recipient=str(address), deleted=deleted)
 
@@ -161,17 +143,17 @@ def import_(
     tally = _imported(operator, found, rules)
     if tally.expired:
         operator.warn(f"{tally.expired} of them were received over {days} days ago: no report shows them")
-    for rejection in tally.rejections[:_MOST_SHOWN]:
-        operator.err.print(Text(f"not imported: {clean_text(str(rejection))}", style="red"), soft_wrap=True)
-    if (more := len(tally.rejections) - _MOST_SHOWN) > 0 and operator.output is not Output.JSON:
+    for each in tally.not_imported[:_MOST_SHOWN]:
+        operator.err.print(Text(f"not imported: {clean_text(str(each))}", style="red"), soft_wrap=True)
+    if (more := len(tally.not_imported) - _MOST_SHOWN) > 0 and operator.output is not Output.JSON:
         operator.err.print(Text(f"and {more} more: --output json names all", style="red"))
     operator.say(
-        f"{tally.read - len(tally.rejections)} of {tally.read} mails imported, as {tally.written} rows",
+        f"{tally.read - len(tally.not_imported)} of {tally.read} mails imported, as {tally.written} rows",
         mails=tally.read,
         rows=tally.written,
-        rejected=[{"path": each.path, "part": each.part, "why": each.why} for each in tally.rejections],
+        rejected=[{"path": each.path, "part": each.part, "why": each.why} for each in tally.not_imported],
     )
-    if tally.rejections:
+    if tally.not_imported:
         raise typer.Exit(1)
 
 
@@ -187,35 +169,17 @@ def _imported(operator: Operator, found: Found, rules: Rules) -> Tally:
     return tally
 
 
-def _items(
-    operator: Operator, mailbox: Address, end: str | None = None, **more: Any
-) -> Iterator[dict[str, Any]]:
-    """Yield a mailbox's rows, newest first, as they are asked for. end: what they lie before."""
-    condition = "recipient = :recipient" + (" AND entry < :end" if end else "")
-    values = {":recipient": {"S": str(mailbox)}} | ({":end": {"S": end}} if end else {})
-    pages: Iterable[Any] = operator.dynamodb.get_paginator("query").paginate(
-        TableName=operator.name("QuarantineTableName"),
-        KeyConditionExpression=condition,
-        ExpressionAttributeValues=values,
-        ScanIndexForward=False,
-        **more,
-    )
-    for page in pages:
-        yield from page["Items"]
-
-
-def _row(item: dict[str, Any], now: datetime) -> dict[str, Any]:
+def _row(values: Values, now: datetime) -> dict[str, Any]:
     """Return a row to show: also one that report cannot read, as far as it goes."""
-    values = {name: next(iter(value.values())) for name, value in item.items()}
     shown = {name: clean_text(str(value)) for name, value in values.items()}
     expires_at = _expiry(values.get("expires_at"))
     status = shown.get("status", "")
-    if status == _Status.HELD and expires_at and expires_at <= now:
-        status = _Status.EXPIRED.value
+    if status == HeldStatus.HELD and expires_at and expires_at <= now:
+        status = _EXPIRED
     return {
         **{name: shown.get(name, "") for name in ("received_at", "sender", "subject", "reason")},
         "status": status,
-        "kept_until": iso(expires_at) if expires_at else "",
+        "kept_until": iso_seconds(expires_at) if expires_at else "",
         "message_id": shown.get("message_id", ""),
     }
 

@@ -13,7 +13,7 @@ import os
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -28,21 +28,15 @@ from botocore.config import Config
 
 from ops.mbox import from_line_time, split_mbox
 from ops.operator import OperatorError
-from quarantine.addresses import Address
-from quarantine.heldstore import held_item
-from quarantine.mailheader import (
-    SHOWN_FIELDS,
-    Fields,
-    NoRecipient,
-    UnreadableRecipient,
-    header_fields,
-    parse_mail,
-    parse_recipients,
-)
-from quarantine.report import HoldReason
+from quarantine.held import HoldReason
+from quarantine.holding.recipients import NoRecipient, UnreadableRecipient, parse_recipients
+from quarantine.mail.addresses import Address
+from quarantine.mail.lenient import SHOWN_FIELDS, Fields, header_fields, parse_mail
+from quarantine.stores.quarantine import held_row, key_of_write
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodb.type_defs import WriteRequestTypeDef
 
 _BATCH = 25  # the most that BatchWriteItem takes
 _THREADS = 8  # fewer than the connections of a client of boto3
@@ -99,7 +93,7 @@ class Rules:
 
 
 @dataclass(frozen=True, slots=True)
-class Rejection:
+class NotImported:
     """A mail that is not imported, and why. part: its place in an mbox, in bytes."""
 
     path: str
@@ -118,7 +112,7 @@ class Tally:
     read: int = 0
     written: int = 0
     expired: int = 0
-    rejections: list[Rejection] = field(default_factory=list)
+    not_imported: list[NotImported] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,24 +194,24 @@ class Read:
 
     mails: int
     items: list[Item]
-    rejections: list[Rejection]
+    not_imported: list[NotImported]
 
 
 def read(chunk: Chunk, rules: Rules) -> Read:
     """Read the header sections of a chunk's mails. What cannot be read is a rejection."""
     items: list[Item] = []
-    rejections: list[Rejection] = []
+    not_imported: list[NotImported] = []
     wanted = rules.wanted
     mails = _parts(chunk) if chunk.parts else _files(chunk)
     for mail in mails:
-        if isinstance(mail, Rejection):
-            rejections.append(mail)
+        if isinstance(mail, NotImported):
+            not_imported.append(mail)
             continue
         try:
             items += _items(mail, rules, wanted)
         except (NoFields, NoRecipient, UnreadableRecipient) as e:
-            rejections.append(Rejection(mail.path, str(e), mail.part))
-    return Read(len(chunk), items, rejections)
+            not_imported.append(NotImported(mail.path, str(e), mail.part))
+    return Read(len(chunk), items, not_imported)
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,9 +234,9 @@ def _items(stored: _Stored, rules: Rules, wanted: frozenset[bytes]) -> list[Item
     mail = parse_mail(fields)
     received_at = mail.received_at or stored.time
     message_id = mail.message_id or f"sha256:{stored.digest()}"
-    expires_at = int((received_at + rules.kept_for).timestamp())
+    expires_at = received_at + rules.kept_for
     return [
-        held_item(recipient, mail, message_id, received_at, rules.reason, expires_at, size=stored.size)
+        held_row(recipient, mail, message_id, received_at, rules.reason, expires_at, size=stored.size)
         for recipient in recipients
     ]
 
@@ -252,24 +246,24 @@ def _recipients(fields: Fields, names: Sequence[bytes]) -> tuple[Address, ...]:
     return parse_recipients({name: fields.top(name) for name in names}, names)
 
 
-def _files(chunk: Chunk) -> Iterator[_Stored | Rejection]:
+def _files(chunk: Chunk) -> Iterator[_Stored | NotImported]:
     for path in chunk.paths:
         try:
             file = os.open(path, os.O_RDONLY)
         except OSError as e:
-            yield Rejection(path, e.strerror or str(e))
+            yield NotImported(path, e.strerror or str(e))
             continue
         try:
             header, status = _start_of(file), os.fstat(file)
             time = datetime.fromtimestamp(int(status.st_mtime), UTC)
             yield _Stored(path, None, header, status.st_size, time, partial(_digest, path))
         except OSError as e:
-            yield Rejection(path, e.strerror or str(e))
+            yield NotImported(path, e.strerror or str(e))
         finally:
             os.close(file)
 
 
-def _parts(chunk: Chunk) -> Iterator[_Stored | Rejection]:
+def _parts(chunk: Chunk) -> Iterator[_Stored | NotImported]:
     (path,) = chunk.paths
     with Path(path).open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         modified = datetime.fromtimestamp(int(os.fstat(file.fileno()).st_mtime), UTC)
@@ -334,11 +328,11 @@ def import_mails(
     """Put all mails into the table; yield, again and again, the one tally of what was done so far."""
     tally = Tally()
 
-    def puts() -> Iterator[Mapping[str, Any]]:
+    def puts() -> Iterator["WriteRequestTypeDef"]:
         with contextlib.closing(read_all(found, rules)) as reads:
             for each in reads:
                 tally.read += each.mails
-                tally.rejections += each.rejections
+                tally.not_imported += each.not_imported
                 for item in each.items:
                     tally.expired += int(item["expires_at"]["N"]) <= now.timestamp()
                     yield {"PutRequest": {"Item": item}}
@@ -353,7 +347,7 @@ def import_mails(
 def write(
     client: "DynamoDBClient",
     table: str,
-    requests: Iterable[Mapping[str, Any]],
+    requests: Iterable["WriteRequestTypeDef"],
     sleep: Callable[[float], None] = time.sleep,
 ) -> Generator[int]:
     """Write puts and deletions in batches, some at a time; yield how many were done since the last time.
@@ -371,10 +365,10 @@ def write(
             yield running.popleft().result()
 
 
-def _batches(requests: Iterable[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
-    batch: dict[tuple[str, str], Mapping[str, Any]] = {}
+def _batches(requests: Iterable["WriteRequestTypeDef"]) -> Iterator[list["WriteRequestTypeDef"]]:
+    batch: dict[tuple[str, str], WriteRequestTypeDef] = {}
     for request in requests:
-        batch[_key(request)] = request
+        batch[key_of_write(request)] = request
         if len(batch) == _BATCH:
             yield list(batch.values())
             batch = {}
@@ -382,16 +376,10 @@ def _batches(requests: Iterable[Mapping[str, Any]]) -> Iterator[list[Mapping[str
         yield list(batch.values())
 
 
-def _key(request: Mapping[str, Any]) -> tuple[str, str]:
-    ((_, body),) = request.items()
-    key = body.get("Item") or body["Key"]
-    return key["recipient"]["S"], key["entry"]["S"]
-
-
 def _write_batch(
     client: "DynamoDBClient",
     table: str,
-    batch: Sequence[Mapping[str, Any]],
+    batch: Sequence["WriteRequestTypeDef"],
     sleep: Callable[[float], None],
 ) -> int:
     left: Any = {table: batch}

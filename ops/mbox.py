@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Protocol
 
-from quarantine.mailheader import parse_time
+from quarantine.mail.lenient import parse_time
 
 
 class Buffer(Protocol):

@@ -1,4 +1,4 @@
-"""What every command of the operator's has at hand: the stack's names, AWS clients, a way to answer."""
+"""What every command has at hand: the stack's names and stores, AWS clients, a way to answer."""
 
 import functools
 import json
@@ -16,7 +16,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from quarantine.report import clean_text
+from quarantine.mail.text import clean_text
+from quarantine.stores.quarantine import HeldRows, Quarantine
+from quarantine.stores.requests import Requests
+from quarantine.stores.senders import SenderRecords, Senders
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -42,7 +45,7 @@ class OperatorError(RuntimeError):
     """What was asked for cannot be done; the message says why and what to do."""
 
 
-class Refused(RuntimeError):
+class Declined(RuntimeError):
     """What was asked for would be unwise, and was not done; the message says how to insist."""
 
 
@@ -69,6 +72,26 @@ class Operator:
     def dynamodb(self) -> "DynamoDBClient":
         client: DynamoDBClient = self.client("dynamodb")
         return client
+
+    @functools.cached_property
+    def senders(self) -> Senders:
+        return Senders(self.dynamodb, self.name("SendersTableName"), self.unreadable)
+
+    @functools.cached_property
+    def sender_records(self) -> SenderRecords:
+        return SenderRecords(self.dynamodb, self.name("SendersTableName"))
+
+    @functools.cached_property
+    def quarantine(self) -> Quarantine:
+        return Quarantine(self.dynamodb, self.name("QuarantineTableName"), self.unreadable)
+
+    @functools.cached_property
+    def held_rows(self) -> HeldRows:
+        return HeldRows(self.dynamodb, self.name("QuarantineTableName"))
+
+    @functools.cached_property
+    def requests(self) -> Requests:
+        return Requests(self.dynamodb, self.name("RequestsTableName"))
 
     @functools.cached_property
     def stack(self) -> Mapping[str, Any]:
@@ -102,6 +125,7 @@ class Operator:
         }
         parameters = {
             "TRIGGER": "Trigger",
+            "REPORTS_DOMAIN": "ReportsDomain",
             "REPORT_SENDER": "ReportSender",
             "REPLY_TO": "ReplyTo",
             "COOLDOWN_SECONDS": "CooldownSeconds",
@@ -144,6 +168,11 @@ class Operator:
 
     def warn(self, text: str) -> None:
         self.err.print(Text(f"warning: {text}", style="yellow"))
+
+    def unreadable(self, record: Mapping[str, Any], error: Exception) -> None:
+        """Warn of a record that cannot be read: intake and report skip it."""
+        key = ", ".join(f"{name} {clean_text(str(value))}" for name, value in record.items())
+        self.warn(f"a record cannot be read: {key}: {clean_text(str(error))}")
 
 
 def stack_name_of(samconfig: Path, environment: str) -> str | None:

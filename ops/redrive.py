@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Annotated, Any, assert_never
 import typer
 
 from ops.operator import Operator, OperatorError
-from quarantine.holding import MalformedNotification, parse_notification
-from quarantine.inbound import MalformedEvent, parse_event
-from quarantine.report import clean_text
-from quarantine.request import MalformedJob, ReportRequest
+from quarantine.asking.event import MalformedEvent, parse_event
+from quarantine.holding.notification import MalformedNotification, parse_notification
+from quarantine.jobs import MalformedJob, from_json
+from quarantine.mail.text import clean_text
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
@@ -58,20 +58,27 @@ class Done(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
-    """A message of a dead-letter queue.
+class Diagnosis:
+    """What the body of a message says.
 
     request_id: of a request; of held mail, the object's key.
     work: what to redrive; None when the message holds none. readable: whether it can succeed.
     """
 
-    queue: Queue
-    queue_url: str
-    receipt: str
     request_id: str
     error: str
     work: str | None
     readable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A message of a dead-letter queue."""
+
+    queue: Queue
+    queue_url: str
+    receipt: str
+    diagnosis: Diagnosis
 
 
 def redrive(
@@ -92,7 +99,7 @@ def redrive(
         for each in queue.each:
             for failure in _failures(operator, sqs, each):
                 kept.append(failure)
-                redriven = (failure.readable or force) and failure.work is not None
+                redriven = (failure.diagnosis.readable or force) and failure.diagnosis.work is not None
                 if redriven and not dry_run:
                     _redrive(operator, sqs, failure)
                     kept.remove(failure)
@@ -112,8 +119,8 @@ def _row(failure: Failure, *, redriven: bool, dry_run: bool) -> dict[str, Any]:
     done = Done.LEFT if not redriven else Done.WAITS if dry_run else Done.REDRIVEN
     return {
         "queue": failure.queue,
-        "request_id": clean_text(failure.request_id),
-        "error": clean_text(failure.error[:_LONGEST_REASON]),
+        "request_id": clean_text(failure.diagnosis.request_id),
+        "error": clean_text(failure.diagnosis.error[:_LONGEST_REASON]),
         "done": done,
     }
 
@@ -139,12 +146,12 @@ def _failures(operator: Operator, sqs: "SQSClient", queue: Queue) -> Iterator[Fa
             seen.add(message["MessageId"])
             match queue:
                 case Queue.JOBS:
-                    told = _job(operator, message["Body"])
+                    diagnosis = _job(operator, message["Body"])
                 case Queue.INTAKE:
-                    told = _event(message["Body"])
+                    diagnosis = _event(message["Body"])
                 case _:
-                    told = _held(message)
-            yield Failure(queue, url, message["ReceiptHandle"], *told)
+                    diagnosis = _held(message)
+            yield Failure(queue, url, message["ReceiptHandle"], diagnosis)
 
 
 def _sent_at(message: "MessageTypeDef") -> float:
@@ -152,52 +159,45 @@ def _sent_at(message: "MessageTypeDef") -> float:
     return float(message.get("Attributes", {}).get("SentTimestamp", 0))
 
 
-type Told = tuple[str, str, str | None, bool]
-"""request_id, error, work and readable of a Failure."""
-
-
-def _job(operator: Operator, body: str) -> Told:
+def _job(operator: Operator, body: str) -> Diagnosis:
     try:
-        job = ReportRequest.from_json(body)
+        job = from_json(body)
     except MalformedJob as e:
-        return "", f"not a report request: {e}", body, False
-    response = operator.dynamodb.get_item(
-        TableName=operator.name("RequestsTableName"),
-        Key={"request_id": {"S": job.request_id}},
-        ConsistentRead=True,
-    )
-    row = {name: next(iter(value.values())) for name, value in response.get("Item", {}).items()}
+        return Diagnosis("", f"not a job: {e}", body, readable=False)
+    row = operator.requests.find(job.request_id)
     error = row.get("reason") or (f"the request is {row['status']}" if "status" in row else "no such request")
-    return job.request_id, str(error), body, True
+    return Diagnosis(job.request_id, str(error), body, readable=True)
 
 
-def _event(body: str) -> Told:
+def _event(body: str) -> Diagnosis:
     """Read Lambda's record of a failed asynchronous invocation."""
     try:
         record = json.loads(body)
     except ValueError as e:
-        return "", f"not a record of Lambda: {e}", None, False
+        return Diagnosis("", f"not a record of Lambda: {e}", None, readable=False)
     payload = record.get("requestPayload") if isinstance(record, Mapping) else None
     if payload is None:
-        return "", "not a record of Lambda: no requestPayload", None, False
+        return Diagnosis("", "not a record of Lambda: no requestPayload", None, readable=False)
     error = _error(record)
     try:
         mail = parse_event(payload)
     except MalformedEvent as e:
-        return "", error or f"not an SES event: {e}", json.dumps(payload), False
-    return mail.message_id, error, json.dumps(payload), True
+        return Diagnosis("", error or f"not an SES event: {e}", json.dumps(payload), readable=False)
+    return Diagnosis(mail.message_id, error, json.dumps(payload), readable=True)
 
 
-def _held(message: "MessageTypeDef") -> Told:
+def _held(message: "MessageTypeDef") -> Diagnosis:
     """Read what hold rejected, which its attributes say, or what SQS gave up on."""
     body = message["Body"]
     attributes = message.get("MessageAttributes", {})
-    told = [attributes[name].get("StringValue", "") for name in ("rejection", "detail") if name in attributes]
+    why = [attributes[name].get("StringValue", "") for name in ("rejection", "detail") if name in attributes]
     try:
         keys = ", ".join(created.key for created in parse_notification(body))
     except MalformedNotification as e:
-        return "", ": ".join(told) or f"not a notification: {e}", body, False
-    return keys, ": ".join(told) or "hold failed five times: its log says why", body, not told
+        return Diagnosis("", ": ".join(why) or f"not a notification: {e}", body, readable=False)
+    return Diagnosis(
+        keys, ": ".join(why) or "hold failed five times: its log says why", body, readable=not why
+    )
 
 
 def _error(record: Mapping[str, Any]) -> str:
@@ -213,7 +213,7 @@ def _error(record: Mapping[str, Any]) -> str:
 
 
 def _redrive(operator: Operator, sqs: "SQSClient", failure: Failure) -> None:
-    work = failure.work or ""
+    work = failure.diagnosis.work or ""
     match failure.queue:
         case Queue.JOBS:
             sqs.send_message(QueueUrl=operator.name("JobsQueueUrl"), MessageBody=work)

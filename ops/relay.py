@@ -1,21 +1,19 @@
 """`quarantine relay`: which networks may relay for a domain."""
 
 from collections.abc import Iterator
-from ipaddress import IPv4Network, IPv6Network, ip_network
-from typing import Annotated, Any
+from ipaddress import ip_network
+from typing import Annotated
 
 import typer
 
-from ops.operator import Operator, Refused
-from quarantine.domains import normalise_domain
+from ops.operator import Declined, Operator
+from quarantine.mail.domains import normalise_domain
+from quarantine.stores.senders import Network, relay_values
 
 app = typer.Typer(
     help="Networks whose hosts may relay for a domain, or for every domain (*).", no_args_is_help=True
 )
 
-type Network = IPv4Network | IPv6Network
-
-_RELAY = "relay#"
 _WIDE = {4: 24, 6: 48}  # a shorter prefix is more hosts than a company's mail servers have
 
 Principal = Annotated[str, typer.Argument(help="A domain, or * for every domain.", metavar="DOMAIN")]
@@ -38,13 +36,8 @@ def add(
     if covering is not None:
         operator.say(f"{parsed} is already covered by {covering} of {principal}", covered_by=str(covering))
         return
-    item = {
-        "principal": {"S": principal},
-        "record": {"S": f"{_RELAY}{parsed}"},
-        "note": {"S": note},
-        "updated_at": {"S": operator.clock().isoformat(timespec="seconds")},
-    }
-    operator.dynamodb.put_item(TableName=operator.name("SendersTableName"), Item=item)
+    record = relay_values(principal, str(parsed), note=note, now=operator.clock())
+    operator.sender_records.put(record)
     if str(parsed) != network:
         operator.warn(f"{network} is written {parsed}")
     operator.say(f"{parsed} may relay for {principal}", principal=principal, network=str(parsed))
@@ -56,14 +49,15 @@ def list_(
 ) -> None:
     """List the networks of a domain, or of all."""
     operator: Operator = context.obj
+    records = operator.sender_records.relay_records(_principal(domain) if domain else None)
     rows = (
         {
-            "principal": item["principal"]["S"],
-            "network": item["record"]["S"].removeprefix(_RELAY),
-            "note": item.get("note", {}).get("S", ""),
-            "updated_at": item.get("updated_at", {}).get("S", ""),
+            "principal": record["principal"],
+            "network": network,
+            "note": record.get("note", ""),
+            "updated_at": record.get("updated_at", ""),
         }
-        for item in _items(operator, _principal(domain) if domain else None)
+        for record, network in records
     )
     operator.answer(["principal", "network", "note", "updated_at"], rows, empty="no network may relay")
 
@@ -73,14 +67,9 @@ def remove(context: typer.Context, domain: Principal, network: NetworkText) -> N
     """Take a network back."""
     operator: Operator = context.obj
     principal, parsed = _principal(domain), ip_network(network, strict=False)
-    response = operator.dynamodb.delete_item(
-        TableName=operator.name("SendersTableName"),
-        Key={"principal": {"S": principal}, "record": {"S": f"{_RELAY}{parsed}"}},
-        ReturnValues="ALL_OLD",
-    )
-    if not response.get("Attributes"):
+    if not operator.sender_records.remove_relay(principal, parsed):
         known = ", ".join(map(str, _networks(operator, principal))) or "none"
-        raise Refused(f"{parsed} is no relay of {principal}; it has {known}")
+        raise Declined(f"{parsed} is not a relay of {principal}; it has {known}")
     operator.say(f"{parsed} may no longer relay for {principal}", principal=principal, network=str(parsed))
 
 
@@ -97,7 +86,7 @@ def _check(operator: Operator, principal: str, network: Network, *, force: bool)
     for doubt in doubts:
         operator.warn(doubt)
     if doubts and not force:
-        raise Refused("this lets many strangers in; say --force if it is meant")
+        raise Declined("this lets many strangers in; say --force if it is meant")
 
 
 def _covers(known: Network, network: Network) -> bool:
@@ -105,29 +94,4 @@ def _covers(known: Network, network: Network) -> bool:
 
 
 def _networks(operator: Operator, principal: str) -> Iterator[Network]:
-    for item in _items(operator, principal):
-        try:
-            yield ip_network(item["record"]["S"].removeprefix(_RELAY))
-        except ValueError:
-            operator.warn(f"{item['record']['S']} of {principal} is no network: it is skipped by intake")
-
-
-def _items(operator: Operator, principal: str | None) -> Iterator[dict[str, Any]]:
-    table = operator.name("SendersTableName")
-    names, values = {"#record": "record"}, {":relay": {"S": _RELAY}}
-    if principal is None:
-        pages = operator.dynamodb.get_paginator("scan").paginate(
-            TableName=table,
-            FilterExpression="begins_with(#record, :relay)",
-            ExpressionAttributeNames=names,
-            ExpressionAttributeValues=values,
-        )
-    else:
-        pages = operator.dynamodb.get_paginator("query").paginate(
-            TableName=table,
-            KeyConditionExpression="principal = :principal AND begins_with(#record, :relay)",
-            ExpressionAttributeNames=names,
-            ExpressionAttributeValues={**values, ":principal": {"S": principal}},
-        )
-    for page in pages:
-        yield from page["Items"]
+    return operator.sender_records.networks(principal, operator.unreadable)

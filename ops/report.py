@@ -8,20 +8,18 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from aws_lambda_powertools import Logger
 
 from ops.operator import Operator, Output
-from ops.words import warned_of
-from quarantine.addresses import Address
-from quarantine.admission import mailboxes_of
-from quarantine.rendering import render
-from quarantine.report import QuarantineReport, summarise
-from quarantine.request import ReportRequest
-from quarantine.settings import IntakeSettings, ReportSettings, WhenEmpty
-from quarantine.stores import Quarantine, Senders
+from quarantine.asking.admission import Accepted, mailboxes_of
+from quarantine.asking.commands import ReportCommand
+from quarantine.mail.addresses import Address
+from quarantine.reporting.fitting import fit
+from quarantine.reporting.message import render
+from quarantine.reporting.summary import QuarantineReport
+from quarantine.services.reporting import gather
+from quarantine.settings import ReportSettings, WhenEmpty
 
 app = typer.Typer(help="Reports, without sending them.", no_args_is_help=True)
-_log = Logger(service="report-preview")
 
 
 @app.callback()
@@ -47,28 +45,25 @@ def preview(
     requester = Address.parse(mailbox)
     settings = ReportSettings.from_environ(operator.environ)
     now = operator.clock()
-    report = _report(operator, requester, settings.max_rows, now)
+    report = _report(operator, requester, settings, now)
     mail = render(report, sender=settings.report_sender, reply_to=settings.reply_to, now=now)
     path = file or Path(f"report-{re.sub(r'[^\w@.+-]', '_', str(requester))}.html")
     path.write_bytes(_content(mail, path))
     if not report.total and settings.when_empty is WhenEmpty.SILENT:
         operator.warn(f"nothing is held, and WhenEmpty is silent: {requester} would get no mail")
-    _tell(operator, report, path, _part(mail, "plain") if text else None)
+    _answer(operator, report, path, _part(mail, "plain") if text else None)
     if open_:
         webbrowser.open(path.resolve().as_uri())
 
 
-def _report(operator: Operator, requester: Address, max_rows: int, now: datetime) -> QuarantineReport:
-    environ = operator.environ
-    with warned_of(_log, operator):
-        quarantine = Quarantine(operator.dynamodb, environ["QUARANTINE_TABLE"], _log)
-        senders = Senders(operator.dynamodb, environ["SENDERS_TABLE"], _log)
-        auth, _ = senders.facts_for(requester)
-        mailboxes = mailboxes_of(requester, auth)
-        holdings = [quarantine.held_for(each, now, max_rows) for each in mailboxes]
-    trigger = Address(IntakeSettings.from_environ(environ).trigger, operator.parameter("ReportsDomain"))
-    request = ReportRequest("preview", requester, mailboxes, trigger, now)
-    return summarise(request, holdings, max_rows)
+def _report(
+    operator: Operator, requester: Address, settings: ReportSettings, now: datetime
+) -> QuarantineReport:
+    """Return the report that the requester would get now, as the services of intake and report make it."""
+    auth, _ = operator.senders.facts_for(requester)
+    mailboxes = mailboxes_of(requester, auth)
+    request = Accepted("preview", requester, mailboxes, ReportCommand(settings.trigger), now)
+    return gather(request, operator.quarantine, settings.max_rows, now)
 
 
 def _content(mail: EmailMessage, path: Path) -> bytes:
@@ -88,17 +83,19 @@ def _part(mail: EmailMessage, subtype: str) -> str:
     return text.replace("\r\n", "\n")  # a mail's line ends, made a file's
 
 
-def _tell(operator: Operator, report: QuarantineReport, path: Path, text: str | None) -> None:
+def _answer(operator: Operator, report: QuarantineReport, path: Path, text: str | None) -> None:
     rows = [
         {
             "received_at": row.received_at.isoformat(timespec="minutes"),
             "mailbox": str(row.mailbox),
-            "sender": f"{row.sender.name} <{row.sender.address}>" if row.sender.name else row.sender.address,
-            "subject": row.subject,
-            "reason": row.reason.words,
+            "sender": f"{row.sender.name} <{row.sender.address}>"
+            if row.sender.name and row.sender.address
+            else row.sender.name or row.sender.address or "(no sender)",
+            "subject": row.subject or "(no subject)",
+            "reason": row.reason,
             "kept_until": row.kept_until and row.kept_until.isoformat(timespec="minutes"),
         }
-        for row in report.rows
+        for row in fit(report).rows
     ]
     mailboxes = [str(mailbox) for mailbox in report.request.mailboxes]
     if operator.output is Output.TABLE and text is None:

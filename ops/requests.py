@@ -3,18 +3,16 @@
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from itertools import islice
 from typing import Annotated, Any, assert_never
 
 import typer
-from boto3.dynamodb.types import TypeDeserializer
 
 from ops.operator import Operator, OperatorError, Output
 from ops.words import ADVICE, MEANING, WHAT_NEXT, arrival, moment, shown
-from quarantine.addresses import Address
-from quarantine.admission import Refusal
-from quarantine.stores import RETENTION_OF_REQUESTS, RequestStatus
+from quarantine.asking.admission import Refusal
+from quarantine.mail.addresses import Address
+from quarantine.stores.requests import RETENTION_OF_REQUESTS, RequestStatus
 
 app = typer.Typer(help="Who asked for a report, and what came of it.", no_args_is_help=True)
 
@@ -39,8 +37,8 @@ def list_(
     operator: Operator = context.obj
     earliest = since_when(since, operator.clock()) if since else None
     who = Address.parse(requester) if requester else None
-    items = _scanned(operator) if who is None else _of_requester(operator, who, earliest)
-    wanted = (row for row in map(_plain, items) if _is_wanted(row, status, earliest, operator.clock()))
+    found = operator.requests.all() if who is None else operator.requests.of_requester(who, earliest)
+    wanted = (row for row in found if _is_wanted(row, status, earliest, operator.clock()))
     rows = list(islice(wanted if who else _newest_first(wanted), limit + 1))
     if len(rows) > limit:
         operator.warn(f"there are more than these {limit}: raise --limit, or narrow it down")
@@ -59,7 +57,7 @@ def show(
 ) -> None:
     """Tell one request as a story, and what to do."""
     operator: Operator = context.obj
-    row = find(operator, request_id)
+    row = operator.requests.find(request_id)
     if "status" not in row:
         raise OperatorError(
             f"no request {shown(request_id)}: its id is the SES message id, as `quarantine requests list`"
@@ -67,16 +65,6 @@ def show(
             " `quarantine why` judges the stored mail"
         )
     operator.say("\n".join(story(row)), **row)
-
-
-def find(operator: Operator, request_id: str) -> dict[str, Any]:
-    """Return a row of the requests table as it is now; empty when there is none."""
-    response = operator.dynamodb.get_item(
-        TableName=operator.name("RequestsTableName"),
-        Key={"request_id": {"S": request_id}},
-        ConsistentRead=True,
-    )
-    return _plain(response.get("Item", {}))
 
 
 def since_when(text: str, now: datetime) -> datetime:
@@ -150,36 +138,3 @@ def _is_wanted(row: Row, status: RequestStatus | None, earliest: datetime | None
 
 def _newest_first(rows: Iterable[Row]) -> list[Row]:
     return sorted(rows, key=lambda row: (row["received_at"], row["request_id"]), reverse=True)
-
-
-def _of_requester(
-    operator: Operator, requester: Address, earliest: datetime | None
-) -> Iterator[dict[str, Any]]:
-    since = earliest.replace(tzinfo=None).isoformat(timespec="milliseconds") if earliest else ""
-    pages = operator.dynamodb.get_paginator("query").paginate(
-        TableName=operator.name("RequestsTableName"),
-        IndexName="by_requester",
-        KeyConditionExpression="requester = :requester AND received_at >= :since",
-        ExpressionAttributeValues={":requester": {"S": str(requester)}, ":since": {"S": since or "0"}},
-        ScanIndexForward=False,
-    )
-    for page in pages:
-        yield from page["Items"]
-
-
-def _scanned(operator: Operator) -> Iterator[dict[str, Any]]:
-    pages = operator.dynamodb.get_paginator("scan").paginate(
-        TableName=operator.name("RequestsTableName"),
-        FilterExpression="NOT begins_with(request_id, :cooldown)",
-        ExpressionAttributeValues={":cooldown": {"S": "cooldown#"}},
-    )
-    for page in pages:
-        yield from page["Items"]
-
-
-_deserialize = TypeDeserializer().deserialize
-
-
-def _plain(item: Mapping[str, Any]) -> dict[str, Any]:
-    values = {name: _deserialize(value) for name, value in item.items()}
-    return {name: int(value) if isinstance(value, Decimal) else value for name, value in values.items()}

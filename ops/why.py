@@ -3,8 +3,6 @@
 The rule is intake's own: only how its InboundMail is made from a raw mail is said here.
 """
 
-import copy
-import functools
 import json
 import re
 from collections.abc import Iterator
@@ -12,31 +10,22 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import getaddresses, parsedate_to_datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
-import boto3
 import typer
 from botocore.exceptions import ClientError
 
-from functions.intake.app import Decision, Intake, Mails
-from functions.intake.app import logger as intake_log
 from ops.operator import Operator, OperatorError
-from ops.requests import find
-from ops.words import ADVICE, MEANING, arrival, moment, shown, warned_of
-from quarantine.admission import Refused, evidence, too_soon
-from quarantine.inbound import (
-    InboundMail,
-    MalformedHeader,
-    Verdict,
-    Verdicts,
-    authentication_results,
-    parse_event,
-    parse_header,
-    with_raw_header,
-)
-from quarantine.request import ReportRequest
+from ops.words import ADVICE, MEANING, arrival, moment, shown
+from quarantine.asking.admission import Accepted, Decision, Refused, evidence, too_soon
+from quarantine.asking.event import InboundMail, Verdict, Verdicts, parse_event, with_raw_header
+from quarantine.asking.trace import authentication_results, read_hop
+from quarantine.mail.strict import MalformedHeader, parse_header
+from quarantine.services.intake import Judge
 from quarantine.settings import IntakeSettings
+from quarantine.stores.objects import InboundObjects
 
 REFUSED = 3  # the exit code
 
@@ -61,12 +50,13 @@ def why(
     operator: Operator = context.obj
     mail = _read(operator, source)
     settings = IntakeSettings.from_environ(operator.environ)
-    with warned_of(intake_log, operator), _stored(mail.message_id):
-        mail, decision = Intake(settings, _session(operator), operator.clock).judge(mail)
+    judge = Judge.on(settings, operator.dynamodb, partial(operator.client, "s3"), operator.unreadable)
+    with _stored(mail.message_id):
+        mail, decision = judge.judge(mail)
     past = _past(operator, mail, decision)
-    if isinstance(decision, ReportRequest) and past.is_cooling_down:
+    if isinstance(decision, Accepted) and past.is_cooling_down:
         decision = too_soon(decision.requester, settings.cooldown)
-    _tell(operator, mail, decision, past.notes)
+    _answer(operator, mail, decision, past.notes)
     if isinstance(decision, Refused):
         raise typer.Exit(REFUSED)
 
@@ -91,7 +81,7 @@ def _read(operator: Operator, source: str) -> InboundMail:
         return _of_raw(operator, data, None)
     if not _MESSAGE_ID.fullmatch(source):
         raise OperatorError(f"{shown(source)} is no file, and no SES message id")
-    mails = Mails(functools.partial(operator.client, "s3"), operator.name("MailBucketName"))
+    mails = InboundObjects(partial(operator.client, "s3"), operator.name("MailBucketName"))
     with _stored(source):
         return _of_raw(operator, mails.start_of(source), source)
 
@@ -121,10 +111,6 @@ def _with_raw_beside(mail: InboundMail, path: Path) -> InboundMail:
         raise OperatorError(f"{raw} is no whole mail ({e}): intake refuses it as ambiguous_sender") from e
 
 
-_RECEIVED = re.compile(
-    r"\bby inbound-smtp\.[a-z0-9-]+\.amazonaws\.com with SMTP id (?P<id>[A-Za-z0-9._-]{1,128})(?![^\s;])"
-    r"(?:\s+for\s+(?P<recipient>[^\s;]+))?(?:\s*;(?P<date>.*))?"
-)
 _RESULTS = {"pass": Verdict.PASS, "fail": Verdict.FAIL}
 
 
@@ -143,8 +129,8 @@ def _of_raw(operator: Operator, raw: bytes, message_id: str | None) -> InboundMa
         verdicts=Verdicts(*[Verdict.GRAY] * 5),
         received_at=operator.clock(),
     )
-    hop = next((match for value in fields.values("Received")[:1] if (match := _RECEIVED.search(value))), None)
-    if hop is None or hop["id"] != (message_id or hop["id"]):
+    hop = next((read_hop(value, message_id) for value in fields.values("Received")[:1]), None)
+    if hop is None:
         operator.warn(
             "SES's own fields are not on top of this mail: nothing proves where it came from, so no verdict"
             " and no IP counts; its To and Cc fields are taken for its envelope recipients"
@@ -152,12 +138,12 @@ def _of_raw(operator: Operator, raw: bytes, message_id: str | None) -> InboundMa
         return replace(fields, recipients=_addressed(fields))
     mail = replace(
         fields,
-        message_id=hop["id"],
-        recipients=(hop["recipient"].strip("<>"),) if hop["recipient"] else _addressed(fields),
+        message_id=hop.message_id,
+        recipients=(hop.recipient.strip("<>"),) if hop.recipient else _addressed(fields),
         envelope_from=next(iter(fields.values("Return-Path")), _NO_ID).strip("<> "),
-        received_at=_date(hop["date"] or "") or operator.clock(),
+        received_at=_date(hop.date) or operator.clock(),
     )
-    if not hop["recipient"]:
+    if not hop.recipient:
         operator.warn("SES names no envelope recipient: the To and Cc fields are taken for them")
     return replace(mail, verdicts=_verdicts(operator, mail))
 
@@ -203,36 +189,27 @@ def _best(words: set[str]) -> Verdict:
 # --- The answer ---
 
 
-def _session(operator: Operator) -> boto3.Session:
-    """Return a session whose clients, which intake makes for itself, are at the operator's endpoint."""
-    if operator.endpoint_url is None:
-        return operator.session
-    session = copy.copy(operator.session)
-    session.client = functools.partial(  # type: ignore[method-assign]
-        operator.session.client, endpoint_url=operator.endpoint_url
-    )
-    return session
-
-
 def _past(operator: Operator, mail: InboundMail, decision: Decision) -> _Past:
     """Look up what intake would meet when it recorded the decision."""
     notes = []
-    row = find(operator, mail.message_id)
+    row = operator.requests.find(mail.message_id)
     if row:
         reason = f" ({shown(row['reason'])})" if "reason" in row else ""
         notes.append(
             f"this request was decided on {moment(row.get('decided_at'))} and is {shown(row.get('status'))}"
             f"{reason}: see `quarantine requests show {mail.message_id}`"
         )
-    until = find(operator, f"cooldown#{decision.requester}").get("expires_at", 0)
-    is_cooling = until > int(operator.clock().timestamp())
-    if is_cooling:
-        over = moment(datetime.fromtimestamp(until, UTC).isoformat())
-        notes.append(f"{decision.requester} asked for a report lately: the cooldown is over on {over}")
+    requester = decision.requester
+    until = None if requester is None else operator.requests.cooldown_until(requester)
+    is_cooling = until is not None and until > operator.clock()
+    if until is not None and is_cooling:
+        notes.append(
+            f"{requester} asked for a report recently: the cooldown ends on {moment(until.isoformat())}"
+        )
     return _Past(is_cooling and not row, tuple(notes))
 
 
-def _tell(operator: Operator, mail: InboundMail, decision: Decision, notes: tuple[str, ...]) -> None:
+def _answer(operator: Operator, mail: InboundMail, decision: Decision, notes: tuple[str, ...]) -> None:
     answer: dict[str, Any] = {
         "message_id": mail.message_id,
         "received_at": mail.received_at.isoformat(),
@@ -249,7 +226,7 @@ def _tell(operator: Operator, mail: InboundMail, decision: Decision, notes: tupl
                 "detail": detail,
                 "advice": ADVICE[reason],
             }
-        case ReportRequest(mailboxes=mailboxes, accepted_by=detail):
+        case Accepted(mailboxes=mailboxes, accepted_by=detail):
             answer |= {
                 "decision": "accepted",
                 "detail": detail,

@@ -1,17 +1,12 @@
 """The words of the pipeline, told to a person: what each means, and what to do about it."""
 
-import logging
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from aws_lambda_powertools import Logger
-
-from ops.operator import Operator
-from quarantine.admission import Refusal
-from quarantine.report import clean_text
-from quarantine.stores import RequestStatus
+from quarantine.asking.admission import Refusal
+from quarantine.mail.text import clean_text
+from quarantine.stores.requests import RequestStatus
 
 MEANING: Mapping[Refusal, str] = {
     Refusal.NOT_A_TRIGGER: "no envelope recipient has the trigger as its local part",
@@ -78,28 +73,3 @@ def arrival(evidence: Mapping[str, Any], received_at: object) -> Iterator[str]:
     )
     verdicts = (f"{name} {known.get(name, 'unknown')}" for name in ("spam", "virus", "spf", "dkim", "dmarc"))
     yield f"SES said: {', '.join(verdicts)}; valid DKIM signatures: {known.get('dkim_domains', 'unknown')}."
-
-
-class _Warnings(logging.Handler):
-    def __init__(self, operator: Operator) -> None:
-        super().__init__()
-        self._operator = operator
-
-    def emit(self, record: logging.LogRecord) -> None:
-        details = (getattr(record, name, None) for name in ("record", "error"))
-        told = (record.getMessage(), *filter(None, details))
-        self._operator.warn(": ".join(map(shown, told)))
-
-
-@contextmanager
-def warned_of(log: Logger, operator: Operator) -> Iterator[Logger]:
-    """Warn the operator of what is logged meanwhile, such as a record that cannot be read.
-
-    Powertools would write it on standard output, between the lines of the answer.
-    """
-    kept = list(log.handlers)
-    log.handlers[:] = [_Warnings(operator)]
-    try:
-        yield log
-    finally:
-        log.handlers[:] = kept

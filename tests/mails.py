@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from quarantine.inbound import Header, InboundMail, Verdict, Verdicts
+from quarantine.asking.event import InboundMail, Verdict, Verdicts
+from quarantine.mail.strict import Header
 
 MESSAGE_ID = "dse8s7jhc9eg90tmimg1q2scsc14gvjvbbom6n81"
 PEER = "192.0.2.45"

@@ -60,7 +60,8 @@ class World:
         handler = intake_app.make_handler(
             {**self.stack.environ, **environ}, session or self.session, self.clock
         )
-        return handler(event, None)
+        outcome: dict[str, str] = handler(event, None)
+        return outcome
 
     def report(self, *jobs: str, session: boto3.Session | None = None, **environ: str) -> list[str]:
         """Serve jobs as one batch; return the ids of those that failed, which are their places."""

@@ -19,7 +19,7 @@ from rich.table import Table
 from lab.bench.figures import Spread, interleaved
 from lab.bench.wire import Call, Canned, new_session
 from ops.importing import RECIPIENT_FIELDS, UNCHECKED, Found, Rules, find, import_mails, read
-from quarantine.report import HoldReason
+from quarantine.held import HoldReason
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

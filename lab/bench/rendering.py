@@ -12,9 +12,10 @@ from rich.table import Table
 from lab.bench.figures import Spread, interleaved
 from lab.bench.targets import Measured, Reached
 from lab.bench.workload import request_of
-from quarantine.addresses import Address
-from quarantine.rendering import render
-from quarantine.report import HeldMessage, Holding, HoldReason, summarise
+from quarantine.held import HeldMessage, HoldReason, MailboxListing
+from quarantine.mail.addresses import Address
+from quarantine.reporting.message import render
+from quarantine.reporting.summary import summarise
 from quarantine.settings import ReportSettings
 
 GMAIL_CUTS_AT = 102 * 1024
@@ -79,7 +80,9 @@ def _size(size: int) -> str:
 
 def _sampler(subject: str, count: int, settings: ReportSettings) -> Callable[[], _Sample]:
     request = request_of("bob@example.com", _NOW)
-    holding = Holding(tuple(_held(number, subject, request.requester) for number in range(count)), count)
+    holding = MailboxListing(
+        tuple(_held(number, subject, request.requester) for number in range(count)), count
+    )
 
     def sample() -> _Sample:
         gc.collect()

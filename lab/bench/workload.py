@@ -14,10 +14,13 @@ from lab.bench.wire import Call, Recorder, new_session
 from local.records import Records
 from local.ses import GRAY, Delivery, Received, new_message_id, receive
 from local.stack import create_stack
-from quarantine.addresses import Address
-from quarantine.inbound import Verdict, Verdicts
-from quarantine.request import ReportRequest
-from quarantine.stores import Requests
+from quarantine.asking.admission import Accepted
+from quarantine.asking.commands import ReportCommand
+from quarantine.asking.event import Verdict, Verdicts
+from quarantine.asking.replying import ReplyContext
+from quarantine.jobs import ReportJob, to_json
+from quarantine.mail.addresses import Address
+from quarantine.stores.requests import Cooldown, Requests
 
 FUNCTIONS = {"intake": intake.make_handler, "report": report.make_handler}
 MAILBOX_OF_TEN = "ten@example.com"
@@ -154,28 +157,32 @@ def _report_scenarios(session: boto3.Session, environ: Mapping[str, str]) -> Ite
         ("empty, no mail", "nobody@example.com", "empty"),
     ):
         job = request_of(mailbox, now)
-        requests.accept(job, {}, now, timedelta(minutes=5))
+        requests.accept(job, {}, now, Cooldown(job.requester, timedelta(minutes=5)))
         yield Scenario(name, "report", _batch([job]), job.request_id, leaves)
 
 
-def request_of(requester: str, now: datetime) -> ReportRequest:
+def request_of(requester: str, now: datetime) -> Accepted:
     """Return a request as intake would accept it."""
     address = Address.parse(requester)
-    return ReportRequest(
+    return Accepted(
         request_id=new_message_id(),
         requester=address,
         mailboxes=(address,),
-        trigger=Address.parse(_TRIGGER),
+        command=ReportCommand(Address.parse(_TRIGGER)),
         received_at=now,
         accepted_by="dmarc, by the auth record of example.com",
-        utc_offset=timedelta(hours=1),
-        message_id="<0123456789abcdef@example.com>",
+        reply=ReplyContext(utc_offset=timedelta(hours=1), message_id="<0123456789abcdef@example.com>"),
     )
 
 
-def _batch(jobs: Iterable[ReportRequest]) -> dict[str, Any]:
+def _batch(jobs: Iterable[Accepted]) -> dict[str, Any]:
     return {
         "Records": [
-            {"messageId": job.request_id, "body": job.to_json(), "eventSource": "aws:sqs"} for job in jobs
+            {
+                "messageId": job.request_id,
+                "body": to_json(ReportJob(job.request_id)),
+                "eventSource": "aws:sqs",
+            }
+            for job in jobs
         ]
     }

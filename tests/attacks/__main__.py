@@ -10,13 +10,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
+from aws_lambda_powertools import Logger
 from moto import mock_aws
 from rich.box import HEAVY_HEAD, MARKDOWN
 from rich.console import Console
 from rich.table import Table
 
-from functions.intake import app as intake
-from functions.report import app as report
 from local.ses import GRAY
 from local.stack import create_stack
 from tests.attacks.attack import ALL_PASS, Attack
@@ -42,8 +41,8 @@ class _Passed:
 
 
 def main() -> int:
-    for function in (intake, report):
-        function.logger.setLevel("CRITICAL")  # a line for each decision: the table tells them
+    for function in ("intake", "report"):
+        Logger(service=function).setLevel("CRITICAL")  # a line for each decision: the table has them
     console = Console(width=None if sys.stdout.isatty() else _WIDTH)
     as_events, carried = _as_events(), list(_on_wire())
     on_wire = {name: outcome for each in carried for name, outcome in each.outcomes.items()}

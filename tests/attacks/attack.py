@@ -6,8 +6,8 @@ from hashlib import sha256
 from typing import Any
 
 from local.ses import GRAY, Delivery
-from quarantine.admission import Refusal
-from quarantine.inbound import Verdict, Verdicts
+from quarantine.asking.admission import Refusal
+from quarantine.asking.event import Verdict, Verdicts
 
 TRIGGER = "manual-report-request@reports.example.com"
 

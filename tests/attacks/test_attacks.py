@@ -9,8 +9,8 @@ from moto import mock_aws
 
 from local.ses import GRAY
 from local.stack import create_stack
-from quarantine.admission import Refusal
-from quarantine.inbound import Verdicts
+from quarantine.asking.admission import Refusal
+from quarantine.asking.event import Verdicts
 from tests.attacks.attack import ALL_PASS, Accepted, Attack
 from tests.attacks.families import ATTACKS, FAMILIES
 from tests.attacks.trial import Events, Judgement, Outcome, Report, judge, try_on_wire

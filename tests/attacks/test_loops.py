@@ -8,7 +8,7 @@ from email.message import EmailMessage
 import pytest
 
 from local.ses import GRAY, Delivery, receive
-from quarantine.admission import Refusal
+from quarantine.asking.admission import Refusal
 from tests.attacks.attack import ALL_PASS, OWN_SERVER, TRIGGER, mail
 from tests.world import NOW, World
 

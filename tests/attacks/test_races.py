@@ -13,7 +13,7 @@ from botocore.client import BaseClient
 from functions.intake import app as intake_app
 from functions.report import app as report_app
 from local.ses import GRAY, Delivery, receive
-from quarantine.admission import Refusal
+from quarantine.asking.admission import Refusal
 from tests.attacks.attack import OWN_SERVER, TRIGGER, mail
 from tests.world import NOW, World
 

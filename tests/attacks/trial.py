@@ -17,7 +17,7 @@ from boto3.dynamodb.types import TypeSerializer
 from functions.intake import app as intake_app
 from local.records import Records
 from local.ses import Delivery, receive
-from quarantine.admission import Refusal
+from quarantine.asking.admission import Refusal
 from tests.attacks.attack import BOB, Accepted, Attack, Auth, Event, Relay, mail, secret_of
 from tests.local.serving import PATIENCE, Server, eventually
 from tests.world import NOW, World

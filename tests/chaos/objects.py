@@ -11,7 +11,8 @@ from typing import Any
 from botocore.awsrequest import AWSPreparedRequest
 
 from functions.hold import app as hold
-from quarantine.holding import Rejection, parse_notification
+from quarantine.holding.judging import Rejection
+from quarantine.holding.notification import parse_notification
 from tests.chaos.faults import Chance, Fault, Invocation, Process, Wire
 from tests.chaos.sources import Agenda, Source
 from tests.chaos.stage import Stage, batch_size, redrive, staged

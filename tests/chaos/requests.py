@@ -23,9 +23,9 @@ from functions.intake import app as intake
 from functions.report import app as report
 from local.records import Records
 from local.ses import GRAY, Delivery, Received, receive
-from quarantine.admission import Refusal
-from quarantine.inbound import Verdict, Verdicts
-from quarantine.stores import RequestStatus
+from quarantine.asking.admission import Refusal
+from quarantine.asking.event import Verdict, Verdicts
+from quarantine.stores.requests import RequestStatus
 from tests.chaos.faults import Chance, Fault, Invocation, Process, Storm, Wire, asked
 from tests.chaos.sources import Agenda, Asynchronous, Source
 from tests.chaos.stage import Stage, batch_size, redrive, retries_of_intake, staged

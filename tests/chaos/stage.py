@@ -17,14 +17,12 @@ from typing import Any, Self
 from unittest.mock import patch
 
 import boto3
+from aws_lambda_powertools import Logger
 from moto import mock_aws
 from moto.dynamodb.models import DynamoDBBackend
 from moto.dynamodb.models.table import Table
 from rich.console import Console
 
-from functions.hold import app as hold
-from functions.intake import app as intake
-from functions.report import app as report
 from local.stack import Stack, create_stack, load_template
 from ops.cli import run
 from ops.operator import Operator, Output
@@ -93,13 +91,14 @@ def staged(rng: Random, endpoint_url: str | None = None) -> Iterator[Stage]:
 
     endpoint_url: of an emulator that is empty; None for moto.
     """
-    levels = {app.logger: app.logger.log_level for app in (intake, report, hold)}
+    loggers = [Logger(service=name) for name in ("intake", "report", "hold")]
+    levels = {logger: logger.log_level for logger in loggers}
     with (
         patch.dict(os.environ, _ACCOUNT),
         open(os.devnull, "w") as nowhere,  # noqa: PTH123 - the null device is no path
         redirect_stdout(nowhere),
         patch("botocore.endpoint.time", SimpleNamespace(sleep=lambda _: None)),
-        patch("functions.hold.app.ThreadPoolExecutor", lambda _: _OneThread(rng)),
+        patch("quarantine.services.holding.ThreadPoolExecutor", lambda _: _OneThread(rng)),
         patch.object(Table, "__deepcopy__", _snapshot, create=True),
         patch.object(DynamoDBBackend, "execute_statement", _of_one_table),
         mock_aws() if endpoint_url is None else nullcontext(),

@@ -10,11 +10,11 @@ import pytest
 from botocore.exceptions import ClientError, ConnectTimeoutError, ReadTimeoutError
 from moto import mock_aws
 
-from quarantine.clients import TWO_ATTEMPTS
-from quarantine.heldstore import HeldDeadLetters, HeldRows
-from quarantine.outbox import Jobs
-from quarantine.report import Holding
-from quarantine.stores import Claim, Quarantine, Requests
+from quarantine.held import MailboxListing
+from quarantine.outbox import DeadLetters, Jobs
+from quarantine.runtime import TWO_ATTEMPTS
+from quarantine.stores.quarantine import HeldRows, Quarantine
+from quarantine.stores.requests import Requests, Settled
 from tests.chaos import objects, requests
 from tests.chaos.faults import Chance, Fault, Invocation, Process, Wire
 from tests.chaos.objects import Rejections
@@ -77,10 +77,18 @@ def _refuse(*_: object, **__: object) -> None:
             Requests, "settle", _refuse, "without cause", id="the row cannot say so, and no fault is why"
         ),
         pytest.param(
-            Requests, "claim", lambda *_: Claim.DONE, "lost", id="a job is taken for one that was served"
+            Requests,
+            "claim_report",
+            lambda *_: Settled(),
+            "lost",
+            id="a job is taken for one that was served",
         ),
         pytest.param(
-            Quarantine, "held_for", lambda *_: Holding((), 0), "nothing held, where", id="held mail unseen"
+            Quarantine,
+            "held_for",
+            lambda *_: MailboxListing((), 0),
+            "nothing held, where",
+            id="held mail unseen",
         ),
     ],
 )
@@ -99,7 +107,7 @@ def test_a_row_that_is_missing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_rejection_that_nobody_is_told_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(HeldDeadLetters, "put", _nothing)
+    monkeypatch.setattr(DeadLetters, "put", _nothing)
     violations = objects.run(seed=3, number=60).violations
     assert any(each.startswith("not in the dead-letter queue") for each in violations)
 

@@ -16,9 +16,9 @@ import pytest
 from cfnlint.decode import decode  # type: ignore[import-untyped]
 from samtranslator.translator.transform import transform  # type: ignore[import-untyped]
 
-from quarantine.filters.family import Family
-from quarantine.holding import PREFIX
-from quarantine.report import HoldReason
+from quarantine.held import HoldReason
+from quarantine.holding.filters.family import Family
+from quarantine.holding.notification import PREFIX
 from quarantine.settings import HoldSettings
 
 type Json = Any
@@ -207,6 +207,8 @@ def test_table_keeps_what_it_should(table: str, expires_by: str | None, after_th
             {
                 "QUARANTINE_TABLE": "${QuarantineTable}",
                 "REQUESTS_TABLE": "${RequestsTable}",
+                "TRIGGER": "manual-report-request",
+                "REPORTS_DOMAIN": "reports.example.com",
                 "REPORT_SENDER": "quarantine@send.example.com",
                 "MAX_ROWS": "100",
                 "REPLY_TO": "",

@@ -7,11 +7,12 @@ from typing import Any
 
 import boto3
 import pytest
+from aws_lambda_powertools import Logger
 from botocore.exceptions import ClientError
 
 from functions.intake import app as intake_app
 from functions.report import app as report_app
-from quarantine.inbound import MalformedEvent
+from quarantine.asking.event import MalformedEvent
 from quarantine.settings import BadSetting
 from tests.functions.test_events import BOB, MALFORMED
 from tests.world import NOW, World, load_event
@@ -23,8 +24,8 @@ HEADERS_TRUNCATED = "accepted_headers_truncated"
 def logged(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
     """What both functions write to their logs, from now on."""
     stream = io.StringIO()
-    for app in (intake_app, report_app):
-        monkeypatch.setattr(app.logger.registered_handler, "stream", stream)
+    for service in ("intake", "report"):
+        monkeypatch.setattr(Logger(service=service).registered_handler, "stream", stream)
     return stream
 
 
@@ -135,15 +136,12 @@ NO_JOBS: list[Callable[[str], str]] = [
     lambda _: "null",
     lambda _: "{}",
     lambda job: job[:-1],
-    lambda job: changed(job, version=2),
-    lambda job: changed(job, requester="nobody"),
-    lambda job: changed(job, requester=None),
-    lambda job: changed(job, mailboxes="bob@example.com"),
-    lambda job: changed(job, mailboxes=["bob"]),
-    lambda job: changed(job, received_at="yesterday"),
-    lambda job: changed(job, utc_offset_minutes="60"),
+    lambda job: changed(job, version=3),
+    lambda job: changed(job, version=None),
+    lambda job: changed(job, kind="release"),
+    lambda job: changed(job, kind=None),
     lambda job: changed(job, request_id=1),
-    lambda job: changed(job, references=[1]),
+    lambda job: changed(job, request_id="\ud800"),
     lambda job: changed(job, request_id="unknown0000000000000000000000000000000000"),
 ]
 
@@ -260,8 +258,7 @@ def test_mailboxes_that_cannot_be_read_show_no_others(
     item = {"principal": BOB, "record": "auth", "accept": {"dmarc"}, "mailboxes": mailboxes}
     world.records.put("SENDERS_TABLE", item)
     assert world.intake(load_event("accepted_dmarc")) == {"outcome": "accepted"}
-    (job,) = world.jobs()
-    assert json.loads(job)["mailboxes"] == [BOB]
+    assert world.row(message_id("accepted_dmarc"))["mailboxes"] == [BOB]
     assert [error["message"] for error in errors(logged)] == ["a record cannot be read"]
 
 
@@ -334,9 +331,10 @@ def test_nothing_but_what_cannot_be_read_is_nothing_held(world: World) -> None:
 # --- Settings ---
 
 INTAKE_NEEDS = ("SENDERS_TABLE", "REQUESTS_TABLE", "JOBS_QUEUE_URL", "MAIL_BUCKET", "REPORT_SENDER")
-REPORT_NEEDS = ("QUARANTINE_TABLE", "REQUESTS_TABLE", "REPORT_SENDER")
+REPORT_NEEDS = ("QUARANTINE_TABLE", "REQUESTS_TABLE", "REPORTS_DOMAIN", "REPORT_SENDER")
 COMPLETE = dict.fromkeys({*INTAKE_NEEDS, *REPORT_NEEDS}, "x") | {
-    "REPORT_SENDER": "quarantine@reports.example.com"
+    "REPORT_SENDER": "quarantine@reports.example.com",
+    "REPORTS_DOMAIN": "reports.example.com",
 }
 
 type MakeHandler = Callable[[Mapping[str, str], boto3.Session], object]
@@ -364,6 +362,8 @@ def test_a_missing_setting_is_named(make_handler: MakeHandler, name: str, value:
         (intake_app.make_handler, "COOLDOWN_SECONDS", "-1"),
         (report_app.make_handler, "REPORT_SENDER", "@example.com"),
         (report_app.make_handler, "REPLY_TO", "help desk"),
+        (report_app.make_handler, "TRIGGER", "report me"),
+        (report_app.make_handler, "REPORTS_DOMAIN", "reports"),
         (report_app.make_handler, "MAX_ROWS", "0"),
         (report_app.make_handler, "MAX_ROWS", "many"),
         (report_app.make_handler, "WHEN_EMPTY", "shout"),

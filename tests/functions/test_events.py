@@ -12,10 +12,10 @@ from typing import Any
 
 import boto3
 import pytest
+from aws_lambda_powertools import Logger
 
-from functions.intake import app as intake_app
-from quarantine.admission import Refusal
-from quarantine.request import ReportRequest
+from quarantine.asking.admission import Refusal
+from quarantine.jobs import ReportJob, from_json
 from tests.world import NOW, World, load_event
 
 EVENTS = Path(__file__).parents[2] / "events"
@@ -294,7 +294,7 @@ def named(case: Case) -> str:
 def logged(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
     """What intake writes to its log, from now on."""
     stream = io.StringIO()
-    monkeypatch.setattr(intake_app.logger.registered_handler, "stream", stream)
+    monkeypatch.setattr(Logger(service="intake").registered_handler, "stream", stream)
     return stream
 
 
@@ -341,9 +341,8 @@ def test_outcome_job_row_and_log(case: Case, world: World, logged: io.StringIO) 
     case.records(world)
     assert arrive(case, world) == {"outcome": case.outcome}
 
-    jobs = [ReportRequest.from_json(job) for job in world.jobs()]
-    asked = [(job.request_id, str(job.requester)) for job in jobs]
-    assert asked == ([(case.message_id, case.requester)] if case.is_accepted else [])
+    jobs = [from_json(job) for job in world.jobs()]
+    assert jobs == ([ReportJob(case.message_id)] if case.is_accepted else [])
 
     row = world.row(case.message_id)
     if case.outcome == "not_a_trigger":

@@ -9,7 +9,7 @@ from urllib.parse import quote_plus
 import pytest
 from botocore.exceptions import ClientError, ConnectTimeoutError
 
-from quarantine.report import HoldReason
+from quarantine.held import HoldReason
 from tests.functions.faults import Call, ProcessDied, Wire
 from tests.world import World
 

@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aws_lambda_powertools import Logger
 
 from local.stack import load_template
-from quarantine.addresses import Address
-from quarantine.admission import Method, Refusal
-from quarantine.stores import Quarantine, RequestStatus, Senders
+from quarantine.asking.admission import Method, Refusal
+from quarantine.mail.addresses import Address
+from quarantine.runtime import Journal
+from quarantine.stores.quarantine import Quarantine
+from quarantine.stores.requests import RequestStatus
+from quarantine.stores.senders import Senders
 from tests.world import World
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
@@ -58,7 +60,7 @@ def items(world: World) -> list[dict[str, Any]]:
 
 def test_the_records_that_it_puts_can_be_read(world: World, items: list[dict[str, Any]]) -> None:
     assert len(items) == 3
-    client, log = world.session.client("dynamodb"), Logger(service="test")
+    client, log = world.session.client("dynamodb"), Journal("test", "Tests").unreadable
     senders = Senders(client, world.stack.environ["SENDERS_TABLE"], log)
     quarantine = Quarantine(client, world.stack.environ["QUARANTINE_TABLE"], log)
     auth, relays = senders.facts_for(BOB)

@@ -12,37 +12,18 @@ from email.parser import BytesHeaderParser
 from ipaddress import ip_address
 from typing import Final
 
-from quarantine.addresses import Address, InvalidAddress, matching_trigger, parse_from
-from quarantine.filters.family import Family
-from quarantine.filters.reading import FIELDS, read_all
-from quarantine.heldstore import held_item
-from quarantine.holding import (
-    PREFIX,
-    Hold,
-    MalformedNotification,
-    Rejected,
-    StoredMail,
-    judge,
-    parse_notification,
-)
-from quarantine.inbound import (
-    InboundMail,
-    MalformedEvent,
-    MalformedHeader,
-    connecting_ip,
-    dkim_domains,
-    malformed_field,
-    parse_event,
-    with_raw_header,
-)
-from quarantine.mailheader import (
-    SHOWN_FIELDS,
-    NoRecipient,
-    UnreadableRecipient,
-    header_fields,
-    parse_mail,
-    parse_recipients,
-)
+from quarantine.asking.commands import first_command
+from quarantine.asking.event import InboundMail, MalformedEvent, parse_event, with_raw_header
+from quarantine.asking.trace import connecting_ip, dkim_domains
+from quarantine.holding.filters.family import Family
+from quarantine.holding.filters.reading import FIELDS, read_all
+from quarantine.holding.judging import QuarantinedMail, RejectedObject, StoredMail, judge
+from quarantine.holding.notification import PREFIX, MalformedNotification, parse_notification
+from quarantine.holding.recipients import NoRecipient, UnreadableRecipient, parse_recipients
+from quarantine.mail.addresses import Address, InvalidAddress
+from quarantine.mail.lenient import SHOWN_FIELDS, header_fields, parse_mail
+from quarantine.mail.strict import MalformedHeader, malformed_field, parse_from
+from quarantine.stores.quarantine import held_row
 from tests.mails import MESSAGE_ID, PEER, block, inbound, received, results
 
 TRIGGER: Final = "manual-report-request"
@@ -119,8 +100,11 @@ def addresses(data: bytes) -> None:
             assert str(address).isascii()
             assert str(address) == str(address).lower()
             assert address.local in text.lower()  # found in the mail, not made of it
-    found = matching_trigger([text, f"{text}@reports.example.com"], TRIGGER)
-    assert found is None or (found.local == TRIGGER and Address.parse(str(found)) == found)
+    found = first_command([text, f"{text}@reports.example.com"], TRIGGER)
+    if found is not None:
+        address = found.written_to
+        assert address.local == TRIGGER
+        assert Address.parse(str(address)) == address
 
 
 def header(data: bytes) -> None:
@@ -146,7 +130,7 @@ def intake(data: bytes) -> None:
     except MalformedHeader:
         return
     _is_readable(mail)
-    if malformed_field(mail) is None:
+    if malformed_field(mail.headers) is None:
         others = BytesHeaderParser().parsebytes(data).get_all("From", [])
         assert len(others) <= len(mail.values("From")), others
 
@@ -159,8 +143,10 @@ TARGETS: Final[Mapping[str, Callable[[bytes], None]]] = {
 def _is_readable(mail: InboundMail) -> None:
     """What intake reads of any mail raises nothing, and is text that UTF-8 can say."""
     said = [mail.envelope_from, *mail.recipients, *(f"{each.name}{each.value}" for each in mail.headers)]
-    "".join([*said, malformed_field(mail) or "", str(connecting_ip(mail)), *dkim_domains(mail)]).encode()
-    matching_trigger(mail.recipients, TRIGGER)
+    "".join(
+        [*said, malformed_field(mail.headers) or "", str(connecting_ip(mail)), *dkim_domains(mail)]
+    ).encode()
+    first_command(mail.recipients, TRIGGER)
     assert mail.received_at.tzinfo is UTC
 
 
@@ -176,14 +162,21 @@ def _names_only_eve(mail: InboundMail) -> None:
     assert all(domain == EVE or domain.endswith(f".{EVE}") for domain in dkim_domains(mail))
 
 
-def _has_a_place(judged: Hold | Rejected) -> None:
-    if isinstance(judged, Rejected):
+def _has_a_place(judged: QuarantinedMail | RejectedObject) -> None:
+    if isinstance(judged, RejectedObject):
         assert judged.detail.encode("ascii", "backslashreplace").isascii()
         assert judged.detail.isprintable()  # an attribute of SQS takes no control characters
         return
     for recipient in judged.recipients:
-        item = held_item(
-            *(recipient, judged.mail, judged.mail.message_id, judged.received_at, judged.reason, 1),
+        item = held_row(
+            *(
+                recipient,
+                judged.shown,
+                judged.shown.message_id,
+                judged.received_at,
+                judged.reason,
+                judged.received_at,
+            ),
             score=judged.score,
             size=judged.size,
             raw_key=judged.raw_key,

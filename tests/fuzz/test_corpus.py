@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from quarantine.inbound import InboundMail
+from quarantine.asking.event import InboundMail
 from tests.fuzz.targets import TARGETS
 
 CORPUS = Path(__file__).parent / "corpus"
@@ -38,34 +38,35 @@ def test_the_corpus_stays_small() -> None:
     ("seed", "rule", "broken"),
     [
         pytest.param(
-            *("event/lone_surrogate.json", "quarantine.inbound._text", str),
+            *("event/lone_surrogate.json", "quarantine.asking.event._without_surrogates", str),
             id="a text that nothing can store",
         ),
         pytest.param(
-            *("trace/ses_in_helo", "quarantine.inbound._hop", _up_to_the_first_by),
+            *("trace/ses_in_helo", "quarantine.asking.trace._client", _up_to_the_first_by),
             id="an IP address that a HELO name says",
         ),
         pytest.param(
-            *("trace/result_in_signer", "quarantine.inbound._has_plain_signers", bool),
+            *("trace/result_in_signer", "quarantine.asking.trace._has_plain_signers", bool),
             id="a signer that a signature says",
         ),
         pytest.param(
-            *("trace/property_in_domain", "quarantine.inbound._PLAIN_SIGNERS", {}),
+            *("trace/property_in_domain", "quarantine.asking.trace._PLAIN_SIGNERS", {}),
             id="a signer that a domain says",
         ),
         pytest.param(
-            *("trace/comment_in_domain", "quarantine.inbound._PLAIN_SIGNERS", {}),
+            *("trace/comment_in_domain", "quarantine.asking.trace._PLAIN_SIGNERS", {}),
             id="a comment that a domain begins",
         ),
         pytest.param(
-            *("trace/result_in_helo", "quarantine.inbound._PLAIN_HOP", re.compile(".*")),
+            *("trace/result_in_helo", "quarantine.asking.trace._PLAIN_CLIENT", re.compile(".*")),
             id="a signer that a HELO name says",
         ),
         pytest.param(
-            *("addresses/addr_spec", "quarantine.addresses.normalise_domain", str), id="two spellings of one"
+            *("addresses/addr_spec", "quarantine.mail.addresses.normalise_domain", str),
+            id="two spellings of one",
         ),
         pytest.param(
-            *("header/long_message_id", "quarantine.mailheader._LONGEST_ID", 5000),
+            *("header/long_message_id", "quarantine.mail.lenient._LONGEST_ID", 5000),
             id="a key that is too long",
         ),
         pytest.param("intake/bare_cr", "tests.fuzz.targets.malformed_field", _none, id="a From overlooked"),

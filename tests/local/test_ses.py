@@ -8,7 +8,8 @@ from ipaddress import ip_address
 import pytest
 
 from local.ses import GRAY, Delivery, new_message_id, receive
-from quarantine.inbound import InboundMail, Verdict, connecting_ip, dkim_domains, parse_event, with_raw_header
+from quarantine.asking.event import InboundMail, Verdict, parse_event, with_raw_header
+from quarantine.asking.trace import connecting_ip, dkim_domains
 from tests.local.serving import TRIGGER
 
 NOW = datetime(2026, 11, 23, 11, 59, 58, 214000, tzinfo=UTC)

@@ -1,9 +1,9 @@
 import pytest
-from aws_lambda_powertools import Logger
 
-from quarantine.addresses import Address
-from quarantine.admission import AuthRecord, Method
-from quarantine.stores import Senders
+from quarantine.asking.admission import AuthRecord, Method
+from quarantine.mail.addresses import Address
+from quarantine.runtime import Journal
+from quarantine.stores.senders import Senders
 from tests.ops.conftest import Terminal
 from tests.world import World
 
@@ -12,7 +12,7 @@ BOB = Address.parse("bob@example.com")
 
 def records(world: World) -> tuple[AuthRecord, ...]:
     """Return what intake reads for Bob."""
-    log = Logger(service="test")
+    log = Journal("test", "Tests").unreadable
     table = world.stack.environ["SENDERS_TABLE"]
     return Senders(world.session.client("dynamodb"), table, log).facts_for(BOB)[0]
 

@@ -20,7 +20,7 @@ import pytest
 from botocore.exceptions import EndpointConnectionError
 
 from ops import checks
-from ops.checks import CHECKS, Check, Site, Unresolved, Verdict
+from ops.checks import CHECKS, Check, Health, Site, Unresolved
 from ops.operator import Operator, Output
 from tests.ops.conftest import Terminal
 from tests.world import World
@@ -257,7 +257,7 @@ def _set_skew(seconds: float) -> Callable[[Account], object]:
 STOP = {"StopAction": {"Scope": "RuleSet"}}
 BOUNCE = {"BounceAction": {"SmtpReplyCode": "550", "Message": "no", "Sender": "a@example.com"}}
 SYNCHRONOUS = {"LambdaAction": {"FunctionArn": "arn:other", "InvocationType": "RequestResponse"}}
-OK, FAULT, WARNING, UNKNOWN = Verdict.OK, Verdict.FAULT, Verdict.WARNING, Verdict.UNKNOWN
+OK, FAULT, WARNING, UNKNOWN = Health.OK, Health.FAULT, Health.WARNING, Health.UNKNOWN
 
 
 def findings(terminal: Terminal) -> tuple[int, dict[str, dict[str, str]]]:
@@ -266,8 +266,8 @@ def findings(terminal: Terminal) -> tuple[int, dict[str, dict[str, str]]]:
     return code, {row["check"]: row for row in json.loads(terminal.said)}
 
 
-def unhealthy(rows: dict[str, dict[str, str]]) -> dict[Check, Verdict]:
-    return {Check(name): Verdict(row["verdict"]) for name, row in rows.items() if row["verdict"] != OK}
+def unhealthy(rows: dict[str, dict[str, str]]) -> dict[Check, Health]:
+    return {Check(name): Health(row["verdict"]) for name, row in rows.items() if row["verdict"] != OK}
 
 
 def test_a_healthy_account_has_no_fault(account: Account, terminal: Terminal) -> None:
@@ -496,7 +496,7 @@ def test_a_fault_is_found(
     account: Account,
     terminal: Terminal,
     broken: Callable[[Account], object],
-    expected: dict[Check, Verdict],
+    expected: dict[Check, Health],
     seen: str,
 ) -> None:
     broken(account)
@@ -608,7 +608,7 @@ def test_the_clock_is_told_by_a_refusal_too(account: Account, terminal: Terminal
         pytest.param("us-west-1", [], FAULT, id="a region that only sends"),
     ],
 )
-def test_the_region_has_to_receive(name: str, records: list[str], expected: Verdict) -> None:
+def test_the_region_has_to_receive(name: str, records: list[str], expected: Health) -> None:
     def asked(host: str, kind: str) -> list[str]:
         assert (host, kind) == (f"inbound-smtp.{name}.amazonaws.com", "A")
         return records
@@ -671,7 +671,7 @@ def test_a_person_reads_verdicts_as_words(account: Account, terminal: Terminal) 
     account.refuse("sqs.GetQueueAttributes")
     assert terminal("doctor") == 3
     words = {line.split()[0] for line in terminal.said.splitlines()}
-    assert words >= set(Verdict)
+    assert words >= set(Health)
     assert "request production access" in terminal.said
 
 

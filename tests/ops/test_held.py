@@ -1,10 +1,10 @@
 from datetime import timedelta
 
 import pytest
-from aws_lambda_powertools import Logger
 
-from quarantine.addresses import Address
-from quarantine.stores import Quarantine
+from quarantine.mail.addresses import Address
+from quarantine.runtime import Journal
+from quarantine.stores.quarantine import Quarantine
 from tests.ops.conftest import Terminal
 from tests.world import World
 
@@ -75,7 +75,9 @@ def test_what_is_added_is_what_report_reads(world: World, terminal: Terminal) ->
     time = "2026-11-22T13:00:00+01:00"
     assert terminal(*ADD, "--message-id", "<1@x>", "--received-at", time, "--days", "3") == 0
     store = Quarantine(
-        world.session.client("dynamodb"), world.stack.environ["QUARANTINE_TABLE"], Logger(service="test")
+        world.session.client("dynamodb"),
+        world.stack.environ["QUARANTINE_TABLE"],
+        Journal("test", "Tests").unreadable,
     )
     (message,) = store.held_for(Address.parse(BOB), world.clock.now, 10).newest
     assert (message.message_id, message.subject, message.received_at.isoformat()) == (

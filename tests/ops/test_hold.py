@@ -19,9 +19,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
-from ops.front import FrontHandler, connection
-from ops.heldbucket import PATIENT, HeldBucket
-from quarantine.report import HoldReason
+from ops.hold.front import FrontHandler, connection
+from ops.hold.writer import PATIENT, HeldMailWriter
+from quarantine.held import HoldReason
 from tests.functions.faults import Wire
 from tests.ops.conftest import Terminal
 from tests.world import World
@@ -372,7 +372,7 @@ def serving(handler: FrontHandler) -> Iterator[tuple[str, int]]:
 def handler_of(world: World, wire: Wire | None = None, **options: Any) -> FrontHandler:
     session = wire.session if wire else world.session
     client = session.client("s3", config=PATIENT)
-    return FrontHandler(HeldBucket(client, world.stack.environ["MAIL_BUCKET"]), **options)
+    return FrontHandler(HeldMailWriter(client, world.stack.environ["MAIL_BUCKET"]), **options)
 
 
 @pytest.fixture
@@ -616,8 +616,8 @@ def test_a_mail_that_is_too_large_is_still_the_clients(
     world: World,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("ops.front._LARGEST_MAIL", 5000)
-    monkeypatch.setattr("ops.front.Front.line_length_limit", 5000)
+    monkeypatch.setattr("ops.hold.front._LARGEST_MAIL", 5000)
+    monkeypatch.setattr("ops.hold.front.Front.line_length_limit", 5000)
     to = (BOB, AL, "root@example.com")
     with serving(handler_of(world)) as address, client_class(*address, timeout=PATIENCE) as client:
         assert [code for code, _ in deliver(client, mail, to=to)] == [452] * replies

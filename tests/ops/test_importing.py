@@ -14,7 +14,7 @@ from ops import importing
 from ops.importing import Rules, find, import_mails, read, write
 from ops.mbox import from_line_time, split_mbox
 from ops.operator import OperatorError
-from quarantine.report import HoldReason
+from quarantine.held import HoldReason
 from tests.functions.faults import ProcessDied
 from tests.ops.conftest import Terminal
 from tests.world import NOW, World

@@ -128,8 +128,8 @@ def test_a_dry_run_changes_nothing(world: World, terminal: Terminal, put: Put, j
 @pytest.mark.parametrize(
     ("queue", "body", "error"),
     [
-        pytest.param("JobsDeadLettersUrl", "{}", "not a report request", id="no job"),
-        pytest.param("JobsDeadLettersUrl", "\x09", "not a report request", id="no JSON"),
+        pytest.param("JobsDeadLettersUrl", "{}", "not a job", id="no job"),
+        pytest.param("JobsDeadLettersUrl", "\x09", "not a job", id="no JSON"),
         pytest.param("IntakeFailuresUrl", record({"Records": []}), "ClientError", id="no SES event"),
         pytest.param("IntakeFailuresUrl", '{"requestPayload": {}}', "not an SES event", id="no error"),
         pytest.param("IntakeFailuresUrl", "[]", "no requestPayload", id="no record"),
@@ -213,4 +213,4 @@ def test_what_fails_again_at_once_is_redriven_once(
 
 def _back(client: Any, failure: Any, send: Callable[..., None]) -> None:
     client.delete_message(QueueUrl=failure.queue_url, ReceiptHandle=failure.receipt)
-    send(QueueUrl="", MessageBody=failure.work)
+    send(QueueUrl="", MessageBody=failure.diagnosis.work)

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from functions.report import app as report_app
-from quarantine.addresses import Address
-from quarantine.request import ReportRequest
-from quarantine.settings import ReportSettings
+from quarantine.asking.admission import Accepted
+from quarantine.asking.commands import ReportCommand
+from quarantine.jobs import ReportJob, to_json
+from quarantine.mail.addresses import Address
+from quarantine.stores.requests import Cooldown, Requests
 from tests.ops.conftest import Terminal
 from tests.world import NOW, World
 
@@ -64,10 +65,10 @@ def test_it_is_the_mail_that_report_sends(world: World, terminal: Terminal, fold
     preview = read(folder / "bob.eml")
     mailboxes = (Address.parse(BOB), Address.parse("sales@example.com"))
     trigger = Address.parse("manual-report-request@reports.example.com")
-    request = ReportRequest("preview", mailboxes[0], mailboxes, trigger, NOW)
-    report = report_app.Report(ReportSettings.from_environ(world.stack.environ), world.session, world.clock)
-    world.records.put("REQUESTS_TABLE", {"request_id": "preview", "requester": BOB, "status": "accepted"})
-    report.handle(request.to_json())
+    request = Accepted("preview", mailboxes[0], mailboxes, ReportCommand(trigger), NOW)
+    table = Requests(world.session.client("dynamodb"), world.stack.environ["REQUESTS_TABLE"])
+    table.accept(request, {}, NOW, Cooldown(mailboxes[0], timedelta()))
+    assert world.report(to_json(ReportJob("preview"))) == []
     (sent,) = world.sent()
     assert preview.as_bytes() == message_from_bytes(sent, policy=policy.default).as_bytes()
 
@@ -95,7 +96,7 @@ def test_the_table_has_the_rows(terminal: Terminal) -> None:
     assert terminal("report", "preview", BOB) == 0
     first, *_ = (line for line in terminal.said.splitlines() if "Offer" in line)
     assert all(
-        text in first for text in ("2026-11-23T11:00", "Ann <ann@shop.example>", "Offer <b>now</b>", "Spam")
+        text in first for text in ("2026-11-23T11:00", "Ann <ann@shop.example>", "Offer <b>now</b>", "spam")
     )
     assert "For Alice only" not in terminal.said
 
@@ -122,7 +123,7 @@ def test_no_more_rows_than_a_report_has(terminal: Terminal, monkeypatch: pytest.
 def test_a_count_that_is_a_bound_says_so(
     terminal: Terminal, monkeypatch: pytest.MonkeyPatch, held: None
 ) -> None:
-    monkeypatch.setattr("quarantine.stores._PAGE", 1)
+    monkeypatch.setattr("quarantine.stores.quarantine._PAGE", 1)
     stack = {
         **terminal.operator.stack,
         "Parameters": [

@@ -3,10 +3,10 @@ from datetime import timedelta
 import pytest
 
 from ops.words import ADVICE, MEANING, WHAT_NEXT
-from quarantine.addresses import Address
-from quarantine.admission import Refusal, Refused
-from quarantine.request import ReportRequest
-from quarantine.stores import Outcome, Requests, RequestStatus
+from quarantine.asking.admission import Accepted, Refusal, Refused
+from quarantine.asking.commands import ReportCommand
+from quarantine.mail.addresses import Address
+from quarantine.stores.requests import Cooldown, Outcome, Requests, RequestStatus
 from tests.ops.conftest import Terminal
 from tests.world import NOW, World
 
@@ -34,10 +34,15 @@ def store(world: World) -> Requests:
 def accept(world: World, request_id: str, requester: Address = BOB, **ago: float) -> None:
     received_at = NOW - timedelta(**ago)
     trigger = Address.parse("manual-report-request@reports.example.com")
-    request = ReportRequest(
-        request_id, requester, (requester,), trigger, received_at, "dmarc, by the auth record of example.com"
+    request = Accepted(
+        request_id,
+        requester,
+        (requester,),
+        ReportCommand(trigger),
+        received_at,
+        "dmarc, by the auth record of example.com",
     )
-    store(world).accept(request, EVIDENCE, received_at, COOLDOWN)
+    store(world).accept(request, EVIDENCE, received_at, Cooldown(requester, COOLDOWN))
 
 
 def refuse(world: World, request_id: str, refused: Refused, **ago: float) -> None:
@@ -46,7 +51,7 @@ def refuse(world: World, request_id: str, refused: Refused, **ago: float) -> Non
 
 
 def settle(world: World, request_id: str, outcome: Outcome) -> None:
-    store(world).claim(request_id, NOW, timedelta(minutes=1))
+    store(world).claim_report(request_id, NOW, timedelta(minutes=1))
     store(world).settle(request_id, outcome, NOW)
 
 
@@ -177,7 +182,7 @@ def test_a_request_that_report_settled_is_a_story(
 def test_a_request_on_its_way_is_a_story(world: World, terminal: Terminal) -> None:
     accept(world, "r-1", hours=1)
     assert "Report has not taken it up." in lines(terminal, "r-1")
-    store(world).claim("r-1", NOW, timedelta(minutes=1))
+    store(world).claim_report("r-1", NOW, timedelta(minutes=1))
     assert "Report is at it; its lease is over on 2026-11-23 12:01:00 UTC." in lines(terminal, "r-1")
     store(world).give_back("r-1", "EndpointConnectionError")
     tried = "Report tried, failed with EndpointConnectionError, and will try again."

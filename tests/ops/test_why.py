@@ -1,5 +1,6 @@
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,8 @@ import pytest
 from local.ses import GRAY, Delivery, new_message_id, receive
 from ops.operator import Output
 from ops.words import ADVICE, MEANING
-from quarantine.admission import Refusal
-from quarantine.inbound import Verdict, Verdicts
+from quarantine.asking.admission import Refusal
+from quarantine.asking.event import Verdict, Verdicts
 from tests.functions.test_events import CASES, EVENTS, MALFORMED, TOO_SOON, Case, every, named, relay
 from tests.mails import MESSAGE_ID, TRIGGER, block, received, results
 from tests.ops.conftest import Terminal
@@ -63,7 +64,7 @@ def test_why_minds_the_cooldown_as_intake_does(world: World, terminal: Terminal)
     answer = judged(terminal, path)
     assert (outcome(answer), answer["detail"]) == ("too_soon", TOO_SOON.detail)
     assert answer["notes"] == [
-        "bob@example.com asked for a report lately: the cooldown is over on 2026-11-23 12:05:00 UTC"
+        "bob@example.com asked for a report recently: the cooldown ends on 2026-11-23 12:05:00 UTC"
     ]
     world.clock.move(minutes=5)
     assert outcome(judged(terminal, path)) == "accepted"
@@ -356,12 +357,12 @@ def test_intake_asks_at_the_endpoint_of_the_command_line(
     class Stopped(OSError):
         pass
 
-    def stop(settings: object, session: boto3.Session, clock: object) -> None:
-        asked.append(session.client("dynamodb").meta.endpoint_url)
+    def stop(_settings: object, dynamodb: Any, connect_s3: Callable[[], Any], _unreadable: object) -> None:
+        asked.extend(client.meta.endpoint_url for client in (dynamodb, connect_s3()))
         raise Stopped
 
-    monkeypatch.setattr("ops.why.Intake", stop)
+    monkeypatch.setattr("ops.why.Judge.on", stop)
     monkeypatch.setattr("ops.operator.Operator.stack", terminal.operator.stack)
     terminal.operator = replace(terminal.operator, endpoint_url="http://127.0.0.1:9")
     assert terminal("why", str(EVENTS / "accepted_dmarc.json")) == ERROR_EXIT
-    assert asked == ["http://127.0.0.1:9"]
+    assert asked == ["http://127.0.0.1:9"] * 2

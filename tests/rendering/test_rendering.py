@@ -23,10 +23,13 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageChops
 
-from quarantine.addresses import Address
-from quarantine.rendering import render
-from quarantine.report import HeldMessage, Holding, HoldReason, summarise
-from quarantine.request import ReportRequest
+from quarantine.asking.admission import Accepted
+from quarantine.asking.commands import ReportCommand
+from quarantine.asking.replying import ReplyContext
+from quarantine.held import HeldMessage, HoldReason, MailboxListing
+from quarantine.mail.addresses import Address
+from quarantine.reporting.message import render
+from quarantine.reporting.summary import summarise
 
 HERE = Path(__file__).parent
 APPROVED = HERE.parent / "approved"
@@ -112,15 +115,13 @@ def hostile_html() -> str:
     """A report of what an attacker may send, for a requester with the longest address."""
     now = datetime(2025, 3, 10, 8, 15, 30, tzinfo=UTC)
     longest = Address.parse(f"{'b' * 64}@{'w' * 60}.{'w' * 60}.example")
-    request = ReportRequest(
+    request = Accepted(
         request_id="hostile",
         requester=longest,
         mailboxes=(longest,),
-        trigger=Address.parse("manual-report-request@reports.example.com"),
+        command=ReportCommand(Address.parse("manual-report-request@reports.example.com")),
         received_at=now,
-        utc_offset=timedelta(hours=5, minutes=45),
-        message_id=None,
-        references=(),
+        reply=ReplyContext(utc_offset=timedelta(hours=5, minutes=45), message_id=None, references=()),
     )
     messages = tuple(
         HeldMessage(
@@ -128,7 +129,7 @@ def hostile_html() -> str:
         )
         for n, ((sender, subject), reason) in enumerate(zip(HOSTILE, cycle(HoldReason), strict=False))
     )
-    report = summarise(request, [Holding(messages, len(messages))], max_rows=100)
+    report = summarise(request, [MailboxListing(messages, len(messages))], max_rows=100)
     sender = Address.parse("quarantine@reports.example.com")
     return html_of(render(report, sender=sender, reply_to=longest, now=now))
 

@@ -6,12 +6,12 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from aws_lambda_powertools import Logger
 from boto3.dynamodb.types import TypeSerializer
 from moto.dynamodb.models import dynamodb_backends
 
-from quarantine.addresses import Address
-from quarantine.stores import Quarantine
+from quarantine.mail.addresses import Address
+from quarantine.runtime import Journal
+from quarantine.stores.quarantine import Quarantine
 from tests.world import NOW, World
 
 BOB = Address.parse("bob@example.com")
@@ -56,7 +56,9 @@ def read(world: World, limit: int) -> Read:
     client.meta.events.register(
         "after-call.dynamodb.Query", lambda parsed, **_: scanned.append(parsed["ScannedCount"])
     )
-    quarantine = Quarantine(client, world.stack.environ["QUARANTINE_TABLE"], Logger(service="test"))
+    quarantine = Quarantine(
+        client, world.stack.environ["QUARANTINE_TABLE"], Journal("test", "Tests").unreadable
+    )
     holding = quarantine.held_for(BOB, NOW, limit)
     return Read(len(holding.newest), holding.total, holding.at_least, len(scanned), sum(scanned))
 

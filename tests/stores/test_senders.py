@@ -2,12 +2,12 @@ from ipaddress import ip_network
 from typing import Any
 
 import pytest
-from aws_lambda_powertools import Logger
 from botocore.stub import ANY, Stubber
 
-from quarantine.addresses import Address
-from quarantine.admission import AuthRecord, Method, RelayRecord
-from quarantine.stores import Senders
+from quarantine.asking.admission import AuthRecord, Method, RelayRecord
+from quarantine.mail.addresses import Address
+from quarantine.runtime import Journal
+from quarantine.stores.senders import Senders
 from tests.world import World
 
 BOB = Address.parse("bob@example.com")
@@ -16,7 +16,7 @@ BOB = Address.parse("bob@example.com")
 @pytest.fixture
 def senders(world: World) -> Senders:
     table = world.stack.environ["SENDERS_TABLE"]
-    return Senders(world.session.client("dynamodb"), table, Logger(service="test"))
+    return Senders(world.session.client("dynamodb"), table, Journal("test", "Tests").unreadable)
 
 
 def test_the_auth_records_that_can_count_most_specific_first(world: World, senders: Senders) -> None:
@@ -84,7 +84,7 @@ def test_what_cannot_be_read_accepts_nothing(
     ],
 )
 def test_a_relay_that_cannot_be_read_is_skipped(world: World, senders: Senders, network: str) -> None:
-    world.records.put_relay("example.com", network)
+    world.records.put("SENDERS_TABLE", {"principal": "example.com", "record": f"relay#{network}"})
     world.records.put_relay("example.com", "198.51.100.0/24")
     assert [record.network for record in senders.facts_for(BOB)[1]] == [ip_network("198.51.100.0/24")]
 
@@ -109,7 +109,7 @@ def test_all_pages_are_read(world: World) -> None:
         stubber.add_response("execute_statement", first)
         asked = {"Statement": ANY, "Parameters": ANY, "ConsistentRead": True, "NextToken": "more"}
         stubber.add_response("execute_statement", second, asked)
-        auth, relays = Senders(client, "senders", Logger(service="test")).facts_for(BOB)
+        auth, relays = Senders(client, "senders", Journal("test", "Tests").unreadable).facts_for(BOB)
     assert [record.principal for record in auth] == ["example.com", "*"]
     assert [str(record.network) for record in relays] == ["192.0.2.0/24", "198.51.100.0/24"]
 

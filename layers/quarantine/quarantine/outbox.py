@@ -1,4 +1,4 @@
-"""What leaves the functions: jobs to SQS, mail to SES."""
+"""What leaves the functions: jobs and dead letters to SQS, mail to SES."""
 
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, TypedDict
 
 from botocore.exceptions import ClientError
 
-from quarantine.addresses import Address
-from quarantine.request import ReportRequest
+from quarantine.holding.judging import RejectedObject
+from quarantine.jobs import Job, to_json
+from quarantine.mail.addresses import Address
 
 if TYPE_CHECKING:
     from mypy_boto3_sesv2 import SESV2Client
@@ -39,8 +40,32 @@ class Jobs:
     def __init__(self, client: "SQSClient", queue_url: str) -> None:
         self._client, self._queue_url = client, queue_url
 
-    def put(self, request: ReportRequest) -> None:
-        self._client.send_message(QueueUrl=self._queue_url, MessageBody=request.to_json())
+    def put(self, job: Job) -> None:
+        self._client.send_message(QueueUrl=self._queue_url, MessageBody=to_json(job))
+
+
+class DeadLetters:
+    """The queue of objects under held/ that make no row, each with the reason."""
+
+    def __init__(self, client: "SQSClient", queue_url: str) -> None:
+        self._client, self._queue_url = client, queue_url
+
+    def put(self, body: str, rejected: RejectedObject) -> None:
+        """Keep a notification, to be redriven when its cause is fixed.
+
+        Its attributes `rejection` and `detail` say why; a message that SQS itself moves here has neither.
+        """
+        self._client.send_message(
+            QueueUrl=self._queue_url,
+            MessageBody=body,
+            MessageAttributes={
+                name: {
+                    "DataType": "String",
+                    "StringValue": value.encode("ascii", "backslashreplace").decode(),
+                }
+                for name, value in (("rejection", rejected.reason.value), ("detail", rejected.detail))
+            },
+        )
 
 
 class Mailer:

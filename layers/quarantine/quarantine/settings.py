@@ -7,9 +7,12 @@ from enum import StrEnum
 from functools import partial
 from typing import Self
 
-from quarantine.addresses import Address
-from quarantine.filters.family import Family
-from quarantine.report import HoldReason
+from quarantine.held import HoldReason
+from quarantine.holding.filters.family import Family
+from quarantine.mail.addresses import Address
+from quarantine.mail.domains import normalise_domain
+
+_DEFAULT_TRIGGER = "manual-report-request"
 
 
 class BadSetting(RuntimeError):
@@ -38,7 +41,7 @@ class IntakeSettings:
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
         """Raises BadSetting."""
-        trigger = _read(environ, "TRIGGER", _trigger, "manual-report-request")
+        trigger = _read(environ, "TRIGGER", _trigger, _DEFAULT_TRIGGER)
         return cls(
             senders_table=_read(environ, "SENDERS_TABLE", str),
             requests_table=_read(environ, "REQUESTS_TABLE", str),
@@ -54,12 +57,14 @@ class IntakeSettings:
 class ReportSettings:
     """The settings of report.
 
+    trigger: the address to write to, of a request whose row does not name it (rows of the version before).
     lease: how long a claim holds, longer than the function may run.
     configuration_set: of SES, which tells of bounces and complaints; None for the identity's own.
     """
 
     quarantine_table: str
     requests_table: str
+    trigger: Address
     report_sender: Address
     reply_to: Address | None
     max_rows: int
@@ -73,6 +78,10 @@ class ReportSettings:
         return cls(
             quarantine_table=_read(environ, "QUARANTINE_TABLE", str),
             requests_table=_read(environ, "REQUESTS_TABLE", str),
+            trigger=Address(
+                _read(environ, "TRIGGER", _trigger, _DEFAULT_TRIGGER),
+                _read(environ, "REPORTS_DOMAIN", normalise_domain),
+            ),
             report_sender=_read(environ, "REPORT_SENDER", Address.parse),
             reply_to=_read(environ, "REPLY_TO", Address.parse) if environ.get("REPLY_TO") else None,
             max_rows=_read(environ, "MAX_ROWS", _positive, "100"),

@@ -1,6 +1,6 @@
 """Proofs of a domain that is not Bob's, verdicts that are not PASS, and records that say no."""
 
-from quarantine.admission import Refusal
+from quarantine.asking.admission import Refusal
 from tests.attacks.attack import (
     ALL_METHODS,
     ALL_PASS,

@@ -1,6 +1,6 @@
 """Mails that a machine wrote, each from a server that may relay: an answer could loop."""
 
-from quarantine.admission import Refusal
+from quarantine.asking.admission import Refusal
 from tests.attacks.attack import BOB, TRIGGER, Attack, Event, Relay, mail
 
 _AUTOMATIC = Refusal.AUTOMATIC

@@ -1,6 +1,6 @@
 """Domains that look like Bob's, or that two standards read differently."""
 
-from quarantine.admission import Refusal
+from quarantine.asking.admission import Refusal
 from tests.attacks.attack import ALL_METHODS, ALL_PASS, BOB, Accepted, Attack, Auth, Relay, mail
 
 _AMBIGUOUS = Refusal.AMBIGUOUS_SENDER

@@ -1,6 +1,6 @@
 """Bytes that end a line, a field or a word for one reader and not for another."""
 
-from quarantine.admission import Refusal
+from quarantine.asking.admission import Refusal
 from tests.attacks.attack import ALL_PASS, BOB, TRIGGER, Attack, Event, mail
 
 _AMBIGUOUS = Refusal.AMBIGUOUS_SENDER

@@ -1,6 +1,6 @@
 """From fields that two parsers read differently. Each comes from a server that may relay for Bob's domain."""
 
-from quarantine.admission import Refusal
+from quarantine.asking.admission import Refusal
 from tests.attacks.attack import ALL_PASS, BOB, EVE, EVERYTHING_COUNTS, EVES_SERVER, Accepted, Attack, mail
 
 _AMBIGUOUS = Refusal.AMBIGUOUS_SENDER

@@ -1,6 +1,6 @@
 """Connecting addresses and networks in forms that two readers take for different hosts."""
 
-from quarantine.admission import Refusal
+from quarantine.asking.admission import Refusal
 from tests.attacks.attack import BOB, EVES_SERVER, STRANGER, Attack, Event, Relay, mail
 
 _UNAUTHENTICATED = Refusal.UNAUTHENTICATED

@@ -1,6 +1,6 @@
 """Trace fields and HELO names that imitate what SES says. They come from a stranger's server."""
 
-from quarantine.admission import Refusal
+from quarantine.asking.admission import Refusal
 from tests.attacks.attack import (
     BOB,
     STRANGER,

@@ -1,6 +1,6 @@
 """Envelope recipients that look like the trigger, and odd ones that are."""
 
-from quarantine.admission import Refusal
+from quarantine.asking.admission import Refusal
 from tests.attacks.attack import BOB, TRIGGER, Attack, Event, mail
 
 _NOT = Refusal.NOT_A_TRIGGER

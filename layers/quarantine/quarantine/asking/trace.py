@@ -1,0 +1,218 @@
+"""What SES vouches for: the hop by which it got a mail, and the results of DKIM and DMARC.
+
+The grammar of the fields that SES puts on top of a mail stands here, and nowhere else.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+from quarantine.asking.event import InboundMail
+from quarantine.mail.domains import InvalidDomain, normalise_domain
+from quarantine.mail.strict import Header
+
+# --- The hop ---
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """SES's own Received field, taken apart.
+
+    client: what SES says of the server that handed the mail over; the HELO name in it is that server's own.
+    recipient, date: what follows; empty where SES names none.
+    """
+
+    client: str
+    message_id: str
+    recipient: str
+    date: str
+
+
+_SES = r"\bby inbound-smtp\.[a-z0-9-]+\.amazonaws\.com with SMTP id "
+_AFTER = r"(?![^\s;])(?:\s+for\s+(?P<recipient>[^\s;]+))?(?:\s*;(?P<date>.*))?"
+_ANY_ID = r"[A-Za-z0-9._-]{1,128}"
+
+
+def read_hop(received: str, message_id: str | None) -> Hop | None:
+    """Read a Received field that SES wrote; None for any other.
+
+    What only SES can have written is its host name with the id that it gave this mail.
+    message_id: that id; None accepts any, which proves nothing.
+    """
+    wanted = _ANY_ID if message_id is None else re.escape(message_id)
+    match = re.search(f"{_SES}(?P<id>{wanted}){_AFTER}", received)
+    if match is None:
+        return None
+    return Hop(received[: match.start()], match["id"], match["recipient"] or "", match["date"] or "")
+
+
+# All that may stand before SES's own words in its Received field. A HELO name with anything else in it
+# could imitate what follows, here and where SES repeats it.
+_PLAIN_CLIENT = re.compile(r"from [\w.:\[\]-]+ \((?:[\w.-]+ )?\[[^\[\]]*\]\)\s+", re.ASCII)
+
+
+def connecting_ip(mail: InboundMail) -> IPv4Address | IPv6Address | None:
+    """Return the address of the server that handed the mail to SES; None when it cannot be told.
+
+    It stands in SES's own Received field only: the first, with this mail's id, which no sender can know.
+    A HELO name may look like anything, so it is the last bracketed address before that id.
+    """
+    bracketed = re.findall(r"\[([^\[\]]*)\]", _client(mail))
+    return _ip(bracketed[-1]) if bracketed else None
+
+
+def _client(mail: InboundMail) -> str:
+    """Return what SES says of the client; empty if the first Received field is not SES's."""
+    for received in mail.values("Received")[:1]:
+        if (hop := read_hop(received, mail.message_id)) is not None:
+            return hop.client
+    return ""
+
+
+def _ip(text: str) -> IPv4Address | IPv6Address | None:
+    literal = text.strip().removeprefix("IPv6:")  # RFC 5321 4.1.3
+    try:
+        ip = ip_address(literal)
+    except ValueError:
+        return None
+    if isinstance(ip, IPv6Address):
+        return None if ip.scope_id is not None else ip.ipv4_mapped or ip
+    return ip
+
+
+# --- Results ---
+
+
+def dkim_domains(mail: InboundMail) -> tuple[str, ...]:
+    """Return the domains of the signatures that SES verified, normalised, from its Authentication-Results.
+
+    Empty when SES's own field cannot be told from a sender's text.
+    """
+    results = authentication_results(mail)
+    return tuple(domain for result in results for domain in _passing_dkim(result))
+
+
+_DMARC_FROM = re.compile(r"\bheader\.from=\"?([^\s;()\"]+)", re.IGNORECASE)  # RFC 8601 2.7.2, RFC 7489 11.1
+
+
+def dmarc_domains(mail: InboundMail) -> tuple[str, ...]:
+    """Return every domain that SES's Authentication-Results names as that of From; empty where it names none.
+
+    The field is taken as it stands, including text that the sender controls: all of the domains must be
+    right, so a word that the sender added can only be a wrong one.
+    """
+    if not mail.values("Received"):
+        return ()
+    fields = [header.value for header in _ses_block(mail) if header.key == "authentication-results"]
+    return tuple(_DMARC_FROM.findall(fields[0])) if fields else ()
+
+
+# The fields of SES's block below its Received field, in the order in which SES puts them on.
+_SES_BLOCK = (
+    "x-ses-spam-verdict",
+    "x-ses-virus-verdict",
+    "received-spf",
+    "authentication-results",
+    "x-ses-receipt",
+    "x-ses-dkim-signature",
+)
+
+
+def _ses_block(mail: InboundMail) -> Iterator[Header]:
+    """Yield the fields that SES put on below its Received field: they end where the order does."""
+    keys = [header.key for header in mail.headers]
+    below = iter(mail.headers[keys.index("received") + 1 :])
+    place = 0
+    while (header := next(below, None)) and header.key in _SES_BLOCK[place:]:
+        place = _SES_BLOCK.index(header.key) + 1
+        yield header
+
+
+def authentication_results(mail: InboundMail) -> list[list[str]]:
+    """Return the results of SES's own Authentication-Results, each as its words; none if in doubt.
+
+    SES repeats five texts of the sender in it: the HELO name, the envelope sender, a domain of their SPF
+    record, and the `d=` and `i=` of each signature. It is believed only if none of them can have added or
+    hidden a result.
+    """
+    if not (_PLAIN_CLIENT.fullmatch(_client(mail)) and _has_plain_sender(mail) and _has_plain_signers(mail)):
+        return []
+    fields = [header.value for header in _ses_block(mail) if header.key == "authentication-results"]
+    authserv_id, *results = _split_results(fields[0]) if fields else [[]]
+    return results if authserv_id == ["amazonses.com"] and _is_in_order(results) else []
+
+
+# Of the characters of a dot-atom: an envelope sender that a forwarder rewrote may be longer than an address.
+_PLAIN_SENDER = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+@[A-Za-z0-9.-]+")
+
+
+def _has_plain_sender(mail: InboundMail) -> bool:
+    return not mail.envelope_from or _PLAIN_SENDER.fullmatch(mail.envelope_from) is not None
+
+
+_PLAIN_SIGNERS = {
+    "d": re.compile(r"[\w.-]+"),  # RFC 6376 3.5; a U-label adds no result
+    "i": re.compile(r"[\w.+-]*@[\w.-]+", re.ASCII),
+}
+
+
+def _has_plain_signers(mail: InboundMail) -> bool:
+    """Tell whether each signature is of a plain name, whether it is valid or not: SES repeats both."""
+    tags = (tag.partition("=") for value in mail.values("DKIM-Signature") for tag in value.split(";"))
+    named = ((name.strip().lower(), value.strip()) for name, _, value in tags)
+    return all(_PLAIN_SIGNERS[name].fullmatch(value) for name, value in named if name in _PLAIN_SIGNERS)
+
+
+# What SES says, in its order; only dkim may come more than once. A result that a sender added would come
+# too early, or stand beside SES's own.
+_RESULTS_ORDER = ("spf", "client-ip", "envelope-from", "helo", "dkim", "dmarc")
+
+
+def _is_in_order(results: list[list[str]]) -> bool:
+    words = [word.lower().partition("=")[0] for result in results for word in result]
+    methods = [word for word in words if not word.startswith("header.")]
+    if not set(methods) <= set(_RESULTS_ORDER):
+        return False
+    places = [_RESULTS_ORDER.index(method) for method in methods]
+    return places == sorted(places) and all(methods.count(word) <= 1 for word in methods if word != "dkim")
+
+
+_RESULTS_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[();]|[^"();]+')
+
+
+def _split_results(value: str) -> list[list[str]]:
+    """Split an Authentication-Results value at its semicolons, without comments; quoted strings are blanked.
+
+    SES's field is not of RFC 8601's grammar (it has bare `client-ip=` and `helo=` results), so the
+    libraries for that refuse it. What is unbalanced yields one empty result.
+    """
+    tokens = _RESULTS_TOKEN.findall(value)
+    results, depth = [""], 0
+    for token in tokens:
+        if token == "(":
+            depth += 1
+        elif token == ")":
+            depth -= 1
+        elif depth == 0 and token == ";":
+            results.append("")
+        elif depth == 0:
+            results[-1] += '""' if token.startswith('"') else token
+        if depth < 0:
+            return [[]]
+    balanced = depth == 0 and "".join(tokens) == value
+    return [result.split() for result in results] if balanced else [[]]
+
+
+def _passing_dkim(result: list[str]) -> Iterator[str]:
+    """Yield the signing domain of a result that reads `dkim=pass header.i=@domain` (or header.d=domain)."""
+    if not result or result[0].lower() != "dkim=pass":
+        return
+    properties = [word.partition("=") for word in result[1:]]
+    signers = [value for name, _, value in properties if name.lower() in ("header.i", "header.d")]
+    domains = {signer.rpartition("@")[2] for signer in signers}
+    if len(domains) == 1:  # two that differ: one of them is not SES's
+        try:
+            yield normalise_domain(domains.pop())
+        except InvalidDomain:
+            return

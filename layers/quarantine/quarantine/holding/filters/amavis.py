@@ -1,0 +1,34 @@
+"""amavis: it writes its fields on top of the mail that it quarantines.
+
+X-Envelope-To has every recipient, X-Envelope-To-Blocked only those who did not get the mail.
+"""
+
+from quarantine.held import HoldReason
+from quarantine.holding.filters.finding import Finding, first_number, says_yes, texts
+from quarantine.mail.lenient import Fields
+
+BLOCKED, ENVELOPE_TO = b"x-envelope-to-blocked", b"x-envelope-to"
+ALERT, QUARANTINE_ID = b"x-amavis-alert", b"x-quarantine-id"
+FLAG, SCORE = b"x-spam-flag", b"x-spam-score"
+FIELDS = frozenset({BLOCKED, ENVELOPE_TO, ALERT, QUARANTINE_ID, FLAG, SCORE})
+
+
+def read(fields: Fields) -> Finding:
+    return Finding(_reason(fields), first_number(texts(fields, SCORE)), _recipients(fields))
+
+
+def _reason(fields: Fields) -> HoldReason | None:
+    alerts = [text.upper() for text in texts(fields, ALERT)]
+    if any(alert.startswith("INFECTED") for alert in alerts):
+        return HoldReason.VIRUS
+    if any(alert.startswith("BANNED") for alert in alerts):  # a name or type of file
+        return HoldReason.POLICY
+    if says_yes(fields, FLAG):
+        return HoldReason.SPAM
+    return HoldReason.POLICY if alerts else None  # BAD HEADER and whatever else, when nothing is worse
+
+
+def _recipients(fields: Fields) -> dict[bytes, bytes] | None:
+    if BLOCKED in fields.put_on:
+        return {BLOCKED: fields.put_on[BLOCKED]}  # also an empty one: everybody has the mail
+    return {ENVELOPE_TO: fields.put_on[ENVELOPE_TO]} if ENVELOPE_TO in fields.put_on else None

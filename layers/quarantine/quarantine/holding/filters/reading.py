@@ -1,0 +1,37 @@
+"""All families' fields, read together.
+
+The worst reason counts, a virus before phishing, policy, a block, spam, bulk: a field that the sender wrote
+can make a reason worse, and never milder than a filter said. The recipients are those of the first family
+that names any, in the order of Family, and only from fields above the first Received, which no sender writes.
+"""
+
+from collections.abc import Collection
+
+from quarantine.holding.filters import amavis, microsoft, rspamd, ses, spamassassin
+from quarantine.holding.filters.family import Family
+from quarantine.holding.filters.finding import Finding, worst
+from quarantine.mail.lenient import Fields
+
+_MODULES = {
+    Family.AMAVIS: amavis,
+    Family.RSPAMD: rspamd,
+    Family.SPAMASSASSIN: spamassassin,
+    Family.MICROSOFT: microsoft,
+    Family.SES: ses,
+}
+FIELDS: frozenset[bytes] = frozenset().union(*(module.FIELDS for module in _MODULES.values()))
+"""What any family reads, in lower case."""
+
+
+def read_all(fields: Fields, families: Collection[Family]) -> Finding:
+    """Return what these families' fields say together."""
+    findings = [_MODULES[family].read(fields) for family in Family if family in families]
+    reason = worst(each.reason for each in findings)
+    told = sorted(
+        findings, key=lambda each: each.reason is not reason
+    )  # who gives the reason gives the score
+    return Finding(
+        reason,
+        next((each.score for each in told if each.score is not None), None),
+        next((each.recipients for each in findings if each.recipients is not None), None),
+    )

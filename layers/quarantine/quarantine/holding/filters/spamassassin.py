@@ -1,0 +1,21 @@
+"""SpamAssassin, and whatever writes fields in its form. It knows no recipients.
+
+https://spamassassin.apache.org/full/4.0.x/doc/Mail_SpamAssassin_Conf.html (add_header)
+"""
+
+import re
+
+from quarantine.held import HoldReason
+from quarantine.holding.filters.finding import Finding, first_number, says_yes, texts
+from quarantine.mail.lenient import Fields
+
+FLAG, STATUS, SCORE = b"x-spam-flag", b"x-spam-status", b"x-spam-score"
+FIELDS = frozenset({FLAG, STATUS, SCORE})
+
+_STATUS_SCORE = re.compile(r"\bscore=(\S+)")  # Yes, score=26.4 required=5.0 tests=...
+
+
+def read(fields: Fields) -> Finding:
+    scores = [match[1] for text in texts(fields, STATUS) if (match := _STATUS_SCORE.search(text))]
+    is_spam = says_yes(fields, FLAG) or says_yes(fields, STATUS)
+    return Finding(HoldReason.SPAM if is_spam else None, first_number([*scores, *texts(fields, SCORE)]))

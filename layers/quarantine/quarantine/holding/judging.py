@@ -1,0 +1,148 @@
+"""What becomes of a mail that a filter left in the bucket: rows of the quarantine, or a named rejection.
+
+Who, why and how bad come from the object's metadata where it says so, else from the header fields that
+filters write. A mail whose recipient cannot be read is rejected, never held for a guessed mailbox; of several
+recipients, those that can be read get their rows all the same.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Final
+
+from quarantine.held import HoldReason
+from quarantine.holding.filters.family import Family
+from quarantine.holding.filters.finding import first_number
+from quarantine.holding.filters.reading import FIELDS, read_all
+from quarantine.holding.recipients import NoRecipient, Recipients, read_recipients
+from quarantine.mail.addresses import Address
+from quarantine.mail.charsets import decoded
+from quarantine.mail.lenient import (
+    SHOWN_FIELDS,
+    Fields,
+    ShownHeader,
+    end_of_header,
+    header_fields,
+    parse_mail,
+    usable_id,
+    without_last_field,
+)
+
+METADATA: Final = ("recipients", "reason", "score", "sender")
+"""The names of an object's metadata (`x-amz-meta-...`) that say who, why, how bad and from whom."""
+
+_MOST_RECIPIENTS = 1000  # a row each
+_WANTED = SHOWN_FIELDS | FIELDS
+
+
+class Rejection(StrEnum):
+    """Why a row is not made; the object waits in the dead-letter queue with this word."""
+
+    NOT_A_NOTIFICATION = "not_a_notification"  # what came over the queue names no object under held/
+    NO_RECIPIENT = "no_recipient"  # neither metadata nor a filter's field says whose it is
+    UNREADABLE_RECIPIENT = "unreadable_recipient"  # some of the recipients, or all, are not addresses
+    TOO_MANY_RECIPIENTS = "too_many_recipients"  # over a thousand in one object
+
+
+@dataclass(frozen=True, slots=True)
+class StoredMail:
+    """A mail as it lies in the bucket.
+
+    metadata: of the object, names in lower case. start: its first bytes, the header section if it is not
+    endless. size: bytes of the whole. stored_at: S3's LastModified, which nobody but S3 can choose.
+    """
+
+    key: str
+    metadata: Mapping[str, str]
+    start: bytes
+    size: int
+    stored_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RejectedObject:
+    """An object that makes no row, or not all of its rows. detail: what was seen, for the operator."""
+
+    reason: Rejection
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantinedMail:
+    """A mail that belongs in the quarantine: a row for each recipient.
+
+    shown: what a report shows; its message_id is never empty. received_at: when it was stored.
+    score: on the filter's own scale; None for none.
+    unreadable: what is named beside the recipients and is not an address; None when nothing is.
+    """
+
+    recipients: tuple[Address, ...]
+    shown: ShownHeader
+    received_at: datetime
+    reason: HoldReason
+    score: Decimal | None
+    size: int
+    raw_key: str
+    unreadable: RejectedObject | None = None
+
+
+def judge(mail: StoredMail, families: Collection[Family]) -> QuarantinedMail | RejectedObject:
+    """Say what becomes of a stored mail. families: the filters whose header fields are believed."""
+    fields = header_fields(_whole_fields(mail), _WANTED)
+    finding = read_all(fields, families)
+    try:
+        recipients = _recipients(mail, finding.recipients)
+    except NoRecipient as e:
+        return RejectedObject(Rejection.NO_RECIPIENT, str(e))
+    unreadable = None
+    if recipients.unreadable:
+        unreadable = RejectedObject(Rejection.UNREADABLE_RECIPIENT, recipients.unreadable)
+        if not recipients.addresses:
+            return unreadable
+    number = len(recipients.addresses)
+    if number > _MOST_RECIPIENTS:
+        return RejectedObject(Rejection.TOO_MANY_RECIPIENTS, f"{number}, at most {_MOST_RECIPIENTS}")
+    score = first_number([mail.metadata.get("score", "")])
+    return QuarantinedMail(
+        recipients=recipients.addresses,
+        shown=_shown(mail, fields),
+        received_at=mail.stored_at,
+        reason=_reason(mail) or finding.reason or HoldReason.POLICY,  # held is held, by whatever rule
+        score=finding.score if score is None else score,
+        size=mail.size,
+        raw_key=mail.key,
+        unreadable=unreadable,
+    )
+
+
+def _whole_fields(mail: StoredMail) -> bytes:
+    is_cut = len(mail.start) < mail.size and end_of_header(mail.start) is None
+    return without_last_field(mail.start) if is_cut else mail.start
+
+
+def _recipients(mail: StoredMail, found: Mapping[bytes, bytes] | None) -> Recipients:
+    if "recipients" in mail.metadata:
+        told = {b"metadata recipients": mail.metadata["recipients"].encode(errors="surrogatepass")}
+        return read_recipients(told, list(told))
+    if found is None:
+        raise NoRecipient("no metadata recipients, and no field of a filter above the first Received")
+    return read_recipients(found, list(found))
+
+
+def _reason(mail: StoredMail) -> HoldReason | None:
+    word = mail.metadata.get("reason", "").strip().lower()
+    return HoldReason(word) if word in HoldReason else None
+
+
+def _shown(mail: StoredMail, fields: Fields) -> ShownHeader:
+    shown = parse_mail(fields)
+    sender = mail.metadata.get("sender", "")
+    return ShownHeader(
+        # S3 gives metadata that is not ASCII back as encoded words.
+        sender=decoded(sender.encode(errors="replace")) if sender.strip() else shown.sender,
+        subject=shown.subject,
+        message_id=shown.message_id or usable_id(mail.key.encode()),
+        received_at=mail.stored_at,
+    )

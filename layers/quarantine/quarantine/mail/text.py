@@ -1,0 +1,130 @@
+"""Text to be shown: hostile text cleaned, its width in columns, cutting and wrapping."""
+
+import functools
+import re
+import unicodedata
+from collections.abc import Iterator
+
+ELLIPSIS = "…"
+
+# --- Cleaning ---
+
+_LONGEST_READ = 1_000  # characters at either end of a text: bounds the work that one message can make
+_MOST_MARKS = 3  # on one letter; Hebrew, Thai and Vietnamese need no more
+
+# Letters and symbols (Lo, So) that show nothing: Hangul fillers, the empty Braille pattern.
+_BLANK = frozenset("\u115f\u1160\u3164\uffa0\u2800")
+
+
+def clean_text(text: str) -> str:
+    """Return hostile text as one line in NFC that can be shown beside other text and not disturb it.
+
+    Gone are control, format and bidi characters (Cc, Cf: also the joiners of emoji, which then stand side
+    by side) and blank letters; what has no meaning here (Cs, Co, Cn) becomes U+FFFD.
+    """
+    if len(text) > 2 * _LONGEST_READ:  # the end is read too: that is where the address of a sender is
+        text = text[:_LONGEST_READ] + "…" + text[-_LONGEST_READ:]
+    if text.isascii() and text.isprintable():
+        return " ".join(text.split())
+    text = _without_piles("".join(map(_safe, text)))
+    # Again after NFC: it takes some letters apart into a letter and its marks.
+    return " ".join(_without_piles(unicodedata.normalize("NFC", text)).split())
+
+
+@functools.lru_cache(maxsize=4096)
+def _safe(char: str) -> str:
+    if char.isspace() or char in _BLANK:
+        return " "
+    match unicodedata.category(char):
+        case "Cc" | "Cf":
+            return ""
+        case "Cs" | "Co" | "Cn":
+            return "\ufffd"
+        case _:
+            return char
+
+
+# What is neither a letter nor a digit of any script, nor ASCII: a mark is among it.
+_MAYBE_A_MARK = re.compile(r"[^\w\s!-~]")
+
+
+def _without_piles(text: str) -> str:
+    """Leave so many combining marks on a letter, and none without a letter to stand on."""
+    if not _MAYBE_A_MARK.search(text):
+        return text
+    kept, marks = [], _MOST_MARKS
+    for char in text:
+        if unicodedata.category(char) in ("Mn", "Me"):
+            marks += 1
+        else:
+            marks = _MOST_MARKS if char == " " else 0
+        if marks <= _MOST_MARKS:
+            kept.append(char)
+    return "".join(kept)
+
+
+# --- Cutting and wrapping ---
+
+
+def clipped(text: str, length: int) -> str:
+    """Return the text in at most so many characters, with an ellipsis where it was cut."""
+    return text if len(text) <= length else text[: length - 1].rstrip() + ELLIPSIS
+
+
+def wrapped(text: str, columns: int, indent: int = 0) -> str:
+    """Break a text into lines of so many columns, all but the first indented by so many spaces.
+
+    An address stays in one piece, to be copied.
+    """
+    if _is_narrow(text) and len(text) <= columns - indent:
+        return text
+    return ("\n" + " " * indent).join(_lines(text, columns - indent))
+
+
+def _lines(text: str, columns: int) -> Iterator[str]:
+    if _is_narrow(text):
+        yield from _narrow_lines(text, columns)
+        return
+    line, room = "", columns
+    for piece in _pieces(text):
+        if line and _columns(piece.rstrip()) > room:
+            yield line.rstrip()
+            line, room = "", columns
+        line += piece
+        room -= _columns(piece)
+    yield line
+
+
+def _is_narrow(text: str) -> bool:
+    """Tell of most texts, also of those that were cut, that each character takes one column."""
+    return text.replace(ELLIPSIS, "").isascii()
+
+
+def _narrow_lines(text: str, columns: int) -> Iterator[str]:
+    """Do the same for a text of one column a character, as most are, without looking at each."""
+    while len(text) > columns:
+        end = text.rfind(" ", 0, columns + 1)
+        if end == -1:
+            end = text.find(" ", columns)  # a word that is longer than a line stays whole
+        if end == -1:
+            break
+        yield text[:end]
+        text = text[end + 1 :]
+    yield text
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """Part a text after each space and each wide letter; an address stays in one piece, to be copied."""
+    start = 0
+    for end, char in enumerate(text, 1):
+        if char == " " or _columns(char) > 1:
+            yield text[start:end]
+            start = end
+    yield text[start:]
+
+
+def _columns(text: str) -> int:
+    """Return how many columns of a terminal the text takes (UAX 11)."""
+    if text.isascii():
+        return len(text)
+    return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text)

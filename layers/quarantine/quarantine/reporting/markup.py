@@ -1,0 +1,124 @@
+"""The templates of the mails that we send, and what they need: escaping, dates, links that no program makes.
+
+A folder in `templates/` is a mail: its From name, its subject, its text and its HTML. The HTML part links to
+the trigger and to nothing else. A mail program that makes links of its own from what looks like a domain or
+an address is kept from it by `<wbr>` inside the word: it shows nothing, is read aloud as nothing and is not
+copied. Plain text has no such mark, so there a subject is written as security people write it:
+`evil[.]example`.
+"""
+
+import re
+import shutil
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from urllib.parse import quote
+
+from jinja2 import BaseLoader, ChoiceLoader, Environment, FileSystemLoader, ModuleLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from quarantine.mail.addresses import Address
+from quarantine.mail.text import wrapped
+
+_COLUMNS = 72
+
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+def _moment(time: datetime) -> str:
+    # Not strftime: it is slow, and a report has four times a row.
+    day, month = _DAYS[time.weekday()], _MONTHS[time.month - 1]
+    return f"{day} {time.day} {month} {time.year}, {time.hour:02}:{time.minute:02}"
+
+
+_LINK_JOINT = re.compile(r"(?<=\S)(?=[.@。．｡＠]\S)|(?<=\S:)(?=\S)")
+
+
+def _unlinked(text: object) -> Markup:
+    # What escape() writes is never a space and holds none of the joint's letters: no joint comes or goes.
+    return Markup(_LINK_JOINT.sub("<wbr>", escape(str(text))))  # noqa: S704 - escaped
+
+
+def _defanged(text: str) -> str:
+    """Bracket the dot of what looks like a domain, and the colon of a URL."""
+    return re.sub(r"(?<=\w)\.(?=[^\W\d_]{2})|:(?=//)", r"[\g<0>]", text)
+
+
+def _wrapped(text: str, indent: int = 0) -> str:
+    return wrapped(text, _COLUMNS, indent)
+
+
+def _paragraph(text: str) -> str:
+    return _wrapped(" ".join(text.split())) + "\n"
+
+
+def _mailto(address: Address) -> str:
+    return f"mailto:{quote(str(address), safe='@')}"  # RFC 6068 2
+
+
+_FOLDER = Path(__file__).parent / "templates"
+_COMPILED = _FOLDER / "compiled"  # in a built layer: layers/pack.py
+
+
+def compile_templates() -> None:
+    """Write the templates beside themselves as Python, so that a start need not compile them."""
+    shutil.rmtree(_COMPILED, ignore_errors=True)
+    environment = _environment(FileSystemLoader(_FOLDER))
+    environment.compile_templates(_COMPILED, zip=None, ignore_errors=False)
+
+
+def _environment(loader: BaseLoader) -> Environment:
+    environment = Environment(
+        loader=loader,
+        autoescape=_is_html,  # noqa: S701 - on for HTML
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        extensions=["jinja2.ext.i18n"],
+    )
+    environment.install_null_translations(newstyle=True)  # type: ignore[attr-defined]  # of the extension
+    environment.filters |= {
+        "defanged": _defanged,
+        "mailto": _mailto,
+        "moment": _moment,
+        "paragraph": _paragraph,
+        "unlinked": _unlinked,
+        "wrapped": _wrapped,
+    }
+    return environment
+
+
+def _is_html(name: str | None) -> bool:
+    return name is not None and name.endswith("html.j2")
+
+
+_ENVIRONMENT = _environment(ChoiceLoader([ModuleLoader(_COMPILED), FileSystemLoader(_FOLDER)]))
+
+
+@dataclass(frozen=True, slots=True)
+class RenderedParts:
+    """What the templates of one mail say; from_name and subject are one line each."""
+
+    from_name: str
+    subject: str
+    text: str
+    html: str
+
+
+class MailTemplates:
+    """The templates of one mail, loaded when they are made so that no request waits for it.
+
+    folder: its name in `templates/`.
+    """
+
+    def __init__(self, folder: str) -> None:
+        names = ("from_name", "subject", "text", "html")
+        self._templates = {name: _ENVIRONMENT.get_template(f"{folder}/{name}.j2") for name in names}
+
+    def render(self, **values: object) -> RenderedParts:
+        """Render all parts with the same values."""
+        parts = {name: template.render(**values) for name, template in self._templates.items()}
+        line = {name: " ".join(parts[name].split()) for name in ("from_name", "subject")}
+        return RenderedParts(**parts | line)

@@ -1,0 +1,120 @@
+"""What is held, summarised: newest first, counted honestly, and safe to show.
+
+Sender and subject are text that an attacker chose, in a mail that was held because it may be an attack. What
+leaves this module has no control, format or bidi character and no pile of combining marks. Cutting it to a
+length is the fitting's part, escaping it the templates'.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, timezone
+from heapq import nlargest
+
+from quarantine.asking.admission import Accepted
+from quarantine.held import HeldMessage, HoldReason, MailboxListing
+from quarantine.mail.addresses import Address
+from quarantine.mail.lenient import Sender, parse_sender
+from quarantine.mail.text import clean_text
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One message as the report shows it; its times are in the requester's own UTC offset.
+
+    subject: "" where the mail has none.
+    """
+
+    mailbox: Address
+    received_at: datetime
+    kept_until: datetime | None
+    sender: Sender
+    subject: str
+    reason: HoldReason
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantineReport:
+    """All that the templates and the header fields need.
+
+    rows: newest first. total: how many messages are held in all, never less than there are rows.
+    at_least: some mailbox may hold more than was counted: "200 or more".
+    asked_at: when the request came, like all times here in the requester's own UTC offset.
+    """
+
+    request: Accepted
+    rows: tuple[Row, ...]
+    total: int
+    at_least: bool
+    asked_at: datetime
+
+    @property
+    def requester(self) -> Address:
+        return self.request.requester
+
+    @property
+    def trigger(self) -> Address:
+        return self.request.command.written_to
+
+    @property
+    def shown(self) -> int:
+        return len(self.rows)
+
+    @property
+    def lists_all(self) -> bool:
+        """Whether the rows are known to be all that is held."""
+        return self.shown == self.total and not self.at_least
+
+    @property
+    def zone(self) -> str:
+        """The requester's UTC offset as a label: `UTC+01:00`; plain `UTC` when it is zero."""
+        return str(self.asked_at.tzinfo)
+
+    @property
+    def other_mailboxes(self) -> tuple[Address, ...]:
+        """The mailboxes listed beside the requester's own; when there are any, each row names its own."""
+        return tuple(mailbox for mailbox in self.request.mailboxes if mailbox != self.requester)
+
+    @property
+    def kept_until(self) -> tuple[datetime, datetime] | None:
+        """When the first and the last of the rows are deleted; None when no row has a date."""
+        times = [row.kept_until for row in self.rows if row.kept_until is not None]
+        return (min(times), max(times)) if times else None
+
+
+def summarise(request: Accepted, listings: Iterable[MailboxListing], max_rows: int) -> QuarantineReport:
+    """Merge what the mailboxes hold into one report of at most `max_rows` rows, newest first.
+
+    Messages of the same moment are ordered by mailbox and message id, so that two reports agree.
+    """
+    listings = tuple(listings)
+    zone = _zone(request.reply.utc_offset)
+    messages = (message for listing in listings for message in listing.newest)
+    newest = nlargest(max_rows, messages, key=lambda m: (m.received_at, m.recipient, m.message_id))
+    return QuarantineReport(
+        request=request,
+        rows=tuple(_row(message, zone) for message in newest),
+        total=sum(listing.total for listing in listings),
+        at_least=any(listing.at_least for listing in listings),
+        asked_at=request.received_at.astimezone(zone),
+    )
+
+
+# --- Times ---
+
+
+def _zone(offset: timedelta) -> timezone:
+    return timezone(offset) if abs(offset) < timedelta(days=1) else UTC
+
+
+# --- Rows ---
+
+
+def _row(message: HeldMessage, zone: timezone) -> Row:
+    return Row(
+        mailbox=message.recipient,
+        received_at=message.received_at.astimezone(zone),
+        kept_until=message.expires_at and message.expires_at.astimezone(zone),
+        sender=parse_sender(message.sender),
+        subject=clean_text(message.subject),
+        reason=message.reason,
+    )

@@ -1,0 +1,1 @@
+"""The use cases: gather, decide, apply. Stores, outbox and clock are arguments."""

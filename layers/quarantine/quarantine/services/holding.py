@@ -1,0 +1,97 @@
+"""Holding: a mail that a filter left in the bucket becomes a row of the quarantine for each recipient."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Final, Self, assert_never
+
+from quarantine.holding.judging import QuarantinedMail, RejectedObject, Rejection, judge
+from quarantine.holding.notification import MalformedNotification, ObjectCreated, parse_notification
+from quarantine.outbox import DeadLetters
+from quarantine.runtime import Journal
+from quarantine.settings import HoldSettings
+from quarantine.stores.objects import Gone, HeldObjects
+from quarantine.stores.quarantine import HeldRows
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_sqs import SQSClient
+
+_THREADS: Final = 8  # fewer than the connections of a client
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """Serves S3's notifications about objects under held/."""
+
+    settings: HoldSettings
+    objects: HeldObjects
+    rows: HeldRows
+    dead_letters: DeadLetters
+    journal: Journal
+
+    @classmethod
+    def on(cls, settings: HoldSettings, dynamodb: "DynamoDBClient", s3: "S3Client", sqs: "SQSClient") -> Self:
+        """Return the service over these clients."""
+        return cls(
+            settings,
+            HeldObjects(s3, settings.mail_bucket),
+            HeldRows(dynamodb, settings.quarantine_table),
+            DeadLetters(sqs, settings.dead_letters_url),
+            Journal("hold", "HeldMails"),
+        )
+
+    def handle(self, body: str) -> None:
+        """Serve one message of the queue: hold or reject each object that it names."""
+        try:
+            objects = parse_notification(body)
+        except MalformedNotification as e:
+            self._reject(body, None, RejectedObject(Rejection.NOT_A_NOTIFICATION, str(e)))
+            return
+        for each in objects:
+            self._serve(each)
+
+    def _serve(self, created: ObjectCreated) -> None:
+        try:
+            decision = judge(self.objects.read(created.key), self.settings.families)
+        except Gone:
+            self.journal.record("gone", "gone", key=created.key)
+            return
+        match decision:
+            case QuarantinedMail():
+                self._hold(decision)
+                rejected = decision.unreadable  # last: a row that must come again leaves no second letter
+            case RejectedObject():
+                rejected = decision
+            case _:
+                assert_never(decision)
+        if rejected:
+            self._reject(json.dumps({"Records": [created.record]}), created.key, rejected)
+
+    def _hold(self, mail: QuarantinedMail) -> None:
+        expires_at = mail.received_at + self.settings.retention[mail.reason]
+        put = partial(self.rows.put, mail=mail, expires_at=expires_at)
+        if len(mail.recipients) == 1:
+            are_new = [put(*mail.recipients)]
+        else:
+            with ThreadPoolExecutor(_THREADS) as threads:
+                are_new = list(threads.map(put, mail.recipients))
+        # Last: an object without its tag is kept longest, so a row never outlives its mail. And so is one for
+        # which a recipient has no row yet.
+        if mail.unreadable is None and not self.objects.tag(mail.raw_key, mail.reason):
+            self.journal.note("deleted meanwhile", key=mail.raw_key)
+        self.journal.record(
+            "held",
+            "held",
+            key=mail.raw_key,
+            recipients=[str(recipient) for recipient in mail.recipients],
+            message_id=mail.shown.message_id,
+            reason=mail.reason.value,
+            rows=sum(are_new),  # fewer than recipients when it came before
+        )
+
+    def _reject(self, body: str, key: str | None, rejected: RejectedObject) -> None:
+        self.dead_letters.put(body, rejected)
+        self.journal.record(rejected.reason.value, rejected.reason.value, key=key, detail=rejected.detail)

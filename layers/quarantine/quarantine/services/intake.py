@@ -1,0 +1,175 @@
+"""Intake: a mail that SES received becomes a decision, and an accepted one a job for report."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Self, assert_never
+
+from quarantine.asking.admission import (
+    Accepted,
+    Decision,
+    Refusal,
+    Refused,
+    decide,
+    evidence,
+    screen,
+    too_soon,
+)
+from quarantine.asking.commands import Command, ReportCommand, first_command
+from quarantine.asking.event import InboundMail, parse_event, with_raw_header
+from quarantine.jobs import Job, ReportJob
+from quarantine.mail.strict import MalformedHeader
+from quarantine.outbox import Jobs
+from quarantine.runtime import Journal, utc_now
+from quarantine.settings import IntakeSettings
+from quarantine.stores.items import Unreadable
+from quarantine.stores.objects import InboundObjects
+from quarantine.stores.requests import Admitted, Cooldown, CoolingDown, Known, Requests
+from quarantine.stores.senders import Senders
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_sqs import SQSClient
+
+type Evidence = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """Decides on a mail, and changes nothing."""
+
+    settings: IntakeSettings
+    mails: InboundObjects
+    senders: Senders
+
+    @classmethod
+    def on(
+        cls,
+        settings: IntakeSettings,
+        dynamodb: "DynamoDBClient",
+        connect_s3: "Callable[[], S3Client]",
+        unreadable: Unreadable,
+    ) -> Self:
+        """Return a judge over these clients; that of S3 is made when it is needed."""
+        return cls(
+            settings,
+            InboundObjects(connect_s3, settings.mail_bucket),
+            Senders(dynamodb, settings.senders_table, unreadable),
+        )
+
+    def judge(self, mail: InboundMail) -> tuple[InboundMail, Decision]:
+        """Return the decision on a mail, and the mail with its whole header section."""
+        command = first_command(mail.recipients, self.settings.trigger)
+        if command is None:
+            return mail, Refused(Refusal.NOT_A_TRIGGER, "no recipient is the trigger")
+        try:
+            mail = self._whole(mail)
+        except MalformedHeader as e:
+            return mail, Refused(Refusal.AMBIGUOUS_SENDER, str(e))
+        return mail, self._decide(mail, command)
+
+    def _whole(self, mail: InboundMail) -> InboundMail:
+        if not mail.headers_truncated:
+            return mail
+        return with_raw_header(mail, self.mails.start_of(mail.message_id))
+
+    def _decide(self, mail: InboundMail, command: Command) -> Decision:
+        requester = screen(mail, self.settings.trigger, self.settings.report_sender)
+        if isinstance(requester, Refused):
+            return requester
+        auth, relays = self.senders.facts_for(requester)
+        return decide(mail, command, requester, auth, relays)
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """Decides on the mails that SES received, records each decision and queues the jobs."""
+
+    settings: IntakeSettings
+    judge: Judge
+    requests: Requests
+    jobs: Jobs
+    journal: Journal
+    clock: Callable[[], datetime]
+
+    @classmethod
+    def on(
+        cls,
+        settings: IntakeSettings,
+        dynamodb: "DynamoDBClient",
+        connect_s3: "Callable[[], S3Client]",
+        sqs: "SQSClient",
+        clock: Callable[[], datetime] = utc_now,
+    ) -> Self:
+        """Return an intake over these clients; that of S3 is made when it is needed."""
+        journal = Journal("intake", "Requests")
+        return cls(
+            settings,
+            Judge.on(settings, dynamodb, connect_s3, journal.unreadable),
+            Requests(dynamodb, settings.requests_table),
+            Jobs(sqs, settings.jobs_queue_url),
+            journal,
+            clock,
+        )
+
+    def handle(self, event: object) -> str:
+        """Serve one SES event; return the outcome as a word. Raises MalformedEvent."""
+        mail, decision = self.judge.judge(parse_event(event))
+        seen = evidence(mail)
+        outcome = self._record(mail, decision, seen)
+        match outcome:
+            case Known(status):  # it was logged and counted when it was decided
+                self.journal.note("delivered again", message_id=mail.message_id, status=status)
+                return status.value
+            case Refused(reason, detail, requester):
+                message, word = "refused", reason.value
+            case Accepted(requester=requester, accepted_by=detail):
+                message = word = "accepted"
+            case _:
+                assert_never(outcome)
+        self.journal.record(
+            message,
+            word,
+            message_id=mail.message_id,
+            requester=requester and str(requester),
+            reason=word,
+            detail=detail,
+            evidence=seen,
+        )
+        return word
+
+    def _record(self, mail: InboundMail, decision: Decision, seen: Evidence) -> Decision | Known:
+        now = self.clock()
+        match decision:
+            case Refused(reason=Refusal.NOT_A_TRIGGER):  # anybody's mail to any address: logged, not kept
+                return decision
+            case Refused():
+                known = self.requests.refuse(mail.message_id, decision, seen, mail.received_at, now)
+                return known or decision
+            case Accepted():
+                return self._admit(mail, decision, seen, now)
+            case _:
+                assert_never(decision)
+
+    def _admit(self, mail: InboundMail, request: Accepted, seen: Evidence, now: datetime) -> Decision | Known:
+        cooldown = Cooldown(request.requester, self.settings.cooldown)
+        admission = self.requests.accept(request, seen, now, cooldown)
+        match admission:
+            case Admitted():
+                self.jobs.put(_job(request))
+                return request
+            case CoolingDown():
+                return self._record(mail, too_soon(request.requester, cooldown.time), seen)
+            case Known():
+                return admission
+            case _:
+                assert_never(admission)
+
+
+def _job(request: Accepted) -> Job:
+    match request.command:
+        case ReportCommand():
+            return ReportJob(request.request_id)
+        case _:
+            assert_never(request.command)

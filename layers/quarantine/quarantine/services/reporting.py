@@ -1,0 +1,122 @@
+"""Reporting: a job becomes a mail with what is held, or silence when nothing is."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Self, assert_never
+
+from quarantine.asking.admission import Accepted
+from quarantine.jobs import MalformedJob, from_json
+from quarantine.outbox import Mailer, SendRefused
+from quarantine.reporting.message import render
+from quarantine.reporting.summary import QuarantineReport, summarise
+from quarantine.runtime import Journal, utc_now
+from quarantine.settings import ReportSettings, WhenEmpty
+from quarantine.stores.quarantine import Quarantine
+from quarantine.stores.requests import (
+    Busy,
+    Claimed,
+    Outcome,
+    Requests,
+    RequestStatus,
+    Settled,
+    UnknownRequest,
+    UnreadableRequest,
+)
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_sesv2 import SESV2Client
+
+HOPELESS = (MalformedJob, UnknownRequest, UnreadableRequest)
+"""Errors of a job that fails each time; its queue hands it to the dead-letter queue."""
+
+
+class InHand(RuntimeError):
+    """Another process has the request; its job must come again, in case that one dies."""
+
+
+def gather(request: Accepted, quarantine: Quarantine, max_rows: int, now: datetime) -> QuarantineReport:
+    """Read what the mailboxes of a request hold, and summarise it."""
+    listings = [quarantine.held_for(mailbox, now, max_rows) for mailbox in request.mailboxes]
+    return summarise(request, listings, max_rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Reporting:
+    """Serves the jobs of accepted requests."""
+
+    settings: ReportSettings
+    quarantine: Quarantine
+    requests: Requests
+    mailer: Mailer
+    journal: Journal
+    clock: Callable[[], datetime]
+
+    @classmethod
+    def on(
+        cls,
+        settings: ReportSettings,
+        dynamodb: "DynamoDBClient",
+        sesv2: "SESV2Client",
+        clock: Callable[[], datetime] = utc_now,
+    ) -> Self:
+        """Return the service over these clients."""
+        journal = Journal("report", "Reports")
+        return cls(
+            settings,
+            Quarantine(dynamodb, settings.quarantine_table, journal.unreadable),
+            Requests(dynamodb, settings.requests_table, settings.trigger),
+            Mailer(sesv2, settings.configuration_set),
+            journal,
+            clock,
+        )
+
+    def handle(self, body: str) -> None:
+        """Serve one job. Raises what is in HOPELESS, InHand, and what may pass."""
+        job = from_json(body)
+        try:
+            claim = self.requests.claim_report(job.request_id, self.clock(), self.settings.lease)
+        except UnreadableRequest as e:
+            self.requests.give_back(job.request_id, reason=type(e).__name__)
+            raise
+        match claim:
+            case Claimed(request):
+                self._serve(request)
+            case Busy():
+                raise InHand(job.request_id)
+            case Settled():
+                self.journal.note("delivered again", message_id=job.request_id)
+            case _:
+                assert_never(claim)
+
+    def _serve(self, request: Accepted) -> None:
+        try:
+            outcome = self._answer(request)
+        except Exception as e:  # whatever it was, the row must not go on saying that report is at it
+            self.requests.give_back(request.request_id, reason=type(e).__name__)
+            raise
+        self.requests.settle(request.request_id, outcome, self.clock())
+        self.journal.record(
+            outcome.status.value,
+            outcome.status.value,
+            message_id=request.request_id,
+            requester=str(request.requester),
+            accepted_by=request.accepted_by,
+            messages=outcome.messages,
+            ses_message_id=outcome.ses_message_id,
+            reason=outcome.reason,
+        )
+
+    def _answer(self, request: Accepted) -> Outcome:
+        report = gather(request, self.quarantine, self.settings.max_rows, self.clock())
+        if not report.total and self.settings.when_empty is WhenEmpty.SILENT:
+            return Outcome(RequestStatus.EMPTY, 0)
+        sender = self.settings.report_sender
+        message = render(report, sender=sender, reply_to=self.settings.reply_to, now=self.clock())
+        try:
+            ses_message_id = self.mailer.send(message, sender=sender, to=request.requester)
+        except SendRefused as e:
+            return Outcome(RequestStatus.FAILED, report.total, reason=str(e))
+        status = RequestStatus.SENT if report.total else RequestStatus.EMPTY
+        return Outcome(status, report.total, ses_message_id)

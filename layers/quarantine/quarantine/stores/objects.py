@@ -1,0 +1,86 @@
+"""The mail bucket: requests under inbound/, where SES stores them, and held mail under held/."""
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import TYPE_CHECKING, Final
+
+from botocore.exceptions import ClientError
+
+from quarantine.held import HoldReason
+from quarantine.holding.judging import StoredMail
+from quarantine.mail.lenient import end_of_header
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+_START: Final = 32 * 1024  # bytes of a mail that are read: nearly always its whole header section
+_LONGEST_HEADER: Final = 1024 * 1024
+
+
+class InboundObjects:
+    """The raw mails that the receipt rule's S3 action stored. connect: makes the client."""
+
+    def __init__(self, connect: "Callable[[], S3Client]", bucket: str) -> None:
+        self._connect, self._bucket = connect, bucket
+
+    @cached_property
+    def _client(self) -> "S3Client":
+        # Made for the first mail whose header SES cut: most processes never see one, and would wait at start.
+        return self._connect()
+
+    def start_of(self, message_id: str) -> bytes:
+        """Return the first megabyte of a mail, which holds its header section."""
+        response = self._client.get_object(
+            Bucket=self._bucket, Key=f"inbound/{message_id}", Range=f"bytes=0-{_LONGEST_HEADER - 1}"
+        )
+        return response["Body"].read()
+
+
+class Gone(RuntimeError):
+    """The object is not there any more: deleted, or released by whoever holds it."""
+
+
+class HeldObjects:
+    """The mails that filters left under held/."""
+
+    def __init__(self, client: "S3Client", bucket: str) -> None:
+        self._client, self._bucket = client, bucket
+
+    def read(self, key: str) -> StoredMail:
+        """Read an object as far as its header section goes, at most a megabyte. Raises Gone."""
+        mail = self._read(key, _START)
+        if len(mail.start) < mail.size and end_of_header(mail.start) is None:
+            return self._read(key, _LONGEST_HEADER)
+        return mail
+
+    def _read(self, key: str, length: int) -> StoredMail:
+        try:
+            found = self._client.get_object(Bucket=self._bucket, Key=key, Range=f"bytes=0-{length - 1}")
+        except ClientError as e:
+            match e.response["Error"]["Code"]:
+                case "NoSuchKey":
+                    raise Gone(key) from e
+                case "InvalidRange":  # no range of an empty object can be read
+                    return self._empty(key)
+            raise
+        with found["Body"] as body:
+            start = body.read()
+        size = int(found.get("ContentRange", "").rpartition("/")[2] or len(start))  # bytes 0-99/1234
+        return StoredMail(key, found["Metadata"], start, size, found["LastModified"])
+
+    def _empty(self, key: str) -> StoredMail:
+        head = self._client.head_object(Bucket=self._bucket, Key=key)
+        return StoredMail(key, head["Metadata"], b"", 0, head["LastModified"])
+
+    def tag(self, key: str, reason: HoldReason) -> bool:
+        """Tag an object with its reason, by which the bucket's lifecycle rules know how long to keep it.
+
+        Return whether the object is still there.
+        """
+        try:
+            self._client.put_object_tagging(
+                Bucket=self._bucket, Key=key, Tagging={"TagSet": [{"Key": "reason", "Value": reason.value}]}
+            )
+        except self._client.exceptions.NoSuchKey:
+            return False
+        return True

@@ -1,0 +1,199 @@
+"""The quarantine table: what is held, for whom. A row for each recipient of a held mail."""
+
+import functools
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from decimal import Decimal
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+from quarantine.held import HeldMessage, HeldStatus, HoldReason, MailboxListing
+from quarantine.holding.judging import QuarantinedMail
+from quarantine.mail.addresses import Address
+from quarantine.mail.lenient import ShownHeader
+from quarantine.stores import items
+from quarantine.stores.items import Unreadable, Values, Wire, from_wire, readable, to_wire
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodb.type_defs import WriteRequestTypeDef
+
+_PAGE = 200  # rows that the first query of a mailbox reads: about one report's worth
+# Of a row: what a report shows, and its key, for the log. The rest would only be parsed.
+_SHOWN = ("recipient", "entry", "message_id", "received_at", "sender", "subject", "reason", "expires_at")
+
+
+class Quarantine:
+    """What reports list. unreadable: is told of rows that cannot be read."""
+
+    def __init__(self, client: "DynamoDBClient", table: str, unreadable: Unreadable) -> None:
+        self._client, self._table, self._unreadable = client, table, unreadable
+
+    def held_for(self, mailbox: Address, now: datetime, limit: int) -> MailboxListing:
+        """Return the newest messages held for a mailbox, at most `limit`, and how many were seen.
+
+        The newest page is read, and older ones only while rows that are no longer held leave it short of
+        `limit`: a full mailbox costs what a page does (docs/decisions/0010-count-up-to-a-page.md).
+        """
+        query: dict[str, Any] = {
+            "TableName": self._table,
+            "KeyConditionExpression": "recipient = :recipient",
+            # TTL deletes late: what has expired is filtered here.
+            # A row whose expires_at is not a number is let through, to be seen and logged.
+            "FilterExpression": "#status = :held AND (attribute_not_exists(expires_at)"
+            " OR NOT attribute_type(expires_at, :number) OR expires_at > :now)",
+            "ProjectionExpression": ", ".join(f"#{name}" for name in _SHOWN),
+            "ExpressionAttributeNames": {f"#{name}": name for name in (*_SHOWN, "status")},
+            "ExpressionAttributeValues": to_wire(
+                {
+                    ":recipient": str(mailbox),
+                    ":held": HeldStatus.HELD.value,
+                    ":now": items.epoch(now),
+                    ":number": "N",
+                }
+            ),
+            "ScanIndexForward": False,
+        }
+        rows = max(limit, _PAGE)  # mostly all there is
+        held: list[HeldMessage] = []
+        while True:
+            page = self._client.query(**query, Limit=rows)
+            held += readable(map(from_wire, page.get("Items", [])), _held_message, self._unreadable)
+            more = "LastEvaluatedKey" in page
+            if not more or len(held) >= limit:
+                return MailboxListing(tuple(held[:limit]), len(held), at_least=more)
+            query["ExclusiveStartKey"] = page["LastEvaluatedKey"]
+            rows *= 2  # few calls through many rows, and never much more read than is needed
+
+
+class HeldRows:
+    """Rows to be written, and to be looked at by an operator."""
+
+    def __init__(self, client: "DynamoDBClient", table: str) -> None:
+        self._client, self._table = client, table
+
+    def put(self, recipient: Address, mail: QuarantinedMail, expires_at: datetime) -> bool:
+        """Put the row of one recipient; return whether it is new. One that is there stays as it is.
+
+        So an object that comes again, after its mail was released, say, is not held anew. Another object with
+        the same Message-ID and the same second is another mail, and gets an id of its own.
+        """
+        known = self._put_mail(recipient, mail, mail.shown.message_id, expires_at)
+        if known is None:
+            return True
+        if known.get("raw_key") == mail.raw_key:
+            return False
+        own_id = f"{mail.shown.message_id} {sha256(mail.raw_key.encode()).hexdigest()}"
+        return self._put_mail(recipient, mail, own_id, expires_at) is None
+
+    def _put_mail(
+        self, recipient: Address, mail: QuarantinedMail, message_id: str, expires_at: datetime
+    ) -> Values | None:
+        row = held_row(
+            recipient,
+            mail.shown,
+            message_id,
+            mail.received_at,
+            mail.reason,
+            expires_at,
+            score=mail.score,
+            size=mail.size,
+            raw_key=mail.raw_key,
+        )
+        return self.put_new(row)
+
+    def put_new(self, row: Wire) -> Values | None:
+        """Put a row; where one has its key, change nothing and return that one."""
+        try:
+            self._client.put_item(
+                TableName=self._table,
+                Item=row,
+                ConditionExpression="attribute_not_exists(entry)",
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+            )
+        except self._client.exceptions.ConditionalCheckFailedException as e:
+            return items.failed_item(e)
+        return None
+
+    def rows_of(self, mailbox: Address) -> Iterator[Values]:
+        """Yield all rows of a mailbox, newest first, whatever their status, as they are asked for."""
+        return map(from_wire, self._queried(mailbox, "recipient = :recipient", {}))
+
+    def deletions_of(self, mailbox: Address, before: datetime | None) -> Iterator["WriteRequestTypeDef"]:
+        """Yield a deletion for BatchWriteItem of each row of a mailbox that was received before a time."""
+        condition, values = "recipient = :recipient", {}
+        if before is not None:
+            # Without its Z, so that a time with a fraction of a second sorts after it.
+            condition += " AND entry < :end"
+            values = {":end": items.iso_seconds(before).removesuffix("Z")}
+        for row in self._queried(mailbox, condition, values, ProjectionExpression="recipient, entry"):
+            yield {"DeleteRequest": {"Key": {name: row[name] for name in ("recipient", "entry")}}}
+
+    def _queried(
+        self, mailbox: Address, condition: str, values: dict[str, str], **more: Any
+    ) -> Iterator[Values]:
+        pages = self._client.get_paginator("query").paginate(
+            TableName=self._table,
+            KeyConditionExpression=condition,
+            ExpressionAttributeValues=to_wire({":recipient": str(mailbox), **values}),
+            ScanIndexForward=False,
+            **more,
+        )
+        for page in pages:
+            yield from page["Items"]
+
+
+def held_row(  # noqa: PLR0917 - the row's attributes
+    recipient: Address,
+    shown: ShownHeader,
+    message_id: str,
+    received_at: datetime,
+    reason: HoldReason,
+    expires_at: datetime,
+    score: Decimal | None = None,
+    size: int | None = None,
+    raw_key: str | None = None,
+) -> Wire:
+    """Return the row of a held message. What is None is left out."""
+    time = items.iso_seconds(received_at)
+    row = {
+        "recipient": {"S": str(recipient)},
+        "entry": {"S": f"{time}#{message_id}"},
+        "message_id": {"S": message_id},
+        "received_at": {"S": time},
+        "sender": {"S": shown.sender},
+        "subject": {"S": shown.subject},
+        "reason": {"S": reason.value},
+        "status": {"S": HeldStatus.HELD.value},
+        "expires_at": {"N": str(items.epoch(expires_at))},
+    }
+    if score is not None:
+        row["score"] = {"N": str(score)}
+    if size is not None:
+        row["size"] = {"N": str(size)}
+    if raw_key is not None:
+        row["raw_key"] = {"S": raw_key}
+    return row
+
+
+def key_of_write(request: "WriteRequestTypeDef") -> tuple[str, str]:
+    """Return the key of the row that a request of BatchWriteItem puts or deletes."""
+    key: Any = request["PutRequest"]["Item"] if "PutRequest" in request else request["DeleteRequest"]["Key"]
+    return key["recipient"]["S"], key["entry"]["S"]
+
+
+def _held_message(item: Values) -> HeldMessage:
+    return HeldMessage(
+        recipient=_mailbox(item["recipient"]),
+        message_id=items.text(item["message_id"]),
+        received_at=items.time(item["received_at"]),
+        sender=items.text(item.get("sender", "")),
+        subject=items.text(item.get("subject", "")),
+        reason=HoldReason(item["reason"]),
+        expires_at=datetime.fromtimestamp(int(item["expires_at"]), UTC) if "expires_at" in item else None,
+    )
+
+
+@functools.lru_cache(maxsize=16)  # all rows of a mailbox name it
+def _mailbox(text: str) -> Address:
+    return Address.parse(text)

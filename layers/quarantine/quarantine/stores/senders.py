@@ -1,0 +1,182 @@
+"""The senders table: who may ask, by auth records and relay records."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import TYPE_CHECKING, Any
+
+from quarantine.asking.admission import AuthRecord, Method, RelayRecord, principals
+from quarantine.mail.addresses import Address
+from quarantine.stores.items import Unreadable, Values, from_wire, key_of, readable, text_set, to_wire
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+_AUTH = "auth"
+_RELAY = "relay#"
+
+type Network = IPv4Network | IPv6Network
+
+
+class Senders:
+    """What counts for a requester. unreadable: is told of records that cannot be read."""
+
+    def __init__(self, client: "DynamoDBClient", table: str, unreadable: Unreadable) -> None:
+        self._client, self._table, self._unreadable = client, table, unreadable
+
+    def facts_for(self, requester: Address) -> tuple[tuple[AuthRecord, ...], Iterator[RelayRecord]]:
+        """Return the auth and the relay records that can count for the requester, the most specific first.
+
+        An auth record that cannot be read still stands before the more general ones, and accepts nothing.
+        The networks are read as they are asked for: not at all where the auth records decide.
+        """
+        found: dict[str, list[Values]] = {principal: [] for principal in principals(requester)}
+        for item in self._records(tuple(found)):
+            found[item["principal"]].append(item)
+        items = [item for records in found.values() for item in records]
+        auth = tuple(self._auth_record(item) for item in items if item["record"] == _AUTH)
+        relays = (item for item in items if item["record"].startswith(_RELAY))
+        return auth, readable(relays, _relay_record, self._unreadable)
+
+    def _records(self, principals: Sequence[str]) -> Iterator[Values]:
+        """Yield all records of some principals, in one read of as many partitions.
+
+        No other read takes in several partitions, and a condition on the partition key is no scan; the
+        function's policy denies one (docs/decisions/0013-one-read.md).
+        """
+        condition = " OR ".join(['"principal" = ?'] * len(principals))
+        query: dict[str, Any] = {
+            "Statement": f'SELECT * FROM "{self._table}" WHERE {condition}',  # noqa: S608 - a setting
+            "Parameters": list(to_wire(dict(zip(principals, principals, strict=True))).values()),
+            "ConsistentRead": True,  # what an operator denies is denied from now on
+        }
+        while True:
+            page = self._client.execute_statement(**query)
+            yield from map(from_wire, page["Items"])
+            if not page.get("NextToken"):
+                return
+            query["NextToken"] = page["NextToken"]
+
+    def _auth_record(self, item: Values) -> AuthRecord:
+        principal = item["principal"]
+        deny = item.get("deny", False) is not False  # anything but a clear `false` denies
+        try:
+            accept = frozenset(Method(word) for word in text_set(item, "accept"))
+        except (ValueError, TypeError) as e:
+            self._unreadable(key_of(item), e)
+            return AuthRecord(principal, deny=deny)
+        return AuthRecord(principal, accept, deny, tuple(self._mailboxes(item)))
+
+    def _mailboxes(self, item: Values) -> Iterator[Address]:
+        try:
+            for mailbox in sorted(text_set(item, "mailboxes")):
+                yield Address.parse(mailbox)
+        except (ValueError, TypeError) as e:
+            self._unreadable(key_of(item), e)
+
+
+def auth_values(
+    principal: str,
+    accept: Iterable[str],
+    *,
+    deny: bool = False,
+    mailboxes: Iterable[str] = (),
+    note: str = "",
+    now: datetime,
+) -> Values:
+    """Return the auth record of an address, a domain or everybody (`*`)."""
+    # DynamoDB has no empty set.
+    sets = {name: set(words) for name, words in (("accept", accept), ("mailboxes", mailboxes)) if words}
+    return {
+        "principal": principal,
+        "record": _AUTH,
+        **sets,
+        **({"deny": True} if deny else {}),
+        **_noted(note, now),
+    }
+
+
+def relay_values(principal: str, network: str, *, note: str = "", now: datetime) -> Values:
+    """Return the record that lets the hosts of a network relay for a domain, or for every domain (`*`).
+
+    network: canonical CIDR; anything else is skipped by intake.
+    """
+    return {"principal": principal, "record": f"{_RELAY}{network}", **_noted(note, now)}
+
+
+def _noted(note: str, now: datetime) -> Values:
+    return {"note": note, "updated_at": now.isoformat(timespec="seconds")}
+
+
+class SenderRecords:
+    """The same records for an operator, who writes them. No function that handles mail may."""
+
+    def __init__(self, client: "DynamoDBClient", table: str) -> None:
+        self._client, self._table = client, table
+
+    def put(self, record: Values) -> None:
+        """Put what auth_values or relay_values made, in the place of a record that is there."""
+        self._client.put_item(TableName=self._table, Item=to_wire(record))
+
+    def remove_auth(self, principal: str) -> bool:
+        """Remove an auth record; return whether there was one."""
+        return self._remove(principal, _AUTH)
+
+    def remove_relay(self, principal: str, network: Network) -> bool:
+        """Remove a relay record; return whether there was one."""
+        return self._remove(principal, f"{_RELAY}{network}")
+
+    def auth_records(self) -> Iterator[Values]:
+        """Yield all auth records, also those that intake cannot read."""
+        yield from self._scanned("#record = :record", _AUTH)
+
+    def relay_records(self, principal: str | None = None) -> Iterator[tuple[Values, str]]:
+        """Yield the relay records of a principal, or of all, each with its network as it is written."""
+        if principal is None:
+            items = self._scanned("begins_with(#record, :record)", _RELAY)
+        else:
+            items = self._queried(principal)
+        for item in items:
+            yield item, item["record"].removeprefix(_RELAY)
+
+    def networks(self, principal: str, unreadable: Unreadable) -> Iterator[Network]:
+        """Yield a principal's networks, as intake reads them."""
+        items = (item for item, _ in self.relay_records(principal))
+        return (record.network for record in readable(items, _relay_record, unreadable))
+
+    def _remove(self, principal: str, record: str) -> bool:
+        response = self._client.delete_item(
+            TableName=self._table,
+            Key=to_wire({"principal": principal, "record": record}),
+            ReturnValues="ALL_OLD",
+        )
+        return bool(response.get("Attributes"))
+
+    def _scanned(self, condition: str, record: str) -> Iterator[Values]:
+        pages = self._client.get_paginator("scan").paginate(
+            TableName=self._table,
+            FilterExpression=condition,
+            ExpressionAttributeNames={"#record": "record"},
+            ExpressionAttributeValues=to_wire({":record": record}),
+        )
+        for page in pages:
+            yield from map(from_wire, page["Items"])
+
+    def _queried(self, principal: str) -> Iterator[Values]:
+        pages = self._client.get_paginator("query").paginate(
+            TableName=self._table,
+            KeyConditionExpression="principal = :principal AND begins_with(#record, :record)",
+            ExpressionAttributeNames={"#record": "record"},
+            ExpressionAttributeValues=to_wire({":principal": principal, ":record": _RELAY}),
+        )
+        for page in pages:
+            yield from map(from_wire, page["Items"])
+
+
+def _relay_record(item: Values) -> RelayRecord:
+    # Canonical CIDR only: a network with host bits set, or a mask for its length, could mean another one.
+    network = item["record"].removeprefix(_RELAY)
+    _, slash, length = network.partition("/")
+    if slash and not length.isdigit():
+        raise ValueError(f"no prefix length: {network!r}")
+    return RelayRecord(item["principal"], ip_network(network))

@@ -1,0 +1,36 @@
+"""How a command ends: the exit codes, and what a failure looks like to a person.
+
+0 done, 1 could not be done, 2 the command line is wrong, 3 refused (or, for `why`, no report).
+`quarantine-hold` ends with 0 or 75, which a mail server reads.
+"""
+
+import typer
+from botocore.exceptions import BotoCoreError, ClientError
+from rich.console import Console
+from rich.text import Text
+
+from ops.operator import Declined, Operator, OperatorError
+
+ERROR = 1
+REFUSED = 3
+EX_TEMPFAIL = 75  # sysexits.h: the mail server keeps the mail, and tries again
+
+
+def run(app: typer.Typer, arguments: list[str], operator: Operator | None = None) -> int:
+    """Run one command line and return its exit code; a failure is one line on standard error."""
+    try:
+        app(arguments, obj=operator)
+    except SystemExit as e:  # how typer ends: with its own message where the command line is wrong
+        return e.code if isinstance(e.code, int) else ERROR
+    except Declined as e:
+        return failed(operator, f"refused: {e}", REFUSED)
+    except (OperatorError, BotoCoreError, ClientError, OSError, ValueError) as e:
+        return failed(operator, f"error: {e}", ERROR)
+    return 0
+
+
+def failed(operator: Operator | None, text: str, code: int) -> int:
+    """Say why a command failed, and return the exit code."""
+    console = operator.err if operator else Console(stderr=True, highlight=False)
+    console.print(Text(text, style="red"), soft_wrap=True)
+    return code

@@ -1,0 +1,111 @@
+"""`quarantine-hold`: a mail from a filter's pipe into the quarantine, or a server for filters with SMTP.
+
+Ends with 0 when S3 has the mail, and with EX_TEMPFAIL of sysexits.h for everything else, a wrong option too:
+the mail server keeps the mail and tries again while somebody fixes the cause. Any other code would make it
+bounce.
+"""
+
+import asyncio
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ops import exits, options
+from ops.hold.writer import PATIENT, HeldMailWriter, HoldMetadata
+from ops.operator import Operator, OperatorError, Output
+from quarantine.held import HoldReason
+from quarantine.mail.addresses import Address, InvalidAddress
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+app = typer.Typer(
+    name="quarantine-hold",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.command()
+def hold(
+    context: typer.Context,
+    recipient: Annotated[
+        list[str] | None,
+        typer.Option(help="Whose mail it is; may be repeated. Else the filter's header fields say it."),
+    ] = None,
+    reason: Annotated[
+        HoldReason | None, typer.Option(help="Why it is held. Else the filter's header fields say it.")
+    ] = None,
+    score: Annotated[str, typer.Option(help="How bad it is, on the filter's scale.")] = "",
+    sender: Annotated[str, typer.Option(help="Shown in place of the From field.")] = "",
+    bucket: Annotated[
+        str | None, typer.Option(envvar="MAIL_BUCKET", help="The mail bucket; else that of the stack.")
+    ] = None,
+    listen: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="Serve SMTP and LMTP there, instead of reading one mail."),
+    ] = None,
+    by_header: Annotated[
+        bool,
+        typer.Option(
+            "--by-header", help="With --listen: the header fields say whose mail it is, not RCPT TO."
+        ),
+    ] = False,
+    stack: options.Stack = None,
+    config_env: options.ConfigEnv = "default",
+    profile: options.Profile = None,
+    region: options.Region = None,
+    endpoint_url: options.EndpointUrl = None,
+    output: options.OutputForm = Output.TABLE,
+    version: options.Version = False,
+) -> None:
+    """Hold the mail on standard input.
+
+    Ends with 0 when it is stored, and with 75 (EX_TEMPFAIL) otherwise, so that a mail server defers it.
+    """
+    if listen is not None and (recipient or score or sender):
+        raise OperatorError("--recipient, --score and --sender are for one mail: not with --listen")
+    if listen is None and by_header:
+        raise OperatorError("--by-header is for a server: only with --listen")
+    operator: Operator = context.obj or options.operator_of(
+        stack, config_env, profile, region, endpoint_url, output
+    )
+    client: S3Client = operator.session.client("s3", endpoint_url=operator.endpoint_url, config=PATIENT)
+    name = bucket or operator.name("MailBucketName")
+    writer = HeldMailWriter(client, name)
+    if listen is not None:
+        from ops.hold.front import FrontHandler, serve  # noqa: PLC0415 - a pipe needs no server
+
+        def ready(addresses: list[str]) -> None:
+            operator.say(f"listening on {', '.join(addresses)} for {name}", listening=addresses, bucket=name)
+
+        asyncio.run(serve(FrontHandler(writer, reason, by_header=by_header), *_address(listen), ready))
+        return
+    metadata = HoldMetadata(tuple(recipient or ()), reason, score, sender)
+    for each in metadata.recipients:
+        try:
+            Address.parse(each)
+        except InvalidAddress as e:
+            # It is stored all the same: a bounce would go to whomever a spammer named.
+            operator.warn(f"it will wait in the dead-letter queue: {e}")
+    keys = writer.put(sys.stdin.buffer.read(), metadata)
+    operator.say(f"held as {', '.join(keys)}", keys=keys)
+
+
+def run(arguments: list[str], operator: Operator | None = None) -> int:
+    """Run one command line and return 0 or EX_TEMPFAIL; a failure is one line on standard error.
+
+    operator: the caller's own; None to make one of the options.
+    """
+    try:
+        return exits.run(app, arguments, operator) and exits.EX_TEMPFAIL
+    except Exception as e:  # noqa: BLE001 - the process's edge: a mail server bounces what ends in a traceback
+        return exits.failed(operator, f"error: {type(e).__name__}: {e}", exits.EX_TEMPFAIL)
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isascii() or not port.isdigit():
+        raise OperatorError(f"not HOST:PORT: {text}")
+    return host.strip("[]"), int(port)

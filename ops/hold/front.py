@@ -1,0 +1,115 @@
+"""A mail server for filters that hand over held mail by SMTP or LMTP: 250 only when S3 has it."""
+
+import asyncio
+import logging
+import re
+import signal
+from collections import defaultdict
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from aiosmtpd.smtp import SMTP, syntax
+
+from ops.hold.writer import HeldMailWriter, HoldMetadata
+from quarantine.held import HoldReason
+
+if TYPE_CHECKING:
+    from aiosmtpd.smtp import Envelope, Session
+
+_LARGEST_MAIL = 64 * 1024 * 1024  # bytes; it is in memory until S3 has it
+# No 5xx: held mail that bounces hits strangers.
+_TRY_AGAIN = "451 4.3.0 the mail is not stored, try again"
+_TOO_LARGE = "452 4.3.4 larger than this server takes: quarantine hold takes it through a pipe"
+_PATH = re.compile(r"<([^<>]+)>(?:\s.*)?", re.DOTALL)  # RFC 5321 4.1.2, and parameters behind it
+_LONGEST_COMMAND = 64 * 1024  # bytes
+_log = logging.getLogger(__name__)
+
+
+class Front(SMTP):
+    """One connection, of a client that speaks SMTP (EHLO) or LMTP (LHLO, RFC 2033)."""
+
+    line_length_limit = _LARGEST_MAIL  # spam keeps no rule, RFC 5321 4.5.3.1.6 either
+    # The envelope sender is a spammer's to choose. aiosmtpd has a limit for HELO, and one for who says EHLO.
+    command_size_limit = _LONGEST_COMMAND
+    command_size_limits = defaultdict(lambda: _LONGEST_COMMAND)  # noqa: RUF012 - as aiosmtpd has it
+    speaks_lmtp = False
+    _replies = 0  # that the mail data has coming
+
+    @syntax("LHLO hostname")
+    async def smtp_LHLO(self, hostname: str) -> None:  # noqa: N802 - the name of the command
+        self.speaks_lmtp = True
+        await self.smtp_EHLO(hostname)
+
+    def _getaddr(self, arg: str) -> tuple[str, str]:
+        """Take the path of MAIL or RCPT for what it is, and leave its parameters aside.
+
+        aiosmtpd answers 5xx to a path that it cannot read and to a parameter that it does not know, and the
+        filter would bounce. The sender is not used; a recipient that is no address is hold's to reject.
+        """
+        path = _PATH.fullmatch(arg)
+        return path[1] if path else arg or "<>", ""
+
+    async def push(self, status: str) -> None:  # type: ignore[override]  # bytes: of AUTH
+        """Send a reply; the one to mail data for each recipient by LMTP (RFC 2033 4.2)."""
+        if self._replies:
+            # A 5xx is aiosmtpd's, to a mail or a line that is too large.
+            reply = _TOO_LARGE if status.startswith("5") else status
+            status, self._replies = "\r\n".join([reply] * self._replies), 0
+        elif status.startswith("354"):
+            assert self.envelope is not None
+            self._replies = len(self.envelope.rcpt_tos) if self.speaks_lmtp else 1
+        await super().push(status)
+
+
+class FrontHandler:
+    """What a front does with a mail.
+
+    reason: of every mail; None to leave it to the header fields of filters.
+    by_header: leave the recipients to them too: RCPT TO names a mailbox of the filter's own.
+    """
+
+    def __init__(
+        self, bucket: HeldMailWriter, reason: HoldReason | None = None, *, by_header: bool = False
+    ) -> None:
+        self._bucket, self._reason, self._by_header = bucket, reason, by_header
+
+    async def handle_EHLO(  # noqa: N802 - aiosmtpd's name
+        self, server: Front, session: "Session", envelope: "Envelope", hostname: str, responses: list[str]
+    ) -> list[str]:
+        """Say what aiosmtpd does and does not say. RFC 2033 5: an LMTP server must have both.
+
+        Not the largest SIZE: Postfix bounces by itself what is larger.
+        """
+        session.host_name = hostname
+        said = [each for each in responses[:-1] if not each.startswith("250-SIZE")]
+        return [*said, "250-PIPELINING", "250-ENHANCEDSTATUSCODES", responses[-1]]
+
+    async def handle_DATA(self, server: Front, session: "Session", envelope: "Envelope") -> str:  # noqa: N802 - aiosmtpd's name
+        told = HoldMetadata(() if self._by_header else tuple(envelope.rcpt_tos), self._reason)
+        mail = bytes(envelope.original_content or b"")
+        try:
+            keys = await asyncio.to_thread(self._bucket.put, mail, told)
+        except Exception as e:  # noqa: BLE001 - whatever it is, the mail is still the client's
+            return await self.handle_exception(e)
+        return f"250 2.0.0 held as {keys[0]}"
+
+    async def handle_exception(self, error: Exception) -> str:
+        _log.warning("not stored: %s: %s", type(error).__name__, error)
+        return _TRY_AGAIN
+
+
+def connection(handler: FrontHandler, loop: asyncio.AbstractEventLoop | None = None) -> Front:
+    """Return the protocol of a new connection, for `loop.create_server`."""
+    return Front(handler, enable_SMTPUTF8=True, data_size_limit=_LARGEST_MAIL, loop=loop)
+
+
+async def serve(handler: FrontHandler, host: str, port: int, ready: Callable[[list[str]], None]) -> None:
+    """Serve until SIGINT or SIGTERM. ready: is told the addresses, `host:port`, once they answer."""
+    loop = asyncio.get_running_loop()
+    stopped = asyncio.Event()
+    for each in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(each, stopped.set)
+    server = await loop.create_server(lambda: connection(handler), host, port)
+    ready([":".join(map(str, socket.getsockname()[:2])) for socket in server.sockets])
+    await stopped.wait()
+    server.close()  # a mail without its 250 is still the client's

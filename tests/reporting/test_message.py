@@ -1,0 +1,447 @@
+"""rendering.py: the mail as it goes on the wire.
+
+Whole mails are approved: tests/approved/*.eml are compared byte for byte. After a change that is meant,
+`APPROVE=1 pytest tests/reporting/test_message.py` writes them anew; read their diff, and look at them
+in a mail client, before you commit them.
+"""
+
+import os
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from quarantine.asking.admission import Accepted
+from quarantine.asking.commands import ReportCommand
+from quarantine.asking.machines import LOOP_MARKER
+from quarantine.asking.replying import ReplyContext
+from quarantine.held import HeldMessage, HoldReason, MailboxListing
+from quarantine.mail.addresses import Address
+from quarantine.reporting.message import render
+from quarantine.reporting.summary import summarise
+
+APPROVED = Path(__file__).parents[1] / "approved"
+TEMPLATE = Path(__file__).parents[2] / "layers/quarantine/quarantine/reporting/templates/report/html.j2"
+
+GMAIL_CUTS_AT = 102 * 1024
+
+BOB = Address.parse("bob@example.com")
+SALES = Address.parse("sales@example.com")
+OURS = Address.parse("quarantine@reports.example.com")
+HELPDESK = Address.parse("helpdesk@example.com")
+NOW = datetime(2025, 3, 10, 8, 15, 30, tzinfo=UTC)
+REQUEST = Accepted(
+    request_id="dse8s7jhc9eg90tmimg1q2scsc14gvjvbbom6n81",
+    requester=BOB,
+    mailboxes=(BOB,),
+    command=ReportCommand(Address.parse("manual-report-request@reports.example.com")),
+    received_at=NOW - timedelta(seconds=30),
+    reply=ReplyContext(
+        utc_offset=timedelta(hours=1),
+        message_id="<CAF+request@mail.example.com>",
+        references=("<first@mail.example.com>",),
+    ),
+)
+
+
+def held(
+    sender: str,
+    subject: str,
+    reason: HoldReason = HoldReason.SPAM,
+    *,
+    hours_ago: float = 1.0,
+    days: int | None = 30,
+    recipient: Address = BOB,
+) -> HeldMessage:
+    received_at = NOW - timedelta(hours=hours_ago)
+    expires_at = None if days is None else received_at + timedelta(days=days)
+    return HeldMessage(recipient, f"{hours_ago}", received_at, sender, subject, reason, expires_at)
+
+
+INVOICE = held(
+    "Accounts <billing@supplier.example>", "Invoice 2025-0317, order of 3 March", HoldReason.POLICY
+)
+ORDINARY = (
+    INVOICE,
+    held(
+        "IT Support <it-desk@mailbox-upgrade.example>",
+        "Your mailbox is full - confirm at https://mailbox-upgrade.example/login",
+        HoldReason.PHISHING,
+        hours_ago=7.5,
+    ),
+    held(
+        "Gardening Weekly <news@gardening-weekly.example>",
+        "Ten seeds to sow in March, and what the frost did to our dahlias",
+        HoldReason.BULK,
+        hours_ago=21,
+    ),
+    held(
+        '"bob@example.com" <eve@evil.example>',
+        "<script>alert('x')</script> \u202egnp.tnemyap\u202c & \"more\"\r\nBcc: all@example.com",
+        HoldReason.VIRUS,
+        hours_ago=30,
+    ),
+    held("山田太郎 <taro@例え.example>", "三月の会議資料をお送りします（至急ご確認ください）", hours_ago=40),
+    held(
+        "Party 🎉 <hello@party.example>", "🎂 Anna's 50th 🎈 are you coming?", HoldReason.BULK, hours_ago=50
+    ),
+    held("", "", HoldReason.BLOCKED, hours_ago=60),
+    held("not an address at all", "No address", hours_ago=70),
+    held(
+        f"Delivery <a-{'very-' * 9}long-local-part@parcels.of.a.long.subdomain.example>",
+        f"Delivery{'WithoutAnySpace' * 5} {'and then some more ' * 7}",
+        hours_ago=80,
+    ),
+)
+
+
+def mail_of(
+    *messages: HeldMessage,
+    request: Accepted = REQUEST,
+    total: int | None = None,
+    at_least: bool = False,
+    max_rows: int = 100,
+    reply_to: Address | None = None,
+) -> EmailMessage:
+    holding = MailboxListing(messages, len(messages) if total is None else total, at_least)
+    report = summarise(request, [holding], max_rows)
+    return render(report, sender=OURS, reply_to=reply_to, now=NOW)
+
+
+def part(mail: EmailMessage, subtype: str) -> str:
+    (found,) = (each for each in mail.iter_parts() if each.get_content_subtype() == subtype)
+    text = found.get_content()
+    assert isinstance(text, str)
+    return text.replace("\r\n", "\n")  # base64 keeps the line ends of the wire
+
+
+# --- Whole mails ---
+
+
+@pytest.mark.parametrize(
+    ("name", "make"),
+    [
+        pytest.param("ordinary", lambda: mail_of(*ORDINARY, reply_to=HELPDESK), id="ordinary"),
+        pytest.param("one", lambda: mail_of(INVOICE), id="one"),
+        pytest.param("nothing-held", mail_of, id="nothing-held"),
+        pytest.param(
+            "newest-of-many", lambda: mail_of(*ORDINARY, total=142, max_rows=2), id="newest-of-many"
+        ),
+        pytest.param(
+            "newest-of-more",
+            lambda: mail_of(*ORDINARY, total=200, at_least=True, max_rows=2),
+            id="newest-of-more",
+        ),
+        pytest.param(
+            "shared-mailbox",
+            lambda: mail_of(
+                held("E <e@evil.example>", "For Bob", days=None),
+                replace(INVOICE, recipient=SALES, expires_at=None),
+                request=replace(
+                    REQUEST,
+                    mailboxes=(BOB, SALES),
+                    reply=replace(REQUEST.reply, message_id=None, references=()),
+                ),
+            ),
+            id="shared-mailbox",
+        ),
+        pytest.param(
+            "many-mailboxes",
+            lambda: mail_of(
+                request=replace(
+                    REQUEST,
+                    mailboxes=(BOB, *(Address.parse(f"team-{n}@example.com") for n in range(7))),
+                    reply=replace(REQUEST.reply, utc_offset=timedelta()),
+                ),
+            ),
+            id="many-mailboxes",
+        ),
+    ],
+)
+def test_the_whole_mail_is_as_approved(name: str, make: Callable[[], EmailMessage]) -> None:
+    raw = make().as_bytes()
+    approved = APPROVED / f"{name}.eml"
+    if os.environ.get("APPROVE"):
+        approved.write_bytes(raw)
+    assert raw == approved.read_bytes()
+
+
+def test_every_approved_mail_is_one_of_the_above() -> None:
+    newest = {"newest-of-many", "newest-of-more"}
+    names = {"ordinary", "one", "nothing-held", "shared-mailbox", "many-mailboxes"} | newest
+    assert {path.stem for path in APPROVED.glob("*.eml")} == names
+
+
+# --- Header fields ---
+
+
+def test_the_header_fields() -> None:
+    assert dict(mail_of(INVOICE, reply_to=HELPDESK).items()) == {
+        "From": "Mail quarantine <quarantine@reports.example.com>",
+        "To": "bob@example.com",
+        "Subject": "Held mail for bob@example.com: 1 message",
+        "Date": "Mon, 10 Mar 2025 08:15:30 +0000",
+        "Message-ID": f"<{REQUEST.request_id}.report@reports.example.com>",
+        "Auto-Submitted": "auto-replied",
+        "X-Auto-Response-Suppress": "All",
+        LOOP_MARKER: REQUEST.request_id,
+        "Content-Language": "en",
+        "Reply-To": "helpdesk@example.com",
+        "In-Reply-To": "<CAF+request@mail.example.com>",
+        "References": "<first@mail.example.com> <CAF+request@mail.example.com>",
+        "MIME-Version": "1.0",
+        "Content-Type": f'multipart/alternative; boundary="=_{REQUEST.request_id}"',
+    }
+
+
+@pytest.mark.parametrize(
+    ("total", "at_least", "subject", "lead"),
+    [
+        (0, False, "nothing held", "The mail filter holds no message for you at the moment."),
+        (1, False, "1 message", "1 message held in quarantine."),
+        (2, False, "2 messages", "2 messages held in quarantine, newest first."),
+        (142, False, "142 messages", "Showing the newest 2 of 142 messages."),
+        (1, True, "1 or more messages", "Showing the newest 1 of 1 or more messages."),
+        (2, True, "2 or more messages", "Showing the newest 2 of 2 or more messages."),
+        (200, True, "200 or more messages", "Showing the newest 2 of 200 or more messages."),
+    ],
+)
+def test_the_subject_and_the_lead_count_what_is_held(
+    total: int, at_least: bool, subject: str, lead: str
+) -> None:
+    mail = mail_of(*(INVOICE,) * min(total, 3), total=total, at_least=at_least, max_rows=2)
+    assert mail["Subject"] == f"Held mail for bob@example.com: {subject}"
+    assert lead in " ".join(part(mail, "plain").split())
+    assert lead.removesuffix(", newest first.") in part(mail, "html")
+    older = "they can also find older ones that are not shown here"
+    assert [older in " ".join(part(mail, each).split()) for each in ("plain", "html")] == [
+        lead.startswith("Showing")
+    ] * 2
+
+
+@pytest.mark.parametrize(
+    ("message_id", "references", "expected"),
+    [
+        pytest.param(None, ("<a@x>",), (None, None), id="no-message-id"),
+        pytest.param("<r@x>", (), ("<r@x>", "<r@x>"), id="first-of-its-thread"),
+        pytest.param("<r@x>", ("<a@x>", "<b@x>"), ("<r@x>", "<a@x> <b@x> <r@x>"), id="thread"),
+    ],
+)
+def test_the_report_is_threaded_under_the_request(
+    message_id: str | None, references: tuple[str, ...], expected: tuple[str | None, str | None]
+) -> None:
+    mail = mail_of(
+        request=replace(REQUEST, reply=replace(REQUEST.reply, message_id=message_id, references=references))
+    )
+    assert (mail["In-Reply-To"], mail["References"]) == expected
+
+
+def test_message_ids_are_folded_between_and_never_within() -> None:
+    long = f"<{'r' * 200}@mail.example.com>"
+    raw = mail_of(request=replace(REQUEST, reply=replace(REQUEST.reply, message_id=long))).as_bytes(
+        policy=policy.SMTP
+    )
+    assert f"In-Reply-To: {long}\r\nReferences: <first@mail.example.com>\r\n {long}\r\n".encode() in raw
+
+
+def test_a_long_requester_is_written_whole() -> None:
+    long = Address.parse("b" * 64 + "@" + "example-" * 7 + "x." + "example-" * 7 + "y.example")
+    raw = mail_of(request=replace(REQUEST, requester=long, mailboxes=(long,))).as_bytes()
+    assert re.search(rb"\r\nTo: (?:\r\n )?" + str(long).encode() + rb"\r\n", raw)
+
+
+# --- On the wire ---
+
+
+@pytest.mark.parametrize("messages", [(), (INVOICE,), ORDINARY], ids=["none", "one", "all"])
+def test_the_mail_is_clean_on_the_wire_and_survives_it(messages: tuple[HeldMessage, ...]) -> None:
+    mail = mail_of(*messages)
+    raw = mail.as_bytes()
+    assert raw.isascii()
+    assert raw == mail.as_bytes(policy=policy.SMTP)
+    assert raw.count(b"\n") == raw.count(b"\r\n")
+    assert max(map(len, raw.splitlines())) <= 998
+    assert [each.get_content_type() for each in mail.iter_parts()] == ["text/plain", "text/html"]
+    reread = message_from_bytes(raw, policy=policy.SMTP)
+    assert isinstance(reread, EmailMessage)
+    assert not reread.defects
+    assert [part(reread, each) for each in ("plain", "html")] == [
+        part(mail, each) for each in ("plain", "html")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("sender", "subject"),
+    [
+        pytest.param(
+            "𠀀" * 200 + " <" + "𠀀" * 200 + "@" + "𠀀" * 60 + ".example>", "😀" * 200, id="four-bytes"
+        ),
+        pytest.param("山" * 200 + f" <taro@{'a.' * 120}example>", "三月の会議資料" * 30, id="three-bytes"),
+        pytest.param("éa" * 100 + f" <{'é' * 90}@{'a.' * 120}example>", "é a" * 100, id="two-bytes"),
+        pytest.param("\"'" * 100 + f" <{'a.' * 90}a@{'a.' * 120}example>", "\"'&<>" * 90, id="entities"),
+        pytest.param(
+            "a." * 100 + f" <{'a.' * 90}a@{'a.' * 120}example>", "a.b:c@d。e．" * 90, id="link-joints"
+        ),
+        pytest.param("a " * 100 + f" <{'a.' * 90}a@{'a.' * 120}example>", "a " * 200, id="line-breaks"),
+    ],
+)
+@pytest.mark.parametrize("mailboxes", [(BOB,), (BOB, SALES)], ids=["own", "shared"])
+def test_a_hundred_rows_are_less_than_gmail_cuts(
+    mailboxes: tuple[Address, ...], sender: str, subject: str
+) -> None:
+    request = replace(
+        REQUEST,
+        mailboxes=mailboxes,
+        reply=replace(REQUEST.reply, references=tuple(f"<{n}{'r' * 200}@x.example>" for n in range(10))),
+    )
+    mail = mail_of(*[held(sender, subject, HoldReason.BLOCKED)] * 100, request=request, total=342)
+    assert len(part(mail, "html").encode()) < GMAIL_CUTS_AT
+    assert len(mail.as_bytes()) < GMAIL_CUTS_AT
+
+
+# --- Hostile text ---
+
+
+class _Outline(HTMLParser):
+    """The tags of a page with their attributes, less the `<wbr>` that keeps words from being links."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, ...]] = []
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if (tag, attrs) != ("wbr", []):
+            self.tags.append((tag, *(f"{name}={value}" for name, value in attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        self.tags.append((f"/{tag}",))
+
+    def handle_comment(self, data: str) -> None:
+        self.tags.append(("!--", data))
+
+
+MARKUP = ["<b>", "</td>", "<!--", "-->", "&lt;", "&#60;", "]]>", '"', "'", "<a href=x>", "{{ 7*7 }}"]
+MAIL = ["\r\n", "Bcc: a@b.example", "--", "=_", "=?utf-8?q?=0A?=", "http://evil.example"]
+STRANGE = ["\x00", "\u202e", "\u2028", "\ud800", "\u0301"]
+
+hostile = st.text(max_size=250) | st.lists(st.sampled_from(MARKUP + MAIL + STRANGE)).map("".join)
+
+
+@given(name=hostile, subject=hostile)
+def test_hostile_text_adds_no_header_field_and_no_tag(name: str, subject: str) -> None:
+    harmless = mail_of(held("Harmless <e@evil.example>", "Harmless"))
+    mail = mail_of(held(f"x{name.replace('@', '')} <e@evil.example>", subject))
+    assert mail.items() == harmless.items()
+    assert _Outline(part(mail, "html")).tags == _Outline(part(harmless, "html")).tags
+    reread = message_from_bytes(mail.as_bytes(), policy=policy.SMTP)
+    assert isinstance(reread, EmailMessage)
+    assert reread.keys() == harmless.keys()
+    assert len(list(reread.walk())) == 3
+
+
+@given(sender=hostile, subject=hostile)
+def test_no_character_that_disturbs_reaches_the_mail(sender: str, subject: str) -> None:
+    mail = mail_of(held(sender, subject))
+    for subtype in ("plain", "html"):
+        assert re.findall(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", part(mail, subtype)) == []
+        assert re.findall("[\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]", part(mail, subtype)) == []
+
+
+def test_the_only_link_is_the_one_that_asks_again() -> None:
+    html = part(mail_of(*ORDINARY, reply_to=HELPDESK), "html")
+    assert re.findall(r"<a [^>]*>", html) == ['<a href="mailto:manual-report-request@reports.example.com">']
+    assert re.findall(r"(?i)\b(?:src|background|action|srcset|href)=(?!\"mailto:)", html) == []
+    assert re.findall(r"@import|url\(|<(?:script|img|form|link|iframe|object)\b", html) == []
+
+
+def test_the_link_is_escaped() -> None:
+    request = replace(REQUEST, command=ReportCommand(Address.parse("a?bcc=eve&x@reports.example.com")))
+    link = '<a href="mailto:a%3Fbcc%3Deve%26x@reports.example.com">a?bcc=eve&amp;x@reports.example.com</a>'
+    assert link in part(mail_of(request=request), "html")
+
+
+@pytest.mark.parametrize(
+    ("subject", "html", "text"),
+    [
+        pytest.param("see evil.example", "see evil<wbr>.example", "see evil[.]example", id="domain"),
+        pytest.param(
+            "http://evil.example/a", "http:<wbr>//evil<wbr>.example/a", "http[:]//evil[.]example/a", id="url"
+        ),
+        pytest.param("http://localhost", "http:<wbr>//localhost", "http[:]//localhost", id="url-without-dot"),
+        pytest.param("eve@evil.example", "eve<wbr>@evil<wbr>.example", "eve@evil[.]example", id="address"),
+        pytest.param("evil．example", "evil<wbr>．example", "evil．example", id="wide-dot"),
+        pytest.param("Yes. No: 1.5 ... a.b", "Yes. No: 1<wbr>.5 .<wbr>.. a<wbr>.b", None, id="no-link"),
+        pytest.param("a&amp;.b", "a&amp;amp;<wbr>.b", "a&amp;.b", id="entity"),
+    ],
+)
+def test_held_text_is_kept_from_becoming_a_link(subject: str, html: str, text: str | None) -> None:
+    mail = mail_of(held("e@evil.example", subject))
+    assert f"<b>{html}</b>" in part(mail, "html")
+    assert f"   1. {text or subject}\n" in part(mail, "plain")
+
+
+# --- The plain text ---
+
+
+def test_plain_text_has_lines_of_72_columns() -> None:
+    words = "三月の会議資料をお送りします" * 8 + " and some words" * 4
+    text = part(mail_of(held("n" * 40 + " <e@evil.example>", words), reply_to=HELPDESK), "plain")
+    start = text.index("   1. ")
+    wide = [sum(2 if char > "\u3000" else 1 for char in line) for line in text[start:].splitlines()]
+    assert max(wide) <= 72
+    assert "".join(text[start:].split()).startswith("1." + "".join(words.split()))
+
+
+def test_an_address_is_not_parted_in_plain_text() -> None:
+    address = f"{'a' * 35}@{'b' * 40}.example"
+    assert f"<{address}>\n" in part(mail_of(held(f"Eve <{address}>", "x")), "plain")
+
+
+# --- The page ---
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("reason", HoldReason)
+def test_every_reason_has_a_tag_with_contrast(reason: HoldReason, theme: str) -> None:
+    light, dark = TEMPLATE.read_text().split("prefers-color-scheme: dark")
+    css = light if theme == "light" else dark
+    colours = re.search(rf"\.{reason} {{ background: #(\w{{6}})[^;]*; color: #(\w{{6}})", css)
+    assert colours is not None
+    darker, lighter = sorted(map(_luminance, colours.groups()))
+    assert (lighter + 0.05) / (darker + 0.05) >= 4.5  # WCAG 2.2, 1.4.3
+
+
+def _luminance(colour: str) -> float:
+    def linear(channel: int) -> float:
+        share = channel / 255
+        return share / 12.92 if share <= 0.04045 else ((share + 0.055) / 1.055) ** 2.4
+
+    red, green, blue = (linear(channel) for channel in bytes.fromhex(colour))
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        (HoldReason.SPAM, "Spam"),
+        (HoldReason.PHISHING, "Phishing"),
+        (HoldReason.VIRUS, "Virus"),
+        (HoldReason.BULK, "Bulk mail"),
+        (HoldReason.POLICY, "Policy"),
+        (HoldReason.BLOCKED, "Blocked sender"),
+    ],
+)
+def test_every_reason_has_words_in_both_parts(reason: HoldReason, words: str) -> None:
+    mail = mail_of(held("x@supplier.example", "Order", reason))
+    assert f"Why:   {words}\n" in part(mail, "plain")
+    assert f">{words}</span>" in part(mail, "html")

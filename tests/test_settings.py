@@ -1,0 +1,154 @@
+from datetime import timedelta
+
+import pytest
+
+from quarantine.held import HoldReason
+from quarantine.holding.filters.family import Family
+from quarantine.mail.addresses import Address
+from quarantine.settings import BadSetting, HoldSettings, IntakeSettings, ReportSettings, WhenEmpty
+
+INTAKE = {
+    "SENDERS_TABLE": "senders",
+    "REQUESTS_TABLE": "requests",
+    "JOBS_QUEUE_URL": "https://sqs.example/jobs",
+    "MAIL_BUCKET": "mail",
+    "REPORT_SENDER": "quarantine@reports.example.com",
+}
+REPORT = {
+    "QUARANTINE_TABLE": "quarantine",
+    "REQUESTS_TABLE": "requests",
+    "REPORTS_DOMAIN": "reports.example.com",
+    "REPORT_SENDER": "quarantine@reports.example.com",
+}
+
+DAYS = "spam=30,phishing=31,virus=32,bulk=33,policy=34,blocked=35"
+HOLD = {
+    "MAIL_BUCKET": "mail",
+    "QUARANTINE_TABLE": "quarantine",
+    "HELD_DEAD_LETTERS_URL": "https://sqs.example/dead",
+    "RETENTION_DAYS": DAYS,
+}
+
+
+def test_defaults() -> None:
+    intake, report = IntakeSettings.from_environ(INTAKE), ReportSettings.from_environ(REPORT)
+    assert (intake.trigger, intake.cooldown) == ("manual-report-request", timedelta(minutes=5))
+    assert (report.max_rows, report.when_empty, report.reply_to) == (100, WhenEmpty.SILENT, None)
+    assert report.trigger == Address.parse("manual-report-request@reports.example.com")
+
+
+def test_all_that_can_be_set() -> None:
+    intake = IntakeSettings.from_environ(INTAKE | {"TRIGGER": "Held", "COOLDOWN_SECONDS": "0"})
+    more = {"REPLY_TO": "help@example.com", "MAX_ROWS": "7", "WHEN_EMPTY": "reply", "LEASE_SECONDS": "9"}
+    more["CONFIGURATION_SET"] = "reports"
+    report = ReportSettings.from_environ(REPORT | more)
+    assert (intake.trigger, intake.cooldown) == ("held", timedelta())
+    assert report.configuration_set == "reports"
+    assert report.reply_to == Address.parse("help@example.com")
+    assert (report.max_rows, report.when_empty, report.lease) == (7, WhenEmpty.REPLY, timedelta(seconds=9))
+
+
+@pytest.mark.parametrize("name", INTAKE)
+def test_a_setting_of_intake_that_is_missing_is_named(name: str) -> None:
+    with pytest.raises(BadSetting, match=name):
+        IntakeSettings.from_environ({**INTAKE, name: ""})
+
+
+@pytest.mark.parametrize("name", REPORT)
+def test_a_setting_of_report_that_is_missing_is_named(name: str) -> None:
+    with pytest.raises(BadSetting, match=name):
+        ReportSettings.from_environ({key: value for key, value in REPORT.items() if key != name})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("REPORT_SENDER", "quarantine"),
+        ("TRIGGER", "a+b"),
+        ("TRIGGER", "a@b"),
+        ("TRIGGER", "two words"),
+        ("COOLDOWN_SECONDS", "soon"),
+        ("COOLDOWN_SECONDS", "-1"),
+    ],
+)
+def test_a_setting_of_intake_that_cannot_be_read_is_named(name: str, value: str) -> None:
+    with pytest.raises(BadSetting, match=name):
+        IntakeSettings.from_environ({**INTAKE, name: value})
+
+
+@pytest.mark.parametrize("sender", ["held@example.com", "Held+bounce@example.com"])
+def test_a_report_does_not_come_from_the_trigger(sender: str) -> None:
+    with pytest.raises(BadSetting, match="REPORT_SENDER"):
+        IntakeSettings.from_environ({**INTAKE, "TRIGGER": "held", "REPORT_SENDER": sender})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("MAX_ROWS", "0"),
+        ("MAX_ROWS", "many"),
+        ("WHEN_EMPTY", "loud"),
+        ("REPLY_TO", "me"),
+        ("LEASE_SECONDS", "1.5"),
+    ],
+)
+def test_a_setting_of_report_that_cannot_be_read_is_named(name: str, value: str) -> None:
+    with pytest.raises(BadSetting, match=name):
+        ReportSettings.from_environ({**REPORT, name: value})
+
+
+def test_hold_is_told_how_long_each_reason_is_kept() -> None:
+    assert HoldSettings.from_environ(HOLD).retention == {
+        HoldReason.SPAM: timedelta(days=30),
+        HoldReason.PHISHING: timedelta(days=31),
+        HoldReason.VIRUS: timedelta(days=32),
+        HoldReason.BULK: timedelta(days=33),
+        HoldReason.POLICY: timedelta(days=34),
+        HoldReason.BLOCKED: timedelta(days=35),
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param("", set(Family), id="nothing said"),
+        pytest.param("none", set(), id="none"),
+        pytest.param("amavis", {Family.AMAVIS}, id="one"),
+        pytest.param(
+            "amavis, spamassassin,ses", {Family.AMAVIS, Family.SPAMASSASSIN, Family.SES}, id="three"
+        ),
+        pytest.param(",".join(Family), set(Family), id="all"),
+    ],
+)
+def test_hold_is_told_whose_fields_it_believes(text: str, expected: set[Family]) -> None:
+    assert HoldSettings.from_environ(HOLD | {"FILTER_FAMILIES": text}).families == expected
+
+
+@pytest.mark.parametrize("name", HOLD)
+def test_a_setting_of_hold_that_is_missing_is_named(name: str) -> None:
+    with pytest.raises(BadSetting, match=name):
+        HoldSettings.from_environ({**HOLD, name: ""})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("FILTER_FAMILIES", "rspamd,mailscanner"),
+        ("FILTER_FAMILIES", "amavis,"),
+        ("RETENTION_DAYS", "30"),
+        ("RETENTION_DAYS", DAYS.replace("spam=30", "spam=0")),
+        ("RETENTION_DAYS", DAYS.replace("spam=30", "spam=")),
+        ("RETENTION_DAYS", DAYS.replace("spam=30", "ham=30")),
+        ("RETENTION_DAYS", DAYS.partition(",")[2]),
+    ],
+)
+def test_a_setting_of_hold_that_cannot_be_read_is_named(name: str, value: str) -> None:
+    with pytest.raises(BadSetting, match=name):
+        HoldSettings.from_environ({**HOLD, name: value})
+
+
+@pytest.mark.parametrize("reason", HoldReason)
+def test_no_reason_may_be_without_days(reason: HoldReason) -> None:
+    days = ",".join(part for part in DAYS.split(",") if not part.startswith(f"{reason}="))
+    with pytest.raises(BadSetting, match=f"no days for {reason}"):
+        HoldSettings.from_environ({**HOLD, "RETENTION_DAYS": days})
