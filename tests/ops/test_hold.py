@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
+from ops.hold.command import run
 from ops.hold.front import FrontHandler, connection
 from ops.hold.writer import PATIENT, HeldMailWriter
 from quarantine.held import HoldReason
@@ -42,10 +43,10 @@ def bucket(world: World, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 @pytest.fixture(scope="session")
-def script() -> str:
-    """What starts as `quarantine`, as `module:function`."""
+def scripts() -> dict[str, str]:
+    """What starts as each command, as `module:function`."""
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text("utf-8"))["project"]
-    return str(project["scripts"]["quarantine"])
+    return dict(project["scripts"])
 
 
 @pytest.fixture(autouse=True)
@@ -182,6 +183,25 @@ def test_without_a_bucket_and_a_stack_it_is_to_be_tried_again(
     assert "no stack another" in terminal.warned
 
 
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        pytest.param(["--recipient", BOB], DONE, id="a mail"),
+        pytest.param(["--version"], DONE, id="the version"),
+        pytest.param(["--recipents", BOB], LATER, id="a wrong option"),
+        pytest.param(["--reason", "ugly"], LATER, id="a wrong reason"),
+        pytest.param(["--bucket", "there-is-none"], LATER, id="no bucket"),
+        pytest.param(["--by-header"], LATER, id="a server's option to a pipe"),
+        pytest.param(["hold"], LATER, id="the word of the other command"),
+    ],
+)
+@pytest.mark.usefixtures("bucket")
+def test_the_command_of_the_mail_server_ends_with_two_codes(
+    arguments: list[str], code: int, terminal: Terminal
+) -> None:
+    assert run(arguments, terminal.operator) == code
+
+
 @pytest.mark.usefixtures("bucket")
 def test_the_global_options_change_no_exit_code(terminal: Terminal) -> None:
     assert terminal("--stack", "mail", "hold", "--reason", "ugly") == LATER
@@ -301,18 +321,20 @@ def test_a_recipient_of_an_international_domain_is_held(world: World, terminal: 
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code"),
+    ("command_line", "module", "code"),
     [
-        pytest.param(["hold", "--recipient", BOB], LATER, id="a mail"),
-        pytest.param(["--stack", "mail", "hold", "--listen", "127.0.0.1:0"], LATER, id="a server"),
-        pytest.param(["relay", "list"], 1, id="another command"),
+        pytest.param("quarantine-hold --recipient bob@example.com", "typer", LATER, id="a mail"),
+        pytest.param("quarantine-hold --listen 127.0.0.1:0", "ops.hold.command", LATER, id="a server"),
+        pytest.param("quarantine hold --recipient bob@example.com", "boto3", LATER, id="by the old name"),
+        pytest.param("quarantine --stack mail hold", "ops.relay", LATER, id="after a global option"),
+        pytest.param("quarantine relay list", "rich.text", 1, id="another command"),
     ],
 )
-@pytest.mark.parametrize("module", ["typer", "boto3", "rich.text", "ops.cli", "ops.relay"])
 def test_what_cannot_be_imported_is_to_be_tried_again(
-    module: str, arguments: list[str], code: int, script: str
+    command_line: str, module: str, code: int, scripts: dict[str, str]
 ) -> None:
-    start, _, function = script.partition(":")
+    name, *arguments = command_line.split()
+    start, _, function = scripts[name].partition(":")
     command = f"import sys; sys.modules[{module!r}] = None; from {start} import {function}; {function}()"
     done = subprocess.run(
         [sys.executable, "-c", command, *arguments],
