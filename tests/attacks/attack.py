@@ -78,7 +78,8 @@ NOTHING_EVENT = Event()
 class Attack:
     """One mail. victim.example and evil.example stand for two domains of this case alone: see `apart`.
 
-    id: of letters that may stand in a domain. source: where the trick is from.
+    id: of letters that may stand in a domain.
+    source: where the trick is from; "reference" is docs/reference.md.
     expected: why it is refused, or what is sent.
     data: as SMTP's DATA. records: all that there are of its domains. held: further mailboxes with held mail.
     """

@@ -28,7 +28,7 @@ _DKIM = [
     ("parent", "mail.victim.example", "victim.example", True, _RELAXED),
     ("sibling", "a.victim.example", "b.victim.example", True, _RELAXED),
     ("case", "victim.example", "VICTIM.EXAMPLE", True, "RFC 6376 3.5"),
-    ("other", "victim.example", "evil.example", False, "SES documentation: dkimVerdict; README"),
+    ("other", "victim.example", "evil.example", False, "SES documentation: dkimVerdict; reference"),
     ("suffix", "victim.example", "example", False, _LIST),
     ("longer-label", "victim.example", "notvictim.example", False, _RELAXED),
     ("below-eves", "victim.example", "victim.example.attacker.example", False, _RELAXED),
@@ -87,7 +87,7 @@ _SPF = [
     ("other", "eve@evil.example", False, _RELAXED),
     ("srs", "SRS0=x=y=victim.example=bob@evil.example", False, "SRS"),
     ("quoted", '"bob@victim.example"@evil.example', False, "Composition Kills, SPF"),
-    ("quoted-reverse", '"eve@evil.example"@victim.example', False, "README: read in only one way"),
+    ("quoted-reverse", '"eve@evil.example"@victim.example', False, "reference: read in only one way"),
     ("two-ats", "bob@victim.example@evil.example", False, "Composition Kills, SPF"),
     ("two-ats-reverse", "eve@evil.example@victim.example", False, "Composition Kills, SPF"),
     ("comment", "bob@victim.example(.evil.example", False, "Composition Kills, SPF"),
@@ -152,7 +152,7 @@ ATTACKS = [
         Attack(
             f"{method}-{name}",
             f"the {method} verdict is {word!r}",
-            "SES documentation: verdicts; README: only PASS accepts",
+            "SES documentation: verdicts; reference: only PASS accepts",
             _UNAUTHENTICATED,
             mail("DKIM-Signature: v=1; d=victim.example; s=s; b=y"),
             peer=STRANGER,
@@ -167,7 +167,7 @@ ATTACKS = [
         Attack(
             f"method-{method}-not-accepted",
             f"all passes but {method}, which alone is accepted",
-            "README, the most specific auth record",
+            "reference, the most specific auth record",
             _UNAUTHENTICATED,
             mail(),
             peer=STRANGER,
@@ -179,7 +179,7 @@ ATTACKS = [
     Attack(
         "dmarc-alone",
         "control: DMARC passes",
-        "README, dmarc",
+        "reference, dmarc",
         BOB,
         mail(),
         peer=STRANGER,
@@ -190,7 +190,7 @@ ATTACKS = [
         Attack(
             f"dmarc-{name}",
             f"DMARC passes for {trick}",
-            "RFC 7489 11.1; RFC 8601 2.2; README, dmarc",
+            "RFC 7489 11.1; RFC 8601 2.2; reference, dmarc",
             _UNAUTHENTICATED,
             mail(),
             peer=STRANGER,
@@ -219,7 +219,7 @@ ATTACKS = [
     Attack(
         "record-address-first",
         "the address's own record accepts nothing, its domain's everything",
-        "README, senders",
+        "reference, senders",
         _UNAUTHENTICATED,
         mail(),
         peer=STRANGER,
@@ -229,7 +229,7 @@ ATTACKS = [
     Attack(
         "record-of-parent",
         "the record of a parent domain is not the sub-domain's",
-        "README, senders",
+        "reference, senders",
         _UNAUTHENTICATED,
         mail(sender="From: bob@mail.victim.example"),
         verdicts=ALL_PASS,
@@ -239,7 +239,7 @@ ATTACKS = [
     Attack(
         "record-of-eve",
         "only Eve's domain has records",
-        "README, senders",
+        "reference, senders",
         _UNAUTHENTICATED,
         mail(),
         verdicts=ALL_PASS,
@@ -248,7 +248,7 @@ ATTACKS = [
     Attack(
         "record-misspelt",
         "a record that accepts a method of another name",
-        "README: a record that cannot be read accepts nothing",
+        "reference: a record that cannot be read accepts nothing",
         _UNAUTHENTICATED,
         mail(),
         verdicts=ALL_PASS,
@@ -257,7 +257,7 @@ ATTACKS = [
     Attack(
         "deny-address",
         "the address is denied, and its domain and its server are accepted",
-        "README, denied",
+        "reference, denied",
         Refusal.DENIED,
         mail(),
         verdicts=ALL_PASS,
@@ -270,7 +270,7 @@ ATTACKS = [
     Attack(
         "deny-domain",
         "the domain is denied, and the address is accepted",
-        "README, denied",
+        "reference, denied",
         Refusal.DENIED,
         mail(),
         verdicts=ALL_PASS,
@@ -279,7 +279,7 @@ ATTACKS = [
     Attack(
         "deny-all",
         "everybody is denied, and the server may relay",
-        "README, denied",
+        "reference, denied",
         Refusal.DENIED,
         mail(),
         records=(Auth("*", deny=True), Relay("victim.example", f"{OWN_SERVER}/32")),
@@ -287,7 +287,7 @@ ATTACKS = [
     Attack(
         "deny-all-but-bob",
         "control: everybody is denied but those with a record of their own",
-        "README, denied",
+        "reference, denied",
         BOB,
         mail(),
         verdicts=ALL_PASS,
@@ -296,7 +296,7 @@ ATTACKS = [
     Attack(
         "deny-capitals",
         "a denied address in capitals",
-        "README, denied; RFC 5321 2.4",
+        "reference, denied; RFC 5321 2.4",
         Refusal.DENIED,
         mail(sender="From: BOB@victim.example"),
         verdicts=ALL_PASS,
@@ -305,7 +305,7 @@ ATTACKS = [
     Attack(
         "mailboxes-of-domain",
         "a domain's record opens a mailbox: that counts on an address's own alone",
-        "README, senders",
+        "reference, senders",
         BOB,
         mail(),
         verdicts=ALL_PASS,
@@ -314,7 +314,7 @@ ATTACKS = [
     Attack(
         "mailboxes-of-address",
         "control: an address's record opens a shared mailbox",
-        "README, senders",
+        "reference, senders",
         Accepted("bob@victim.example", shows=("alice@victim.example",)),
         mail(),
         verdicts=ALL_PASS,
@@ -323,7 +323,7 @@ ATTACKS = [
     Attack(
         "mailboxes-of-suffix",
         "a sub-address is not the address whose record opens a mailbox",
-        "RFC 5233; README, senders",
+        "RFC 5233; reference, senders",
         Accepted("bob+x@victim.example"),
         mail(sender="From: bob+x@victim.example"),
         verdicts=ALL_PASS,
@@ -351,7 +351,7 @@ ATTACKS = [
     Attack(
         "unscanned",
         "control: SES could not scan it, and its server may relay",
-        "README: infected and spam are FAIL",
+        "reference: infected and spam are FAIL",
         BOB,
         mail(),
         verdicts=verdicts(spam="PROCESSING_FAILED", virus="DISABLED"),

@@ -35,9 +35,9 @@ _FIELDS = [
     ("list-id", "List-Id", "RFC 2919", "List-Id: <team.victim.example>"),
     ("list-unsubscribe", "List-Unsubscribe", "RFC 2369", "List-Unsubscribe: <mailto:x@x.example>"),
     ("list-post", "List-Post, in lower case", "RFC 2369", "list-post: NO"),
-    ("list-unknown", "a List- field that we do not know", "README, automatic", "List-X: y"),
-    ("marker", "our own loop marker", "README, automatic: our own report", "X-Quarantine-Report: x"),
-    ("marker-case", "our own loop marker in capitals", "README, automatic", "X-QUARANTINE-REPORT : x"),
+    ("list-unknown", "a List- field that we do not know", "reference, automatic", "List-X: y"),
+    ("marker", "our own loop marker", "reference, automatic: our own report", "X-Quarantine-Report: x"),
+    ("marker-case", "our own loop marker in capitals", "reference, automatic", "X-QUARANTINE-REPORT : x"),
 ]
 
 _SENDERS = [
@@ -47,20 +47,20 @@ _SENDERS = [
     (
         "trigger",
         "From the trigger, of Bob's domain",
-        "README, automatic",
+        "reference, automatic",
         "manual-report-request@victim.example",
     ),
     (
         "trigger-suffix",
         "From the trigger with a suffix",
-        "README, automatic",
+        "reference, automatic",
         "Manual-Report-Request+a@victim.example",
     ),
-    ("reporter", "From our own report's address", "README, automatic", "quarantine@reports.example.com"),
+    ("reporter", "From our own report's address", "reference, automatic", "quarantine@reports.example.com"),
     (
         "reporter-suffix",
         "From the same with a suffix",
-        "README, automatic",
+        "reference, automatic",
         "Quarantine+bounce@REPORTS.example.com",
     ),
 ]
@@ -115,7 +115,7 @@ ATTACKS = [
     Attack(
         "auto-before-ambiguous",
         "a robot's mail with two From fields",
-        "README: the first that applies",
+        "reference: the first that applies",
         _AUTOMATIC,
         mail("From: eve@evil.example", "Auto-Submitted: auto-replied"),
     ),
@@ -132,7 +132,7 @@ ATTACKS = [
     Attack(
         "auto-our-trigger-as-from",
         "From is the address that was written to",
-        "README, automatic",
+        "reference, automatic",
         _AUTOMATIC,
         mail(sender=f"From: {TRIGGER}"),
     ),

@@ -97,7 +97,7 @@ _LOOK_ALIKES = [
     (
         "child",
         "a sub-domain of Bob's: a relay record counts for its own domain",
-        "README, relay",
+        "reference, relay",
         "bob@mail.victim.example",
         _UNAUTHENTICATED,
     ),

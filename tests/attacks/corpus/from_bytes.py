@@ -63,7 +63,7 @@ _BYTES = [
     ("backspace", "backspaces in the address", "own", b"From: eve\x08\x08\x08bob@victim.example"),
     ("latin1-local", "a local part in Latin-1", "RFC 6532 3.1", b"From: b\xf8b@victim.example"),
     ("latin1-domain", "a domain in Latin-1", "RFC 6532 3.1", b"From: bob@v\xefctim.example"),
-    ("utf8-local", "a local part in UTF-8", "RFC 6531; README, Limits", "From: bøb@victim.example".encode()),
+    ("utf8-local", "a local part in UTF-8", "RFC 6531; reference", "From: bøb@victim.example".encode()),
     ("utf8-broken", "broken UTF-8 in the address", "RFC 3629 3", b"From: bob@victim.example\xc3"),
     ("utf8-overlong", "an over-long form of the at", "RFC 3629 10", b"From: bob\xc1\x80victim.example"),
     ("utf16", "a From in UTF-16", "own", "From: bob@victim.example".encode("utf-16-be")),

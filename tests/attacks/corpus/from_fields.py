@@ -219,19 +219,19 @@ _VALUES = [
     (
         "shown-quoted",
         "a display name that shows another address",
-        "README, ambiguous_sender",
+        "reference, ambiguous_sender",
         '"alice@bank.example" <bob@victim.example>',
     ),
     (
         "shown-encoded",
         "an encoded display name that shows another address",
-        "Mailsploit (2017); README",
+        "Mailsploit (2017); reference",
         "=?utf-8?q?alice=40bank=2Eexample?= <bob@victim.example>",
     ),
     (
         "shown-base64",
         "the same in base64",
-        "Mailsploit (2017); README",
+        "Mailsploit (2017); reference",
         "=?utf-8?b?YWxpY2VAYmFuay5leGFtcGxl?= <bob@victim.example>",
     ),
     (
@@ -243,13 +243,13 @@ _VALUES = [
     (
         "shown-full-width",
         "another address with a full-width @",
-        "UTS 46 4; README, ambiguous_sender",
+        "UTS 46 4; reference, ambiguous_sender",
         "alice\uff20bank.example <bob@victim.example>",
     ),
     (
         "shown-brackets",
         "a quoted display name with another mailbox",
-        "README, ambiguous_sender",
+        "reference, ambiguous_sender",
         '"Alice <alice@bank.example>" <bob@victim.example>',
     ),
 ]

@@ -42,13 +42,13 @@ _PEERS = [
     ("prefix-of-text", "192.0.2.100", "192.0.2.10/32", False, "own: str.startswith"),
     ("zero-v4-for-v6", "2001:db8::a1", "0.0.0.0/0", False, "RFC 4632"),
     ("zero-v6-for-v4", "203.0.113.9", "::/0", False, "RFC 4291"),
-    ("zero", "203.0.113.9", "0.0.0.0/0", True, "README, relay: the operator opened it"),
-    ("host-bits", "192.0.2.10", "192.0.2.1/24", False, "README: canonical CIDR, else skipped"),
-    ("leading-zero-net", "192.0.2.10", "192.0.02.0/24", False, "README: canonical CIDR, else skipped"),
-    ("prefix-too-long", "192.0.2.10", "192.0.2.0/33", False, "README: canonical CIDR, else skipped"),
-    ("prefix-negative", "192.0.2.10", "192.0.2.0/-8", False, "README: canonical CIDR, else skipped"),
-    ("net-empty", "192.0.2.10", "", False, "README: canonical CIDR, else skipped"),
-    ("net-star", "192.0.2.10", "*", False, "README: canonical CIDR, else skipped"),
+    ("zero", "203.0.113.9", "0.0.0.0/0", True, "reference, relay: the operator opened it"),
+    ("host-bits", "192.0.2.10", "192.0.2.1/24", False, "reference: canonical CIDR, else skipped"),
+    ("leading-zero-net", "192.0.2.10", "192.0.02.0/24", False, "reference: canonical CIDR, else skipped"),
+    ("prefix-too-long", "192.0.2.10", "192.0.2.0/33", False, "reference: canonical CIDR, else skipped"),
+    ("prefix-negative", "192.0.2.10", "192.0.2.0/-8", False, "reference: canonical CIDR, else skipped"),
+    ("net-empty", "192.0.2.10", "", False, "reference: canonical CIDR, else skipped"),
+    ("net-star", "192.0.2.10", "*", False, "reference: canonical CIDR, else skipped"),
 ]
 
 ATTACKS = [
@@ -65,12 +65,12 @@ ATTACKS = [
         for name, ip, network, is_inside, source in _PEERS
     ),
     Attack(
-        "relay-stranger", "a server of nobody's", "README, relay", _UNAUTHENTICATED, mail(), peer=STRANGER
+        "relay-stranger", "a server of nobody's", "reference, relay", _UNAUTHENTICATED, mail(), peer=STRANGER
     ),
     Attack(
         "relay-of-another-customer",
         "Eve's server, which may relay for her domain, with Bob's address",
-        "README, relay; Weak Links in Authentication Chains (USENIX Security 2021)",
+        "reference, relay; Weak Links in Authentication Chains (USENIX Security 2021)",
         _UNAUTHENTICATED,
         mail(),
         peer=EVES_SERVER,
@@ -78,7 +78,7 @@ ATTACKS = [
     Attack(
         "relay-envelope-of-eve",
         "the envelope sender's domain is relayed for, From's is not",
-        "RFC 5321 2.3.1; README, relay",
+        "RFC 5321 2.3.1; reference, relay",
         _UNAUTHENTICATED,
         mail(),
         peer=EVES_SERVER,
@@ -96,7 +96,7 @@ ATTACKS = [
     Attack(
         "relay-everybodys",
         "control: a server that may relay for everybody",
-        "README, relay of *",
+        "reference, relay of *",
         BOB,
         mail(),
         peer=STRANGER,
@@ -105,7 +105,7 @@ ATTACKS = [
     Attack(
         "relay-neighbour",
         "the next address to Bob's server's",
-        "README, relay",
+        "reference, relay",
         _UNAUTHENTICATED,
         mail(),
         peer="127.0.0.2",

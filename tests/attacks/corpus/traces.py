@@ -13,7 +13,7 @@ from tests.attacks.attack import (
 )
 
 _UNAUTHENTICATED = Refusal.UNAUTHENTICATED
-_SES = "SES documentation, receiving email: headers; README"
+_SES = "SES documentation, receiving email: headers; reference"
 _FORGING = "RFC 5321 7.2; RFC 8601 7.1"
 _RECEIVED = (
     "Received: from mail.victim.example (mail.victim.example [127.0.0.1])"
@@ -103,7 +103,7 @@ _SES_RESULTS = [
     (
         "comment",
         "a passing result in SES's comment of the SPF record",
-        "README, dkim; RFC 7208 7",
+        "reference, dkim; RFC 7208 7",
         (
             "amazonses.com; spf=pass (x; dkim=pass header.i=@victim.example;) client-ip=1;"
             " dkim=pass header.i=@evil.example;"
@@ -151,7 +151,7 @@ _SES_RESULTS = [
     (
         "late-dkim",
         "a dkim result behind dmarc's",
-        "README, dkim",
+        "reference, dkim",
         (
             f"amazonses.com; {_SPF_PART} dkim=pass header.i=@evil.example; dmarc=fail;"
             " dkim=pass header.i=@victim.example;"
@@ -166,13 +166,13 @@ _SES_RESULTS = [
     (
         "none",
         "the verdict is PASS and no signature is named",
-        "README, dkim",
+        "reference, dkim",
         f"amazonses.com; {_SPF_PART} dkim=pass;",
     ),
     (
         "spf-twice",
         "a whole second set of results behind a comment that closes early",
-        "RFC 7208 7.3; README, dkim",
+        "RFC 7208 7.3; reference, dkim",
         (
             "amazonses.com; spf=pass (x) client-ip=1; envelope-from=a; helo=b;"
             " dkim=pass header.i=@victim.example; dmarc=pass header.from=victim.example; (x)"
@@ -183,7 +183,7 @@ _SES_RESULTS = [
     (
         "unknown-method",
         "a result of a method that SES does not have",
-        "RFC 8617 4.1.1; README, dkim",
+        "RFC 8617 4.1.1; reference, dkim",
         f"amazonses.com; {_SPF_PART} dkim=pass header.i=@victim.example; arc=pass;",
     ),
     ("empty", "an empty field", "own", ""),
@@ -350,7 +350,7 @@ ATTACKS = [
     Attack(
         "trace-ses-received-missing",
         "SES's Received field is not there, the sender's is the first",
-        "README, relay",
+        "reference, relay",
         _UNAUTHENTICATED,
         _RECEIVED.format(guess="d" * 40).encode() + b"\r\n" + mail(),
         event=Event(without=("received",)),
@@ -358,7 +358,7 @@ ATTACKS = [
     Attack(
         "trace-other-mails-id",
         "the first Received field has the id of another mail",
-        "README, relay",
+        "reference, relay",
         _UNAUTHENTICATED,
         mail(),
         event=Event(received=f"from x (x [127.0.0.1]) {_BY} {'e' * 40} for x; date"),
@@ -366,7 +366,7 @@ ATTACKS = [
     Attack(
         "trace-longer-id",
         "the id goes on behind this mail's",
-        "README, relay",
+        "reference, relay",
         _UNAUTHENTICATED,
         mail(),
         event=Event(received=f"from x (x [127.0.0.1]) {_BY} {{id}}0 for x; date"),
@@ -374,7 +374,7 @@ ATTACKS = [
     Attack(
         "trace-other-host",
         "the host only begins like SES's",
-        "README, relay",
+        "reference, relay",
         _UNAUTHENTICATED,
         mail(),
         event=Event(
@@ -385,7 +385,7 @@ ATTACKS = [
     Attack(
         "trace-before-host",
         "the host only ends like SES's",
-        "README, relay",
+        "reference, relay",
         _UNAUTHENTICATED,
         mail(),
         event=Event(
@@ -396,7 +396,7 @@ ATTACKS = [
     Attack(
         "trace-no-bracket",
         "SES's Received field names no address",
-        "README, relay",
+        "reference, relay",
         _UNAUTHENTICATED,
         mail(),
         event=Event(received=f"from [127.0.0.1] ([unknown]) {_BY} {{id}} for x; date"),

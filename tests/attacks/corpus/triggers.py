@@ -4,7 +4,7 @@ from quarantine.asking.admission import Refusal
 from tests.attacks.attack import BOB, TRIGGER, Attack, Event, mail
 
 _NOT = Refusal.NOT_A_TRIGGER
-_RULE = "README, not_a_trigger"
+_RULE = "reference, not_a_trigger"
 
 _OTHERS = [
     ("sales", "another mailbox, and the trigger in To", _RULE, "sales@reports.example.com"),
@@ -40,7 +40,7 @@ _EVENT_ONLY = [
     (
         "quoted",
         "quoted: refused, not interpreted",
-        "RFC 5321 4.1.2; README, Limits",
+        "RFC 5321 4.1.2; reference, Limits",
         '"manual-report-request"@reports.example.com',
     ),
     ("encoded", "an encoded word", "RFC 2047 5", "=?utf-8?q?manual-report-request?=@reports.example.com"),

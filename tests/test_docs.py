@@ -1,0 +1,100 @@
+"""The documents keep their word: each line that an operator looks up, each path that a developer follows."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local.stack import load_template
+from quarantine.asking.admission import Method, Refusal
+from quarantine.mail.addresses import Address
+from quarantine.runtime import Journal
+from quarantine.stores.quarantine import Quarantine
+from quarantine.stores.requests import RequestStatus
+from quarantine.stores.senders import Senders
+from tests.world import World
+
+PROJECT = Path(__file__).parents[1]
+CONTRIBUTING = (PROJECT / "CONTRIBUTING.md").read_text()
+OPERATING = (PROJECT / "docs/operating.md").read_text()
+REFERENCE = (PROJECT / "docs/reference.md").read_text()
+OPERATORS = [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md"))]
+BOB = Address.parse("bob@example.com")
+
+
+def first_cells(document: str, heading: str) -> set[str]:
+    """Return the words in code of the first column of each table below a heading."""
+    section = document.partition(f"## {heading}")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\s*\|([^|]*)\|", section, flags=re.MULTILINE)
+    return {word for row in rows for word in re.findall(r"`(\w+)`", row)}
+
+
+def test_each_refusal_and_each_method_has_a_line() -> None:
+    assert first_cells(REFERENCE, "Who gets a report") == {*map(str, Refusal), *map(str, Method)}
+
+
+def test_each_status_has_a_line() -> None:
+    assert first_cells(OPERATING, '"Bob asked and nothing came"') == set(map(str, RequestStatus))
+
+
+def test_each_alarm_has_a_line() -> None:
+    alarms = {
+        name
+        for name, resource in load_template()["Resources"].items()
+        if resource["Type"] == "AWS::CloudWatch::Alarm"
+    }
+    assert first_cells(OPERATING, "Alarms") == alarms
+
+
+def test_each_parameter_has_a_line() -> None:
+    assert first_cells(REFERENCE, "Parameters") == set(load_template()["Parameters"])
+
+
+@pytest.mark.parametrize("path", OPERATORS, ids=lambda path: path.name)
+def test_each_output_that_it_names_is_one(path: Path) -> None:
+    named = set(re.findall(r"`((?:MxRecord|[A-Z]\w+Name|[A-Z]\w+Arn))`", path.read_text()))
+    assert named - set(load_template()["Parameters"]) - set(load_template()["Outputs"]) == set()
+
+
+def test_each_file_that_a_developer_is_sent_to_is_there() -> None:
+    words = set(re.findall(r"`([\w./-]+(?:/|\.(?:py|md|j2|yaml|toml)))`", CONTRIBUTING))
+    folders = (PROJECT, PROJECT / "layers/quarantine/quarantine")
+    assert len(words) > 40
+    assert {
+        word
+        for word in words - {"functions/NAME/app.py"}
+        if not any((folder / word).exists() for folder in folders)
+    } == set()
+
+
+def test_each_test_that_a_developer_is_sent_to_is_there() -> None:
+    named = set(re.findall(r"`(test_\w+)`", CONTRIBUTING))
+    tests = "\n".join(path.read_text() for path in PROJECT.glob("tests/**/test_*.py"))
+    assert len(named) > 10
+    assert {name for name in named if f"def {name}(" not in tests} == set()
+
+
+@pytest.fixture
+def items(world: World) -> list[dict[str, Any]]:
+    """Put each item that the reference puts into a table, as it stands there."""
+    client = world.session.client("dynamodb")
+    commands = re.findall(
+        r"put-item --table-name \"\$(\w+)\" --item \\\n\s*'(.*?)'\n```", REFERENCE, flags=re.DOTALL
+    )
+    for table, item in commands:
+        client.put_item(TableName=world.stack.environ[table], Item=json.loads(item))
+    return [json.loads(item) for _, item in commands]
+
+
+def test_the_records_that_it_puts_can_be_read(world: World, items: list[dict[str, Any]]) -> None:
+    assert len(items) == 3
+    client, log = world.session.client("dynamodb"), Journal("test", "Tests").unreadable
+    senders = Senders(client, world.stack.environ["SENDERS_TABLE"], log)
+    quarantine = Quarantine(client, world.stack.environ["QUARANTINE_TABLE"], log)
+    auth, relays = senders.facts_for(BOB)
+    assert [record.accept for record in auth] == [{Method.DMARC}]
+    assert [str(record.network) for record in relays] == ["192.0.2.0/24"]
+    (held,) = quarantine.held_for(BOB, world.clock.now, 10).newest
+    assert (held.subject, held.message_id) == ("Invoice 1187", "<1187@supplier.example>")
