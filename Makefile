@@ -4,6 +4,10 @@ RUN := $(UV) run --frozen
 TOOL := $(UV) tool run --python .venv/bin/python
 SAM := env SAM_CLI_TELEMETRY=0 PATH="$(CURDIR)/.venv/bin:$$PATH" $(RUN) --group deploy sam
 
+# What these three print is also written there, as Markdown; a failure stays one (pipefail, so bash).
+EVIDENCE := build/evidence
+attack chaos bench: SHELL := bash
+
 .PHONY: demo test check build deploy test-deploy test-rendering test-interop attack chaos fuzz audit bench simulate requirements
 
 demo: $(UV)
@@ -47,12 +51,14 @@ test-interop: $(UV)
 
 # Everything fails at every AWS call, and nothing is lost: over moto, then over ministack. SEED=N repeats a run.
 chaos: $(UV)
-	$(RUN) python -m tests.chaos --seed $(or $(SEED),1)
-	$(RUN) python -m tests.chaos --seed $(or $(SEED),1) --emulator
+	mkdir -p $(EVIDENCE)
+	set -o pipefail; $(RUN) python -m tests.chaos --seed $(or $(SEED),1) | tee $(EVIDENCE)/chaos.md
+	set -o pipefail; $(RUN) python -m tests.chaos --seed $(or $(SEED),1) --emulator | tee -a $(EVIDENCE)/chaos.md
 
 # Some 500 forged requests, as SES events and over SMTP: who received what.
 attack: $(UV)
-	$(RUN) python -m tests.attacks
+	mkdir -p $(EVIDENCE)
+	set -o pipefail; $(RUN) python -m tests.attacks | tee $(EVIDENCE)/attack.md
 
 # Inputs that break a parser; TARGETS="event trace" for some, SECONDS_EACH for longer.
 fuzz: $(UV)
@@ -73,7 +79,8 @@ audit: $(UV)
 
 # What it costs, as it is deployed; beside the floor, in one run.
 bench: build
-	$(RUN) python -m lab.bench
+	mkdir -p $(EVIDENCE)
+	set -o pipefail; $(RUN) python -m lab.bench | tee $(EVIDENCE)/bench.md
 
 # A Monday morning of a million users, with the template's settings.
 simulate: $(UV)
