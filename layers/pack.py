@@ -1,7 +1,8 @@
-"""`python layers/pack.py .aws-sam/build`: make what `sam build` built quicker to start, and smaller.
+"""`python layers/pack.py .aws-sam/build`: make the output of `sam build` smaller and quicker to start.
 
-Run after each `sam build`; without it, all works the same, only slower. What it takes out is data of botocore
-and boto3 that no function reads, never code. What each step is worth: docs/decisions/0008-start-up.md.
+Run it after each `sam build`. Without it, everything works the same, but starts more slowly. It removes data
+of botocore and boto3 that no function reads, and never code. The measured effect of each step:
+docs/decisions/0008-start-up.md.
 """
 
 import gzip
@@ -17,14 +18,14 @@ from py_compile import PycInvalidationMode
 from typing import Any, Final
 
 SERVICES: Final = frozenset({"dynamodb", "s3", "sesv2", "sqs"})
-"""What the functions make clients for; tests/deploy/test_built.py holds it against their code."""
+"""The services that the functions use; tests/deploy/test_built.py compares it with their code."""
 
-# Parts of Powertools that no function imports. A module without byte code is compiled when it is imported.
+# Parts of Powertools that no function imports. Python compiles a module without byte code on import.
 _NOT_COMPILED: Final = re.compile(r"/aws_lambda_powertools/(event_handler|utilities/(?!jmespath_utils)\w+)/")
 
 
 def pack(build: Path) -> None:
-    """Pack every layer and function of a build. Raises FileNotFoundError where there is none."""
+    """Pack every layer and function of a build. Raises FileNotFoundError if there is no build."""
     layer = build / "QuarantineLayer" / "python"
     reduce_data(layer)
     _compile_templates(layer)
@@ -34,7 +35,7 @@ def pack(build: Path) -> None:
 
 
 def reduce_data(packages: Path) -> None:
-    """Leave of botocore's data what the services in use need; nothing makes a resource of boto3."""
+    """Keep only the botocore data that the services in use need; no code uses boto3's resources."""
     data = packages / "botocore" / "data"
     for folder in data.iterdir():
         if folder.is_dir() and folder.name not in SERVICES:
@@ -52,7 +53,7 @@ def reduce_data(packages: Path) -> None:
 
 
 def _reduce_endpoints(data: Path) -> None:
-    """Leave the services in use: botocore reads the whole file before its first client, over a megabyte."""
+    """Keep only the services in use: before its first client, botocore reads the whole file (over 1 MB)."""
     prefixes = {
         json.loads(model.read_bytes())["metadata"]["endpointPrefix"] for model in data.rglob("service-2.json")
     }
@@ -65,7 +66,7 @@ def _reduce_endpoints(data: Path) -> None:
 
 
 def _without_documentation(model: Any) -> Any:
-    """Empty what only `help()` shows. The name stays: botocore asks some models for it by name."""
+    """Empty the text that only `help()` shows. The key stays, because botocore reads it in some models."""
     match model:
         case dict():
             return {
@@ -85,7 +86,7 @@ def _write(path: Path, model: Any) -> None:
 
 
 def _compile_templates(packages: Path) -> None:
-    """Compile them with the layer's own Jinja2: what it generates is for no other version."""
+    """Compile the templates with the layer's own Jinja2: the generated code works only with that version."""
     subprocess.run(
         [
             sys.executable,
@@ -100,7 +101,7 @@ def _compile_templates(packages: Path) -> None:
 
 
 def _compile(folder: Path, deployed: str) -> None:
-    """Compile a folder, as it will be called on Lambda. Unchecked: the files' times change on their way."""
+    """Compile a folder for its path on Lambda, without checks: packaging changes the files' times."""
     done = compile_dir(
         folder,
         maxlevels=20,

@@ -1,4 +1,4 @@
-"""Hold: SQS hands it S3's notifications about the mails that filters leave."""
+"""Hold: SQS delivers S3's notifications about the mails that filters store in the bucket."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -12,7 +12,7 @@ from quarantine.settings import HoldSettings
 
 
 def make_handler(environ: Mapping[str, str], session: boto3.Session | None = None) -> Handler:
-    """Return the Lambda handler, its clients made. Raises BadSetting."""
+    """Return the Lambda handler, with its clients. Raises BadSetting."""
     settings = HoldSettings.from_environ(environ)
     client = partial((session or boto3.Session()).client, config=TWO_ATTEMPTS)
     holding = Holding.on(settings, client("dynamodb"), client("s3"), client("sqs"))

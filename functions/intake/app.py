@@ -1,4 +1,4 @@
-"""Intake: SES invokes it with each mail that it received."""
+"""Intake: SES invokes this function for each mail that it receives."""
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -17,7 +17,7 @@ def make_handler(
     session: boto3.Session | None = None,
     clock: Callable[[], datetime] = utc_now,
 ) -> Handler:
-    """Return the Lambda handler, its clients made. Raises BadSetting."""
+    """Return the Lambda handler, with its clients. Raises BadSetting."""
     settings = IntakeSettings.from_environ(environ)
     client = partial((session or boto3.Session()).client, config=TWO_ATTEMPTS)
     intake = Intake.on(settings, client("dynamodb"), partial(client, "s3"), client("sqs"), clock)
@@ -25,7 +25,7 @@ def make_handler(
     def handler(event: object, context: object) -> dict[str, str]:
         try:
             return {"outcome": intake.handle(event)}
-        except MalformedEvent as e:  # Lambda tries again, then hands the event to the on-failure destination
+        except MalformedEvent as e:  # Lambda retries, then sends the event to the on-failure destination
             intake.journal.reject("not an SES event", e)
             raise
 

@@ -1,4 +1,4 @@
-"""Report: SQS hands it the jobs of accepted requests."""
+"""Report: SQS delivers the jobs of accepted requests."""
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -24,7 +24,7 @@ def make_handler(
     session: boto3.Session | None = None,
     clock: Callable[[], datetime] = utc_now,
 ) -> Handler:
-    """Return the Lambda handler, its clients made. Raises BadSetting."""
+    """Return the Lambda handler, with its clients. Raises BadSetting."""
     settings = ReportSettings.from_environ(environ)
     session = session or boto3.Session()
     dynamodb = session.client("dynamodb", config=TWO_ATTEMPTS)

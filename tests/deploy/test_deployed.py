@@ -265,7 +265,7 @@ def test_a_bad_event_is_tried_again_and_kept(world: Deployed) -> None:
     kept = json.loads(failure["Body"])
     assert kept["requestPayload"]["Records"] == event["Records"]  # the emulator adds fields of its own
     assert kept["requestContext"]["condition"] == "RetriesExhausted"
-    assert "mail.headers is no list" in kept["responsePayload"]["errorMessage"]
+    assert "mail.headers is not a list" in kept["responsePayload"]["errorMessage"]
     assert world.row(message_id(event)) == {}
 
 

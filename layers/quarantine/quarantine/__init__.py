@@ -1,1 +1,1 @@
-"""The rules and the plumbing that the functions share; README.md and docs/ tell the way of a request."""
+"""The rules and the plumbing that the functions share; README.md and docs/ describe the path of a request."""

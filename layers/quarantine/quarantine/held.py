@@ -1,4 +1,4 @@
-"""A message in the quarantine: why it is held, where it stands, and what is known of it."""
+"""A message in the quarantine: why it is held, its status, and its header data."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -6,14 +6,14 @@ from enum import StrEnum
 
 from quarantine.mail.addresses import Address
 
-_YEARS = range(1970, 9999)  # a day less than datetime can hold, so that every UTC offset can be added
+_YEARS = range(1970, 9999)  # below the maximum of datetime, so that every UTC offset can be added
 
 
 class HoldReason(StrEnum):
-    """Why the mail filter held a message; the report's templates say it to a person."""
+    """Why the mail filter held a message; the report's templates explain it to the reader."""
 
     SPAM = "spam"  # unwanted advertising, by its content or its source
-    PHISHING = "phishing"  # it imitates someone, to get at passwords or money
+    PHISHING = "phishing"  # it imitates someone, to steal passwords or money
     VIRUS = "virus"  # it carries harmful code
     BULK = "bulk"  # newsletters and other mail to many
     POLICY = "policy"  # a rule of the organization: a file type, a size, a country
@@ -21,21 +21,21 @@ class HoldReason(StrEnum):
 
 
 class HeldStatus(StrEnum):
-    """Where a message in the quarantine stands."""
+    """The status of a message in the quarantine."""
 
     HELD = "held"  # reports list it
-    RELEASED = "released"  # it was delivered after all
-    DELETED = "deleted"  # by its user or the filter
+    RELEASED = "released"  # it was delivered later
+    DELETED = "deleted"  # the user or the filter deleted it
 
 
 @dataclass(frozen=True, slots=True)
 class HeldMessage:
     """One message in the quarantine of one recipient.
 
-    sender, subject: decoded text as it was in the mail: hostile.
-    received_at, expires_at: aware; expires_at is when it is deleted, None when no time is set.
+    sender, subject: decoded text from the mail; hostile.
+    received_at, expires_at: aware; expires_at is when the message is deleted, None if no time is set.
 
-    Raises ValueError for a time without an offset, or in a year that no mail has.
+    Raises ValueError for a time without an offset, or in a year that a mail cannot have.
     """
 
     recipient: Address
@@ -54,9 +54,9 @@ class HeldMessage:
 
 @dataclass(frozen=True, slots=True)
 class MailboxListing:
-    """The newest messages held for one mailbox, and how many there are in all.
+    """The newest messages held for one mailbox, and the number of all of them.
 
-    at_least: the mailbox was not read to its end, so `total` counts what was seen and there may be more.
+    at_least: the mailbox was not read completely, so `total` counts only the rows read; there may be more.
     """
 
     newest: tuple[HeldMessage, ...]

@@ -1,6 +1,6 @@
-"""A job: what one function asks another to do. A job is a pointer; all else is in the request's row.
+"""A job: what one function asks another to do. A job is a pointer; everything else is in the request's row.
 
-So whoever can write to a queue can name a request that was accepted, and nothing more.
+So anyone who can write to a queue can only name a request that was accepted.
 
 `Job` is a closed union, and its JSON names the kind: `{"version": 2, "kind": "report", "request_id": "..."}`.
 """
@@ -10,16 +10,16 @@ from dataclasses import dataclass
 from typing import ClassVar, Final
 
 _VERSION: Final = 2
-_BEFORE: Final = 1  # it had no kind, and carried what the row has now: none of that is read
+_BEFORE: Final = 1  # it had no kind, and carried the data that is now in the row; that data is ignored
 
 
 class MalformedJob(ValueError):
-    """The text is not a job; the message says where."""
+    """The text is not a job; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReportJob:
-    """Send the report that a request was accepted for."""
+    """Send the report for an accepted request."""
 
     request_id: str
     kind: ClassVar = "report"
@@ -33,7 +33,7 @@ def to_json(job: Job) -> str:
 
 
 def from_json(text: str) -> Job:
-    """Read what `to_json` wrote, now or a version before. Raises MalformedJob for anything else."""
+    """Read the output of `to_json`, of this version or the one before. Raises MalformedJob."""
     try:
         job = json.loads(text)
     except (ValueError, RecursionError) as e:

@@ -1,4 +1,4 @@
-"""What leaves the functions: jobs and dead letters to SQS, mail to SES."""
+"""What the functions send: jobs and dead letters to SQS, mail to SES."""
 
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from mypy_boto3_sesv2 import SESV2Client
     from mypy_boto3_sqs import SQSClient
 
-# The errors of SendEmail after which the same mail will never be taken; every other one may pass:
-# throttling, a paused account, a quota that is used up, the network, a setting that an operator mends.
+# The errors of SendEmail after which SES will never accept the same mail. Every other error is temporary:
+# throttling, a paused account, an exhausted quota, the network, a setting that an operator can fix.
 # https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_SendEmail.html#API_SendEmail_Errors
 _FINAL = frozenset(
     {
-        "BadRequestException",  # the mail or its addresses are not what SES takes
+        "BadRequestException",  # SES does not accept the mail or its addresses
         "MailFromDomainNotVerifiedException",  # the sender's MAIL FROM domain is not set up
-        "MessageRejected",  # its content was refused, or an address is not verified or suppressed
+        "MessageRejected",  # its content was refused, or an address is unverified or suppressed
     }
 )
 
@@ -31,7 +31,7 @@ class _Options(TypedDict, total=False):
 
 
 class SendRefused(RuntimeError):
-    """SES will never take this mail; the message is its error."""
+    """SES will never accept this mail; the message is SES's error."""
 
 
 class Jobs:
@@ -45,15 +45,15 @@ class Jobs:
 
 
 class DeadLetters:
-    """The queue of objects under held/ that make no row, each with the reason."""
+    """The queue of objects under held/ for which rows are missing, each with the reason."""
 
     def __init__(self, client: "SQSClient", queue_url: str) -> None:
         self._client, self._queue_url = client, queue_url
 
     def put(self, body: str, rejected: RejectedObject) -> None:
-        """Keep a notification, to be redriven when its cause is fixed.
+        """Keep a notification, to redrive it when the cause is fixed.
 
-        Its attributes `rejection` and `detail` say why; a message that SQS itself moves here has neither.
+        The attributes `rejection` and `detail` say why; a message that SQS itself moves here has neither.
         """
         self._client.send_message(
             QueueUrl=self._queue_url,
@@ -69,7 +69,7 @@ class DeadLetters:
 
 
 class Mailer:
-    """The way out through SES. configuration_set: what counts bounces and complaints."""
+    """Sends mail through SES. configuration_set: the one that counts bounces and complaints."""
 
     def __init__(self, client: "SESV2Client", configuration_set: str | None = None) -> None:
         self._client = client
@@ -78,12 +78,12 @@ class Mailer:
     def send(self, message: EmailMessage, *, sender: Address, to: Address) -> str:
         """Send a mail to one address and return the SES message id.
 
-        Raises SendRefused when trying again is of no use; any other error of botocore may pass.
+        Raises SendRefused if a retry is useless; any other error of botocore is temporary.
         """
         try:
             response = self._client.send_email(
                 FromEmailAddress=str(sender),
-                Destination={"ToAddresses": [str(to)]},  # the envelope: whatever the header says
+                Destination={"ToAddresses": [str(to)]},  # the envelope recipient, regardless of the header
                 Content={"Raw": {"Data": message.as_bytes(policy=SMTP)}},
                 **self._options,
             )

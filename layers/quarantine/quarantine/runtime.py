@@ -1,7 +1,7 @@
-"""What every function needs around its service.
+"""The code that every function needs around its service.
 
-A handler made at start, the loop over a batch of SQS, one log line with one metric, and how patient its
-clients are.
+A handler made at start, the loop over an SQS batch, one log line with one metric, and the timeouts and
+retries of its clients.
 """
 
 import gc
@@ -17,13 +17,13 @@ from botocore.config import Config
 
 # --- Clients ---
 
-# All the calls of a run must fit into a function's timeout, retries included: botocore's default waits a
-# minute for one answer. DynamoDB, SQS and S3 answer in milliseconds, and asking again is safe.
+# All calls of a run must fit into the function's timeout, including retries. By default, botocore waits a
+# minute for one answer. DynamoDB, SQS and S3 answer in milliseconds, and a retry is safe.
 TWO_ATTEMPTS: Final = Config(
     connect_timeout=2, read_timeout=3, retries={"mode": "standard", "total_max_attempts": 2}
 )
 
-# SES: SQS is what tries again. An attempt within botocore after a lost answer could send a report twice.
+# SES: SQS does the retries. A retry by botocore after a lost response could send a report twice.
 ONE_ATTEMPT: Final = Config(connect_timeout=3, read_timeout=8, retries={"total_max_attempts": 1})
 
 
@@ -39,10 +39,10 @@ def utc_now() -> datetime:
 def at_start(
     module: dict[str, Any], make_handler: Callable[[Mapping[str, str]], Handler]
 ) -> Callable[[str], Any]:
-    """Return a `__getattr__` for a function's module, that makes `handler` when Lambda first asks for it.
+    """Return a `__getattr__` for a function's module that creates `handler` when Lambda first reads it.
 
-    Lambda asks at start, so a missing setting is named there. A test imports the module without Lambda's
-    environment, and calls make_handler itself.
+    Lambda reads it at start, so a missing setting is reported then. A test imports the module without
+    Lambda's environment, and calls make_handler itself.
     """
 
     def getattr_(name: str) -> Any:
@@ -57,10 +57,10 @@ def at_start(
 
 @contextmanager
 def _made_for_good() -> Iterator[None]:
-    """Keep the garbage collector off what is made in this block: clients and their models stay as they are.
+    """Exclude all objects made in this block from garbage collection: clients and their models.
 
-    Reading the models makes objects by the ten thousand, none of them garbage: a tenth of a start went into
-    looking for some (docs/decisions/0008-start-up.md), and each later collection would look again.
+    Reading the models makes tens of thousands of objects, and none of them is garbage. Searching them took a
+    tenth of a start (docs/decisions/0008-start-up.md), and each later collection would search them again.
     """
     gc.disable()
     try:
@@ -70,16 +70,16 @@ def _made_for_good() -> Iterator[None]:
         gc.enable()
 
 
-# --- What is logged and counted ---
+# --- Log and metrics ---
 
 
-_CALLER: Final = 3  # whose line a log entry names as its location: who called the journal
+_CALLER: Final = 3  # frames up to the caller of the journal, whose line the log names as its location
 
 
 class Journal:
-    """The log of one function: a line with a metric for each outcome.
+    """The log of one function: one line with one metric for each outcome.
 
-    service: the function's name. metric: what is counted, by outcome.
+    service: the function's name. metric: the metric's name; the outcome is its dimension.
     """
 
     def __init__(self, service: str, metric: str) -> None:
@@ -87,26 +87,26 @@ class Journal:
         self._log = Logger(service=service)
 
     def record(self, message: str, outcome: str, **details: Any) -> None:
-        """Log an outcome in one line, and count it."""
+        """Log an outcome in one line and count it."""
         self._log.info(message, stacklevel=_CALLER, **details)
         with single_metric(self._metric, MetricUnit.Count, 1, namespace="QuarantineReport") as metric:
             metric.add_dimension("service", self._service)
             metric.add_dimension("outcome", outcome)
 
     def note(self, message: str, **details: Any) -> None:
-        """Log what is not an outcome, such as a second delivery of something settled."""
+        """Log an event that is not an outcome, such as a second delivery of a settled request."""
         self._log.info(message, stacklevel=_CALLER, **details)
 
     def retry(self, message: str, error: Exception, **details: Any) -> None:
-        """Log what failed and comes again."""
+        """Log a failure that will be retried."""
         self._log.warning(message, stacklevel=_CALLER, error=f"{type(error).__name__}: {error}", **details)
 
     def reject(self, message: str, error: Exception, **details: Any) -> None:
-        """Log input that will never succeed, and that somebody must look at."""
+        """Log input that will never succeed and that an operator must examine."""
         self._log.error(message, stacklevel=_CALLER, error=f"{type(error).__name__}: {error}", **details)
 
     def unreadable(self, record: Mapping[str, Any], error: Exception) -> None:
-        """Log a record that cannot be read, by its key."""
+        """Log the key of a record that cannot be read."""
         self.reject("a record cannot be read", error, record=record)
 
 
@@ -119,9 +119,9 @@ def serve_batch(
     journal: Journal,
     hopeless: tuple[type[Exception], ...] = (),
 ) -> BatchResponse:
-    """Serve each message of a batch of SQS; return those that must come again (ReportBatchItemFailures).
+    """Serve each message of an SQS batch; return those that must be retried (ReportBatchItemFailures).
 
-    hopeless: errors of a message that will fail each time, until the queue hands it to its dead-letter queue.
+    hopeless: errors of a message that will fail each time, until SQS moves it to the dead-letter queue.
     Not Powertools' batch utility: its import alone is a tenth of a start (docs/decisions/0008-start-up.md).
     """
     failures = []
@@ -131,7 +131,7 @@ def serve_batch(
         except hopeless as e:
             journal.reject("not a job", e, sqs_message_id=message["messageId"])
             failures.append({"itemIdentifier": message["messageId"]})
-        except Exception as e:  # noqa: BLE001 - the process's edge: whatever it is, SQS gives it again
+        except Exception as e:  # noqa: BLE001 - the process's edge: after any error, SQS delivers it again
             journal.retry("to be tried again", e, sqs_message_id=message["messageId"])
             failures.append({"itemIdentifier": message["messageId"]})
     return {"batchItemFailures": failures}

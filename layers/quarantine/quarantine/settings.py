@@ -1,4 +1,4 @@
-"""What each function is told by its environment, read once when its process starts."""
+"""The settings of each function: environment variables, read once when its process starts."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,9 +20,9 @@ class BadSetting(RuntimeError):
 
 
 class WhenEmpty(StrEnum):
-    """What a requester hears when nothing is held for them."""
+    """What a requester receives if nothing is held for them."""
 
-    SILENT = "silent"  # nothing
+    SILENT = "silent"  # no mail
     REPLY = "reply"  # a report that says so
 
 
@@ -57,9 +57,9 @@ class IntakeSettings:
 class ReportSettings:
     """The settings of report.
 
-    trigger: the address to write to, of a request whose row does not name it (rows of the version before).
-    lease: how long a claim holds, longer than the function may run.
-    configuration_set: of SES, which tells of bounces and complaints; None for the identity's own.
+    trigger: the address to write to if a request's row does not name one (rows of the version before).
+    lease: how long a claim lasts; longer than the function's timeout.
+    configuration_set: of SES, which counts bounces and complaints; None for the identity's default.
     """
 
     quarantine_table: str
@@ -95,7 +95,7 @@ class ReportSettings:
 class HoldSettings:
     """The settings of hold.
 
-    families: the filters whose header fields are believed. retention: how long a mail is kept, by reason.
+    families: the filters whose header fields are trusted. retention: how long a mail is kept, by reason.
     """
 
     mail_bucket: str
@@ -129,7 +129,7 @@ def _read[T](
 
 
 def _trigger(text: str) -> str:
-    # The domain plays no part; any will do to see that the text can be the local part of an address.
+    # The domain does not matter; any domain serves to check that the text is a valid local part.
     trigger = Address.parse(f"{text}@example.com").local
     if "+" in trigger:
         raise ValueError(f"a trigger has no +suffix: {text!r}")
@@ -138,7 +138,7 @@ def _trigger(text: str) -> str:
 
 def _report_sender(trigger: str, text: str) -> Address:
     sender = Address.parse(text)
-    if sender.without_suffix().local == trigger:  # an out-of-office reply to a report would ask for one
+    if sender.without_suffix().local == trigger:  # an out-of-office reply to a report would request another
         raise ValueError(f"its local part is the trigger: {text!r}")
     return sender
 

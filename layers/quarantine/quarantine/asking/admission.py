@@ -1,6 +1,6 @@
 """Who may have a report: the rules, in the order in which they apply. Nothing here does I/O.
 
-`screen` judges the mail by itself and finds who asks; `decide` judges whether they are who they say.
+`screen` judges the mail alone and finds the requester; `decide` judges whether the requester wrote the mail.
 """
 
 from collections.abc import Iterable, Sequence
@@ -23,12 +23,12 @@ from quarantine.mail.strict import malformed_field, parse_from
 class Refusal(StrEnum):
     """Why a mail gets no report; docs/reference.md says what an operator does about each."""
 
-    NOT_A_TRIGGER = "not_a_trigger"  # no envelope recipient is the trigger
+    NOT_A_TRIGGER = "not_a_trigger"  # none of the envelope recipients is the trigger
     AUTOMATIC = "automatic"  # a machine wrote it: answering could loop (RFC 3834 2)
     AMBIGUOUS_SENDER = "ambiguous_sender"  # no single From address to answer to
     INFECTED = "infected"  # SES found a virus
     SPAM = "spam"  # SES found it to be spam
-    DENIED = "denied"  # an auth record says no
+    DENIED = "denied"  # an auth record denies it
     UNAUTHENTICATED = "unauthenticated"  # nothing proves that the From address wrote it
     TOO_SOON = "too_soon"  # the requester's cooldown is not over
 
@@ -43,9 +43,9 @@ class Method(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class AuthRecord:
-    """What counts for an address, a domain or everybody (`*`).
+    """The methods that prove an address, a domain or everybody (`*`).
 
-    mailboxes: whose held mail this address sees too; of an address's own record only.
+    mailboxes: further mailboxes whose held mail this address sees; only in an address's own record.
     """
 
     principal: str
@@ -64,7 +64,7 @@ class RelayRecord:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """No report. detail: what was seen, for the operator; requester: who asked, where that could be told."""
+    """No report. detail: what was seen, for the operator; requester: who asked, None if that is unclear."""
 
     reason: Refusal
     detail: str
@@ -73,12 +73,12 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """A request that is granted: who may have what, as its row keeps it.
+    """A granted request: who may see which mailboxes, as its row stores it.
 
     request_id: the SES message id of the mail that asked.
-    requester: its From address: where the answer goes, and nowhere else.
-    mailboxes: whose held mail they may see: the requester's own first, then aliases and shared mailboxes.
-    received_at: when SES took the mail, UTC.
+    requester: its From address. The answer goes to this address and to no other.
+    mailboxes: the mailboxes that they may see: the requester's own first, then aliases and shared mailboxes.
+    received_at: when SES received the mail, UTC.
     accepted_by: the method and the record that accepted it, in words, for the operator.
     """
 
@@ -95,12 +95,12 @@ type Decision = Accepted | Refused
 
 
 def principals(requester: Address) -> tuple[str, str, str]:
-    """Return whose records can count for a requester, the most specific first."""
+    """Return the principals whose records can apply to a requester, the most specific first."""
     return (str(requester), requester.domain, "*")
 
 
 def screen(mail: InboundMail, trigger: str, report_sender: Address) -> Address | Refused:
-    """Return who asks for a report, or why this mail may not ask for one whoever wrote it.
+    """Return who asks for a report, or why this mail may not ask for one, regardless of who wrote it.
 
     trigger: the local part that asks for a report.
     """
@@ -124,13 +124,13 @@ def decide(
     auth: Sequence[AuthRecord],
     relays: Iterable[RelayRecord] = (),
 ) -> Decision:
-    """Say whether a screened mail is proven to be its requester's.
+    """Decide whether it is proven that the requester wrote a screened mail.
 
     auth: the records of `principals(requester)`, the most specific first.
-    relays: those of the requester's domain and of `*`; of other principals they do not count.
+    relays: those of the requester's domain and of `*`; those of other principals are ignored.
     """
     for record in auth:
-        # A denial of everybody holds for those who have no record of their own.
+        # A denial of everybody applies only to requesters without a more specific record.
         if record.deny and (record.principal != "*" or record is auth[0]):
             return Refused(Refusal.DENIED, f"denied by the auth record of {record.principal}", requester)
     accepted_by = _authenticated(mail, requester, auth[:1]) or _relayed(mail, requester, relays)
@@ -148,12 +148,12 @@ def decide(
 
 
 def too_soon(requester: Address, cooldown: timedelta) -> Refused:
-    """Return the refusal of a requester whose cooldown is not over: what only the requests table can tell."""
+    """Return the refusal of a requester whose cooldown is not over; only the requests table can know this."""
     return Refused(Refusal.TOO_SOON, f"a report was asked for within the last {cooldown}", requester)
 
 
 def evidence(mail: InboundMail) -> dict[str, str]:
-    """Return what a decision about the mail rests on, for the log and the requests table; never a body."""
+    """Return the facts behind a decision about the mail, for the log and the requests table; never a body."""
     return {
         "from": " | ".join(value[:_SHOWN] for value in mail.values("From")[:3]),
         "envelope_from": mail.envelope_from[:_SHOWN],
@@ -190,11 +190,11 @@ def _authenticated(mail: InboundMail, requester: Address, auth: Sequence[AuthRec
 def _passes(method: Method, mail: InboundMail, requester: Address) -> bool:
     match method:
         case Method.DMARC:
-            # SES may have read another From than we do: its verdict is of the domain that it names.
+            # SES may have read another From than we did: its verdict is about the domain that it names.
             return mail.verdicts.dmarc is Verdict.PASS and all(
                 _aligned(domain, requester) for domain in dmarc_domains(mail)
             )
-        case Method.DKIM:  # RFC 7489 3.1.1; SES's verdict is PASS for a signature of any domain
+        case Method.DKIM:  # RFC 7489 3.1.1; SES's verdict is PASS for a signature by any domain
             return mail.verdicts.dkim is Verdict.PASS and any(
                 aligned(domain, requester.domain) for domain in dkim_domains(mail)
             )
@@ -236,7 +236,7 @@ def _unauthenticated(mail: InboundMail, auth: Sequence[AuthRecord]) -> str:
 
 
 def mailboxes_of(requester: Address, auth: Sequence[AuthRecord]) -> tuple[Address, ...]:
-    """Return whose held mail a requester sees: their own first, then what their own record opens."""
+    """Return the mailboxes that a requester may see: their own, then those that their own record names."""
     others = {
         mailbox for record in auth if record.principal == str(requester) for mailbox in record.mailboxes
     }

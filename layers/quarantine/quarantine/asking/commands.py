@@ -1,7 +1,7 @@
-"""What a mail asks for: the local part that it was sent to, read as a command.
+"""What a mail asks for: the local part of its recipient, read as a command.
 
-`Command` is a closed union. A new command is a class here and a case wherever `assert_never` then fails to
-type-check.
+`Command` is a closed union. To add a command, add a class here, and a case at each `assert_never` that then
+fails to type-check.
 """
 
 from collections.abc import Iterable
@@ -12,9 +12,9 @@ from quarantine.mail.addresses import Address, InvalidAddress
 
 @dataclass(frozen=True, slots=True)
 class ReportCommand:
-    """Send a report of what is held.
+    """Send a report of the held mail.
 
-    written_to: the address of the trigger, without suffix, to be written to again.
+    written_to: the trigger's address without suffix; the report says to write to it again.
     """
 
     written_to: Address
@@ -24,9 +24,9 @@ type Command = ReportCommand
 
 
 def read_command(recipient: str, trigger: str) -> Command | None:
-    """Return what a mail to this envelope recipient asks for; None when its local part is not ours.
+    """Return what a mail to this envelope recipient asks for; None if we do not know its local part.
 
-    Neither the case of the local part counts, nor its `+suffix` (RFC 5233), nor the domain.
+    The case of the local part, its `+suffix` (RFC 5233) and the domain do not matter.
     """
     try:
         address = Address.parse(recipient)
@@ -37,6 +37,6 @@ def read_command(recipient: str, trigger: str) -> Command | None:
 
 
 def first_command(recipients: Iterable[str], trigger: str) -> Command | None:
-    """Return the first command that a mail to these envelope recipients gives; None when it gives none."""
+    """Return the first command among these envelope recipients; None if there is none."""
     commands = (read_command(recipient, trigger) for recipient in recipients)
     return next((command for command in commands if command is not None), None)

@@ -1,7 +1,7 @@
-"""A mail as SES received it: read from the event of a receipt rule's Lambda action.
+"""A mail as SES received it, read from the event of a receipt rule's Lambda action.
 
-Two kinds of text meet in a mail's header: the block that SES puts on top, and the sender's own. Only the
-block is trusted, and in the block not the places where SES repeats what the sender said.
+A mail's header has two parts: the block that SES adds on top, and the fields that the sender wrote. Only the
+block is trusted, except where SES repeats text from the sender in it.
 
 The event: https://docs.aws.amazon.com/ses/latest/dg/receiving-email-action-lambda-event.html
 """
@@ -17,18 +17,18 @@ from quarantine.mail.strict import Header, parse_header, unfolded
 
 
 class MalformedEvent(ValueError):
-    """The value is no event of an SES receipt rule; the message says where."""
+    """The value is not an event of an SES receipt rule; the message says where it differs."""
 
 
 class Verdict(StrEnum):
-    """What SES found; every check of ours is `is Verdict.PASS` or `is Verdict.FAIL`."""
+    """The result of an SES scan; each of our checks is `is Verdict.PASS` or `is Verdict.FAIL`."""
 
-    PASS = "PASS"  # the check was made and passed
-    FAIL = "FAIL"  # the check was made and failed
+    PASS = "PASS"  # the check ran and passed
+    FAIL = "FAIL"  # the check ran and failed
     GRAY = "GRAY"  # nothing to check, or no clear result
-    PROCESSING_FAILED = "PROCESSING_FAILED"  # SES could not make the check
+    PROCESSING_FAILED = "PROCESSING_FAILED"  # SES could not run the check
     DISABLED = "DISABLED"  # the receipt rule does not scan
-    UNKNOWN = "UNKNOWN"  # missing, or a word that we do not know
+    UNKNOWN = "UNKNOWN"  # missing, or a status that we do not know
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +42,12 @@ class Verdicts:
 
 @dataclass(frozen=True, slots=True)
 class InboundMail:
-    """A mail that a receipt rule handed over.
+    """A mail that a receipt rule delivered.
 
-    message_id: SES's own, unique; not the Message-ID field.
+    message_id: the unique id that SES assigned; not the Message-ID field.
     recipients: the envelope recipients that matched the rule.
     envelope_from: the reverse-path without brackets; empty for a bounce (RFC 5321 4.5.5).
-    headers: from the top; cut at about 10 KB when headers_truncated.
+    headers: from the top; cut off at about 10 KB if headers_truncated.
     received_at: UTC.
     """
 
@@ -60,17 +60,17 @@ class InboundMail:
     received_at: datetime
 
     def values(self, name: str) -> tuple[str, ...]:
-        """Return the value of each field of that name, in any case, from the top."""
+        """Return the values of all fields of that name, ignoring case, from the top."""
         return tuple(header.value for header in self.headers if header.key == name.lower())
 
 
 _MESSAGE_ID = re.compile(
     r"[A-Za-z0-9._-]{1,128}"
-)  # it names an S3 object and a row: nothing that could be a path
+)  # it names an S3 object and a row, so it must not contain a path
 
 
 def parse_event(event: object) -> InboundMail:
-    """Read the event with which SES invokes intake. Raises MalformedEvent, and nothing else."""
+    """Read the event with which SES invokes intake. Raises MalformedEvent and no other exception."""
     match event:
         case {"Records": [{"eventSource": "aws:ses", "ses": {"mail": dict(mail), "receipt": dict(receipt)}}]}:
             return InboundMail(
@@ -93,24 +93,27 @@ def parse_event(event: object) -> InboundMail:
 
 
 def with_raw_header(mail: InboundMail, raw: bytes) -> InboundMail:
-    """Return a mail that SES cut with the header section of its raw message. Raises MalformedHeader."""
+    """Return a mail whose header SES cut off, with the header section of its raw message instead.
+
+    Raises MalformedHeader.
+    """
     return replace(mail, headers=parse_header(raw), headers_truncated=False)
 
 
 def _message_id(mail: Mapping[str, Any]) -> str:
     message_id = mail.get("messageId")
     if not isinstance(message_id, str) or not _MESSAGE_ID.fullmatch(message_id):
-        raise MalformedEvent(f"mail.messageId is no SES message id: {message_id!r:.200}")
+        raise MalformedEvent(f"mail.messageId is not an SES message id: {message_id!r:.200}")
     return message_id
 
 
 def _recipients(receipt: Mapping[str, Any]) -> tuple[str, ...]:
-    # Not mail.destination and not the To field: they name whom the sender says it is for.
+    # Not mail.destination and not the To field: the sender chose those addresses.
     match receipt.get("recipients"):
         case [*recipients] if all(isinstance(each, str) for each in recipients):
             return tuple(_without_surrogates(recipient) for recipient in recipients)
         case other:
-            raise MalformedEvent(f"receipt.recipients is no list of addresses: {other!r:.200}")
+            raise MalformedEvent(f"receipt.recipients is not a list of addresses: {other!r:.200}")
 
 
 def _envelope_from(mail: Mapping[str, Any]) -> str:
@@ -120,7 +123,7 @@ def _envelope_from(mail: Mapping[str, Any]) -> str:
         case str(source):
             return _without_surrogates(source)
         case other:
-            raise MalformedEvent(f"mail.source is no address: {other!r:.200}")
+            raise MalformedEvent(f"mail.source is not an address: {other!r:.200}")
 
 
 def _headers(mail: Mapping[str, Any]) -> tuple[Header, ...]:
@@ -128,7 +131,7 @@ def _headers(mail: Mapping[str, Any]) -> tuple[Header, ...]:
         case [*headers]:
             return tuple(_header(header) for header in headers)
         case other:
-            raise MalformedEvent(f"mail.headers is no list: {other!r:.200}")
+            raise MalformedEvent(f"mail.headers is not a list: {other!r:.200}")
 
 
 def _header(header: object) -> Header:
@@ -136,11 +139,11 @@ def _header(header: object) -> Header:
         case {"name": str(name), "value": str(value)}:
             return Header(_without_surrogates(name), unfolded(_without_surrogates(value)))
         case _:
-            raise MalformedEvent(f"mail.headers has an entry that is no header: {header!r:.200}")
+            raise MalformedEvent(f"mail.headers has an entry that is not a header: {header!r:.200}")
 
 
 def _without_surrogates(text: str) -> str:
-    """Return the text without lone surrogates, which JSON can carry and nothing can store or log."""
+    """Return the text without lone surrogates: JSON can contain them, but they cannot be stored or logged."""
     return text.encode("utf-8", "replace").decode()
 
 
@@ -157,4 +160,4 @@ def _timestamp(mail: Mapping[str, Any]) -> datetime:
     try:
         return datetime.fromisoformat(str(timestamp)).astimezone(UTC)
     except (ValueError, OverflowError) as e:
-        raise MalformedEvent(f"mail.timestamp is no time: {timestamp!r:.200}") from e
+        raise MalformedEvent(f"mail.timestamp is not a time: {timestamp!r:.200}") from e

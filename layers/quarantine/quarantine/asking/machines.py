@@ -1,13 +1,13 @@
-"""What shows that a machine wrote a mail: answering one could loop (RFC 3834 2)."""
+"""The signs that a machine wrote a mail: answering one could loop (RFC 3834 2)."""
 
 import re
 
 from quarantine.asking.event import InboundMail
 from quarantine.mail.addresses import Address
 
-LOOP_MARKER = "X-Quarantine-Report"  # the field that each mail of this system carries, and no request may
+LOOP_MARKER = "X-Quarantine-Report"  # in every mail that this system sends; a request with it is refused
 
-_MAX_SHOWN = 254  # characters of a field that are repeated in a refusal
+_MAX_SHOWN = 254  # characters of a field that a refusal repeats
 _BULK = frozenset({"bulk", "junk", "list"})
 _MACHINES = frozenset({"mailer-daemon", "postmaster"})
 
@@ -15,9 +15,9 @@ _MACHINES = frozenset({"mailer-daemon", "postmaster"})
 def machine_sign(
     mail: InboundMail, requester: Address | None, trigger: str, report_sender: Address
 ) -> str | None:
-    """Return what shows that a machine wrote the mail, in words; None when nothing does.
+    """Return a description of the sign that a machine wrote the mail; None if there is no such sign.
 
-    requester: the From address where it can be read. trigger: the local part that asks for a report.
+    requester: the From address, None if it cannot be read. trigger: the local part that asks for a report.
     """
     if not mail.envelope_from or mail.values("Return-Path")[:1] == ("<>",):  # RFC 5321 4.5.5
         return "an empty envelope sender"
@@ -40,7 +40,7 @@ def _is_a_machine(requester: Address, trigger: str, report_sender: Address) -> b
 
 _WORD = re.compile(r"[a-z]+")
 _COMMENT = re.compile(r"\([^()]*\)")
-_LINE = 998  # RFC 5322 2.1.1: bounds the work; what is cut within a comment is no keyword that we know
+_LINE = 998  # RFC 5322 2.1.1: limits the work; a comment that is cut off cannot become a keyword that we know
 
 
 def _keyword(value: str) -> str:

@@ -1,4 +1,4 @@
-"""What an answer takes over from the mail that asked: its thread, and the clock of who wrote it."""
+"""What an answer copies from the request: its thread, and the UTC offset of the requester's clock."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -11,10 +11,10 @@ from quarantine.asking.event import InboundMail
 
 @dataclass(frozen=True, slots=True)
 class ReplyContext:
-    """How an answer is threaded, and in which offset its times are.
+    """How an answer is threaded, and in which UTC offset it shows times.
 
-    utc_offset: of the requester's clock, from the Date field; zero when that is missing or unreadable.
-    message_id, references: of the mail that asked, msg-ids (RFC 5322 3.6.4); None and empty when unusable.
+    utc_offset: of the requester's clock, from the Date field; zero if that is missing or unreadable.
+    message_id, references: msg-ids of the request (RFC 5322 3.6.4); None and empty if they are unusable.
     """
 
     utc_offset: timedelta = timedelta()
@@ -23,7 +23,7 @@ class ReplyContext:
 
 
 def read_reply_context(mail: InboundMail) -> ReplyContext:
-    """Read it from the mail's own fields; never raises."""
+    """Read the context from the mail's own fields; never raises."""
     return ReplyContext(
         utc_offset=_utc_offset(mail),
         message_id=next(iter(_message_ids(mail.values("Message-ID"))), None),
@@ -40,12 +40,12 @@ def _message_ids(values: Iterable[str]) -> Iterator[str]:
 
 
 def _references(mail: InboundMail) -> tuple[str, ...]:
-    """Return the references of a reply less the last, RFC 5322 3.6.4: the parent's, or its In-Reply-To."""
+    """Return a reply's references without the last one (RFC 5322 3.6.4): the parent's, or its In-Reply-To."""
     fields = mail.values("References")[:1] or mail.values("In-Reply-To")[:1]
     references = tuple(_message_ids(fields))
     if len(references) <= _MAX_REFERENCES:
         return references
-    return (references[0], *references[1 - _MAX_REFERENCES :])  # the first and the latest hold a thread
+    return (references[0], *references[1 - _MAX_REFERENCES :])  # the first and the latest keep the thread
 
 
 _MAX_UTC_OFFSET = timedelta(hours=14)
@@ -56,7 +56,7 @@ def _utc_offset(mail: InboundMail) -> timedelta:
         try:
             parsed = parsedate_tz(value)
             offset = timedelta(seconds=(parsed and parsed[9]) or 0)
-        except (ValueError, IndexError, TypeError, OverflowError):  # the parser does not foresee hostile text
+        except (ValueError, IndexError, TypeError, OverflowError):  # the parser does not expect hostile text
             return timedelta()
         if abs(offset) <= _MAX_UTC_OFFSET:
             return timedelta(minutes=offset // timedelta(minutes=1))

@@ -1,6 +1,6 @@
-"""What SES vouches for: the hop by which it got a mail, and the results of DKIM and DMARC.
+"""What SES vouches for: the hop over which it received a mail, and the results of DKIM and DMARC.
 
-The grammar of the fields that SES puts on top of a mail stands here, and nowhere else.
+Only this module knows the grammar of the fields that SES adds on top of a mail.
 """
 
 import re
@@ -17,10 +17,10 @@ from quarantine.mail.strict import Header
 
 @dataclass(frozen=True, slots=True)
 class Hop:
-    """SES's own Received field, taken apart.
+    """SES's own Received field, parsed.
 
-    client: what SES says of the server that handed the mail over; the HELO name in it is that server's own.
-    recipient, date: what follows; empty where SES names none.
+    client: what SES says about the connecting server; that server chose the HELO name in it.
+    recipient, date: the text that follows; empty if SES names none.
     """
 
     client: str
@@ -35,10 +35,10 @@ _ANY_ID = r"[A-Za-z0-9._-]{1,128}"
 
 
 def read_hop(received: str, message_id: str | None) -> Hop | None:
-    """Read a Received field that SES wrote; None for any other.
+    """Read a Received field that SES wrote; return None for any other.
 
-    What only SES can have written is its host name with the id that it gave this mail.
-    message_id: that id; None accepts any, which proves nothing.
+    Only SES can have written its host name together with the id that it assigned to this mail.
+    message_id: that id; None accepts any id, which proves nothing.
     """
     wanted = _ANY_ID if message_id is None else re.escape(message_id)
     match = re.search(f"{_SES}(?P<id>{wanted}){_AFTER}", received)
@@ -47,23 +47,23 @@ def read_hop(received: str, message_id: str | None) -> Hop | None:
     return Hop(received[: match.start()], match["id"], match["recipient"] or "", match["date"] or "")
 
 
-# All that may stand before SES's own words in its Received field. A HELO name with anything else in it
-# could imitate what follows, here and where SES repeats it.
+# The only text allowed before SES's own words in its Received field. A HELO name with other characters
+# could imitate the text that follows, both here and where SES repeats it.
 _PLAIN_CLIENT = re.compile(r"from [\w.:\[\]-]+ \((?:[\w.-]+ )?\[[^\[\]]*\]\)\s+", re.ASCII)
 
 
 def connecting_ip(mail: InboundMail) -> IPv4Address | IPv6Address | None:
-    """Return the address of the server that handed the mail to SES; None when it cannot be told.
+    """Return the address of the server that delivered the mail to SES; None if it cannot be determined.
 
-    It stands in SES's own Received field only: the first, with this mail's id, which no sender can know.
-    A HELO name may look like anything, so it is the last bracketed address before that id.
+    It is read only from SES's own Received field: the first one, with this mail's id, which no sender can
+    know. A HELO name may look like anything, so the last bracketed address before that id counts.
     """
     bracketed = re.findall(r"\[([^\[\]]*)\]", _client(mail))
     return _ip(bracketed[-1]) if bracketed else None
 
 
 def _client(mail: InboundMail) -> str:
-    """Return what SES says of the client; empty if the first Received field is not SES's."""
+    """Return what SES says about the client; empty if SES did not write the first Received field."""
     for received in mail.values("Received")[:1]:
         if (hop := read_hop(received, mail.message_id)) is not None:
             return hop.client
@@ -87,7 +87,7 @@ def _ip(text: str) -> IPv4Address | IPv6Address | None:
 def dkim_domains(mail: InboundMail) -> tuple[str, ...]:
     """Return the domains of the signatures that SES verified, normalised, from its Authentication-Results.
 
-    Empty when SES's own field cannot be told from a sender's text.
+    Empty if SES's own field cannot be distinguished from text that the sender wrote.
     """
     results = authentication_results(mail)
     return tuple(domain for result in results for domain in _passing_dkim(result))
@@ -97,10 +97,10 @@ _DMARC_FROM = re.compile(r"\bheader\.from=\"?([^\s;()\"]+)", re.IGNORECASE)  # R
 
 
 def dmarc_domains(mail: InboundMail) -> tuple[str, ...]:
-    """Return every domain that SES's Authentication-Results names as that of From; empty where it names none.
+    """Return every From domain that SES's Authentication-Results names; empty if it names none.
 
-    The field is taken as it stands, including text that the sender controls: all of the domains must be
-    right, so a word that the sender added can only be a wrong one.
+    The whole field is read, including text that the sender controls. That is safe because all domains must
+    be aligned: a domain that the sender added can only cause a refusal.
     """
     if not mail.values("Received"):
         return ()
@@ -108,7 +108,7 @@ def dmarc_domains(mail: InboundMail) -> tuple[str, ...]:
     return tuple(_DMARC_FROM.findall(fields[0])) if fields else ()
 
 
-# The fields of SES's block below its Received field, in the order in which SES puts them on.
+# The fields of SES's block below its Received field, in the order in which SES writes them.
 _SES_BLOCK = (
     "x-ses-spam-verdict",
     "x-ses-virus-verdict",
@@ -120,7 +120,7 @@ _SES_BLOCK = (
 
 
 def _ses_block(mail: InboundMail) -> Iterator[Header]:
-    """Yield the fields that SES put on below its Received field: they end where the order does."""
+    """Yield the fields that SES wrote below its Received field: up to the first one out of order."""
     keys = [header.key for header in mail.headers]
     below = iter(mail.headers[keys.index("received") + 1 :])
     place = 0
@@ -130,11 +130,11 @@ def _ses_block(mail: InboundMail) -> Iterator[Header]:
 
 
 def authentication_results(mail: InboundMail) -> list[list[str]]:
-    """Return the results of SES's own Authentication-Results, each as its words; none if in doubt.
+    """Return the results of SES's own Authentication-Results, each as a list of words; empty if in doubt.
 
-    SES repeats five texts of the sender in it: the HELO name, the envelope sender, a domain of their SPF
-    record, and the `d=` and `i=` of each signature. It is believed only if none of them can have added or
-    hidden a result.
+    SES repeats five texts from the sender in this field: the HELO name, the envelope sender, a domain of
+    their SPF record, and the `d=` and `i=` of each signature. The field is trusted only if none of these
+    texts can have added or hidden a result.
     """
     if not (_PLAIN_CLIENT.fullmatch(_client(mail)) and _has_plain_sender(mail) and _has_plain_signers(mail)):
         return []
@@ -143,7 +143,7 @@ def authentication_results(mail: InboundMail) -> list[list[str]]:
     return results if authserv_id == ["amazonses.com"] and _is_in_order(results) else []
 
 
-# Of the characters of a dot-atom: an envelope sender that a forwarder rewrote may be longer than an address.
+# The characters of a dot-atom: an envelope sender that a forwarder rewrote may be longer than an address.
 _PLAIN_SENDER = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+@[A-Za-z0-9.-]+")
 
 
@@ -152,20 +152,20 @@ def _has_plain_sender(mail: InboundMail) -> bool:
 
 
 _PLAIN_SIGNERS = {
-    "d": re.compile(r"[\w.-]+"),  # RFC 6376 3.5; a U-label adds no result
+    "d": re.compile(r"[\w.-]+"),  # RFC 6376 3.5; a U-label cannot add a result
     "i": re.compile(r"[\w.+-]*@[\w.-]+", re.ASCII),
 }
 
 
 def _has_plain_signers(mail: InboundMail) -> bool:
-    """Tell whether each signature is of a plain name, whether it is valid or not: SES repeats both."""
+    """Return whether each signature, valid or not, has plain names: SES repeats the names of both kinds."""
     tags = (tag.partition("=") for value in mail.values("DKIM-Signature") for tag in value.split(";"))
     named = ((name.strip().lower(), value.strip()) for name, _, value in tags)
     return all(_PLAIN_SIGNERS[name].fullmatch(value) for name, value in named if name in _PLAIN_SIGNERS)
 
 
-# What SES says, in its order; only dkim may come more than once. A result that a sender added would come
-# too early, or stand beside SES's own.
+# The results that SES writes, in its order; only dkim may occur more than once. A result that a sender added
+# would be too early, or a duplicate of SES's own.
 _RESULTS_ORDER = ("spf", "client-ip", "envelope-from", "helo", "dkim", "dmarc")
 
 
@@ -184,8 +184,8 @@ _RESULTS_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[();]|[^"();]+')
 def _split_results(value: str) -> list[list[str]]:
     """Split an Authentication-Results value at its semicolons, without comments; quoted strings are blanked.
 
-    SES's field is not of RFC 8601's grammar (it has bare `client-ip=` and `helo=` results), so the
-    libraries for that refuse it. What is unbalanced yields one empty result.
+    SES's field does not follow the grammar of RFC 8601 (it has bare `client-ip=` and `helo=` results), so
+    libraries for that grammar refuse it. An unbalanced value yields one empty result.
     """
     tokens = _RESULTS_TOKEN.findall(value)
     results, depth = [""], 0
@@ -211,7 +211,7 @@ def _passing_dkim(result: list[str]) -> Iterator[str]:
     properties = [word.partition("=") for word in result[1:]]
     signers = [value for name, _, value in properties if name.lower() in ("header.i", "header.d")]
     domains = {signer.rpartition("@")[2] for signer in signers}
-    if len(domains) == 1:  # two that differ: one of them is not SES's
+    if len(domains) == 1:  # if two differ, SES did not write one of them
         try:
             yield normalise_domain(domains.pop())
         except InvalidDomain:

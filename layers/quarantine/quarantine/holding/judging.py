@@ -1,8 +1,8 @@
-"""What becomes of a mail that a filter left in the bucket: rows of the quarantine, or a named rejection.
+"""What a mail that a filter stored in the bucket becomes: rows of the quarantine, or a named rejection.
 
-Who, why and how bad come from the object's metadata where it says so, else from the header fields that
-filters write. A mail whose recipient cannot be read is rejected, never held for a guessed mailbox; of several
-recipients, those that can be read get their rows all the same.
+The recipients, the reason and the score come from the object's metadata if it has them, else from the header
+fields that filters write. A mail whose recipient cannot be read is rejected, never held for a guessed
+mailbox. One invalid recipient does not affect the others: they get their rows.
 """
 
 from collections.abc import Collection, Mapping
@@ -31,27 +31,27 @@ from quarantine.mail.lenient import (
 )
 
 METADATA: Final = ("recipients", "reason", "score", "sender")
-"""The names of an object's metadata (`x-amz-meta-...`) that say who, why, how bad and from whom."""
+"""The names of an object's metadata (`x-amz-meta-...`) for its recipients, reason, score and sender."""
 
-_MOST_RECIPIENTS = 1000  # a row each
+_MOST_RECIPIENTS = 1000  # one row for each
 _WANTED = SHOWN_FIELDS | FIELDS
 
 
 class Rejection(StrEnum):
-    """Why a row is not made; the object waits in the dead-letter queue with this word."""
+    """Why a row is not created; the object waits in the dead-letter queue with this word."""
 
-    NOT_A_NOTIFICATION = "not_a_notification"  # what came over the queue names no object under held/
-    NO_RECIPIENT = "no_recipient"  # neither metadata nor a filter's field says whose it is
-    UNREADABLE_RECIPIENT = "unreadable_recipient"  # some of the recipients, or all, are not addresses
+    NOT_A_NOTIFICATION = "not_a_notification"  # the queue's message does not name an object under held/
+    NO_RECIPIENT = "no_recipient"  # neither the metadata nor a filter's field names a recipient
+    UNREADABLE_RECIPIENT = "unreadable_recipient"  # some or all of the recipients are not addresses
     TOO_MANY_RECIPIENTS = "too_many_recipients"  # over a thousand in one object
 
 
 @dataclass(frozen=True, slots=True)
 class StoredMail:
-    """A mail as it lies in the bucket.
+    """A mail as it is stored in the bucket.
 
-    metadata: of the object, names in lower case. start: its first bytes, the header section if it is not
-    endless. size: bytes of the whole. stored_at: S3's LastModified, which nobody but S3 can choose.
+    metadata: of the object, names in lower case. start: the mail's first bytes, with the whole header section
+    unless that is too long. size: of the whole mail, in bytes. stored_at: LastModified, which only S3 sets.
     """
 
     key: str
@@ -63,7 +63,7 @@ class StoredMail:
 
 @dataclass(frozen=True, slots=True)
 class RejectedObject:
-    """An object that makes no row, or not all of its rows. detail: what was seen, for the operator."""
+    """An object for which some or all rows are missing. detail: what was seen, for the operator."""
 
     reason: Rejection
     detail: str
@@ -71,11 +71,11 @@ class RejectedObject:
 
 @dataclass(frozen=True, slots=True)
 class QuarantinedMail:
-    """A mail that belongs in the quarantine: a row for each recipient.
+    """A mail that belongs in the quarantine, with a row for each recipient.
 
-    shown: what a report shows; its message_id is never empty. received_at: when it was stored.
-    score: on the filter's own scale; None for none.
-    unreadable: what is named beside the recipients and is not an address; None when nothing is.
+    shown: what a report shows; its message_id is never empty. received_at: when the mail was stored.
+    score: on the filter's own scale; None if there is none.
+    unreadable: the named recipients that are not addresses; None if all of them are.
     """
 
     recipients: tuple[Address, ...]
@@ -89,7 +89,7 @@ class QuarantinedMail:
 
 
 def judge(mail: StoredMail, families: Collection[Family]) -> QuarantinedMail | RejectedObject:
-    """Say what becomes of a stored mail. families: the filters whose header fields are believed."""
+    """Decide what a stored mail becomes. families: the filters whose header fields are trusted."""
     fields = header_fields(_whole_fields(mail), _WANTED)
     finding = read_all(fields, families)
     try:
@@ -107,9 +107,9 @@ def judge(mail: StoredMail, families: Collection[Family]) -> QuarantinedMail | R
     score = first_number([mail.metadata.get("score", "")])
     return QuarantinedMail(
         recipients=recipients.addresses,
-        shown=_shown(mail, fields),
+        shown=_shown_header(mail, fields),
         received_at=mail.stored_at,
-        reason=_reason(mail) or finding.reason or HoldReason.POLICY,  # held is held, by whatever rule
+        reason=_reason(mail) or finding.reason or HoldReason.POLICY,  # a filter held it, by some rule
         score=finding.score if score is None else score,
         size=mail.size,
         raw_key=mail.key,
@@ -124,8 +124,8 @@ def _whole_fields(mail: StoredMail) -> bytes:
 
 def _recipients(mail: StoredMail, found: Mapping[bytes, bytes] | None) -> Recipients:
     if "recipients" in mail.metadata:
-        told = {b"metadata recipients": mail.metadata["recipients"].encode(errors="surrogatepass")}
-        return read_recipients(told, list(told))
+        named = {b"metadata recipients": mail.metadata["recipients"].encode(errors="surrogatepass")}
+        return read_recipients(named, list(named))
     if found is None:
         raise NoRecipient("no metadata recipients, and no field of a filter above the first Received")
     return read_recipients(found, list(found))
@@ -136,11 +136,11 @@ def _reason(mail: StoredMail) -> HoldReason | None:
     return HoldReason(word) if word in HoldReason else None
 
 
-def _shown(mail: StoredMail, fields: Fields) -> ShownHeader:
+def _shown_header(mail: StoredMail, fields: Fields) -> ShownHeader:
     shown = parse_mail(fields)
     sender = mail.metadata.get("sender", "")
     return ShownHeader(
-        # S3 gives metadata that is not ASCII back as encoded words.
+        # S3 returns metadata that is not ASCII as encoded words.
         sender=decoded(sender.encode(errors="replace")) if sender.strip() else shown.sender,
         subject=shown.subject,
         message_id=shown.message_id or usable_id(mail.key.encode()),

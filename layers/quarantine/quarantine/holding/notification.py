@@ -1,4 +1,4 @@
-"""What S3 says over the queue: which objects came into the bucket under held/."""
+"""S3's messages on the queue: they name new objects in the bucket under held/."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -11,7 +11,7 @@ PREFIX: Final = "held/"
 
 @dataclass(frozen=True, slots=True)
 class ObjectCreated:
-    """An object of S3 that a notification names. record: S3's own, to be sent again."""
+    """An S3 object that a notification names. record: S3's own record, to send it again."""
 
     bucket: str
     key: str
@@ -19,11 +19,11 @@ class ObjectCreated:
 
 
 class MalformedNotification(ValueError):
-    """The text is not a notification of S3 about objects under held/; the message says where."""
+    """The text is not an S3 notification about objects under held/; the message says why."""
 
 
 def parse_notification(body: str) -> tuple[ObjectCreated, ...]:
-    """Read a message of S3; none for the test that S3 sends when notifications are set up.
+    """Read a message from S3; return () for the test message that S3 sends when notifications are set up.
 
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html
     Raises MalformedNotification.
@@ -48,7 +48,7 @@ def _objects(records: list[Any]) -> Iterator[ObjectCreated]:
                 "eventSource": "aws:s3",
                 "s3": {"bucket": {"name": str(bucket)}, "object": {"key": str(key)}},
             }:
-                key = unquote_plus(key)  # S3 writes it as in a URL's query
+                key = unquote_plus(key)  # S3 encodes it like a URL's query
             case _:
                 raise MalformedNotification(f"not of S3: {json.dumps(record)[:100]}")
         if not key.startswith(PREFIX) or not _is_utf8(key):

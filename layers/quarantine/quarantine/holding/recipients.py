@@ -1,6 +1,6 @@
-"""For whom a held mail is.
+"""The recipients of a held mail.
 
-The one thing of it that is read strictly: a row in the wrong mailbox shows one person's mail to another.
+Only this part of a held mail is read strictly: a row in the wrong mailbox shows one person's mail to another.
 """
 
 import functools
@@ -16,18 +16,18 @@ _MOST_SHOWN = 10
 
 
 class NoRecipient(ValueError):
-    """No field says for whom the mail is."""
+    """No field names a recipient of the mail."""
 
 
 class UnreadableRecipient(ValueError):
-    """A field says for whom the mail is, and part of it is not an address; the message says which."""
+    """A field names the recipients, and at least one is not an address; the message says which."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recipients:
-    """For whom a field says that the mail is; at least one of the two is not empty.
+    """The recipients that a field names; at least one of the two attributes is not empty.
 
-    addresses: each once. unreadable: which parts are not addresses, for the operator; "" when all are.
+    addresses: without duplicates. unreadable: the invalid ones, for the operator; "" if all are addresses.
     """
 
     addresses: tuple[Address, ...]
@@ -35,7 +35,7 @@ class Recipients:
 
 
 def read_recipients(fields: Mapping[bytes, bytes], names: Sequence[bytes]) -> Recipients:
-    """Read the list of addresses in the first of these fields that is there. Raises NoRecipient.
+    """Read the list of addresses in the first of these fields that is present. Raises NoRecipient.
 
     One invalid recipient does not affect the others, unless it is unclear where each begins and ends.
     """
@@ -46,9 +46,9 @@ def read_recipients(fields: Mapping[bytes, bytes], names: Sequence[bytes]) -> Re
 
 
 def parse_recipients(fields: Mapping[bytes, bytes], names: Sequence[bytes]) -> tuple[Address, ...]:
-    """Return the addresses in the first of these fields that is there.
+    """Return the addresses in the first of these fields that is present.
 
-    Raises NoRecipient, UnreadableRecipient: one that cannot be read spoils the whole.
+    Raises NoRecipient, and UnreadableRecipient if any of them is not an address.
     """
     found = read_recipients(fields, names)
     if found.unreadable:
@@ -58,23 +58,23 @@ def parse_recipients(fields: Mapping[bytes, bytes], names: Sequence[bytes]) -> t
 
 def _read_recipients(field: str, value: bytes) -> Recipients:
     if _ENCLOSED_COMMA.search(value):
-        return Recipients((), f"{field}: not a plain list of addresses: {_shown(value)}")
+        return Recipients((), f"{field}: not a plain list of addresses: {_quoted(value)}")
     addresses: list[Address] = []
     unreadable: list[bytes] = []
-    for each in filter(None, (part.strip() for part in value.split(b","))):  # RFC 5322 4.4: empty ones, too
+    for each in filter(None, (part.strip() for part in value.split(b","))):  # RFC 5322 4.4 allows empty ones
         try:
             addresses.append(_address(_without_brackets(each).decode("ascii")))
         except (InvalidAddress, UnicodeDecodeError):
             unreadable.append(each)
     if not addresses and not unreadable:
         unreadable.append(value)
-    told = ", ".join(map(_shown, unreadable[:_MOST_SHOWN]))
+    listed = ", ".join(map(_quoted, unreadable[:_MOST_SHOWN]))
     if more := len(unreadable[_MOST_SHOWN:]):
-        told += f" and {more} more"
-    return Recipients(tuple(dict.fromkeys(addresses)), told and f"{field}: not an address: {told}")
+        listed += f" and {more} more"
+    return Recipients(tuple(dict.fromkeys(addresses)), listed and f"{field}: not an address: {listed}")
 
 
-# Where a comma may be within something: a quoted string or pair, a comment, a literal, a group, a path.
+# Where a comma may not separate: in a quoted string or pair, a comment, a literal, a group, a path.
 _ENCLOSED_COMMA = re.compile(rb'["(\[:\\]|<[^>]*,')
 
 
@@ -82,7 +82,7 @@ def _without_brackets(text: bytes) -> bytes:
     return text[1:-1].strip() if text.startswith(b"<") and text.endswith(b">") else text
 
 
-def _shown(value: bytes) -> str:
+def _quoted(value: bytes) -> str:
     return ascii(decoded(value).strip()[:_LONGEST_SHOWN])
 
 

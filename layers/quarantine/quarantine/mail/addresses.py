@@ -1,7 +1,7 @@
-"""Mail addresses in the one spelling that we store and compare.
+"""Mail addresses in the normalised spelling that we store and compare.
 
-Strictness is what keeps two parsers from seeing two senders in one From field: whatever needs a rule of
-interpretation (comments, groups, routes, quoted local parts, domain literals) is refused, not interpreted.
+The parser is strict, so that no two parsers can see different senders in one From field. It refuses every
+form that needs interpretation: comments, groups, routes, quoted local parts, domain literals.
 """
 
 import re
@@ -24,7 +24,7 @@ class InvalidAddress(ValueError):
 
 @dataclass(frozen=True, slots=True, order=True)
 class Address:
-    """A mail address in the spelling that we store and compare; `Address.parse` makes it.
+    """A mail address in the spelling that we store and compare; use `Address.parse` to create one.
 
     local: lower case, a dot-atom. domain: lower case, A-labels.
     """

@@ -1,4 +1,4 @@
-"""Domain names of mail addresses: one spelling for each, and the alignment of two."""
+"""Domain names of mail addresses: their normalised spelling, and whether two are aligned."""
 
 import functools
 import re
@@ -8,22 +8,22 @@ from publicsuffixlist import PublicSuffixList
 
 _LDH_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")  # RFC 5321 4.1.2 sub-domain, RFC 1035 2.3.4
 _MAX_LENGTH = 253
-_DEVIATIONS = frozenset("ßς\u200c\u200d")  # IDNA 2003 and 2008 make other domains of them (UTS 46, 4.1.1)
+_DEVIATIONS = frozenset("ßς\u200c\u200d")  # IDNA 2003 and 2008 encode them differently (UTS 46, 4.1.1)
 
 
 class InvalidDomain(ValueError):
-    """The text is no fully qualified domain name."""
+    """The text is not a fully qualified domain name."""
 
 
 def normalise_domain(text: str) -> str:
-    """Return the one spelling in which we store and compare a domain: lower case, A-labels (RFC 5890).
+    """Return the spelling in which we store and compare a domain: lower case, A-labels (RFC 5890).
 
-    Nothing is mapped but letter case: a full-width or other look-alike letter is refused instead of
-    being turned into the letter that it imitates, and so is one that some readers would turn into another.
+    Only letter case is mapped. A full-width or other look-alike letter is refused, not converted to the
+    letter that it imitates. A letter that some programs would convert to another is refused too.
 
     Raises InvalidDomain for anything that is not two or more labels of a host name.
     """
-    # Of the text first: no letter becomes shorter, and a megabyte of labels takes seconds to decode.
+    # Length first: encoding makes no letter shorter, and decoding a megabyte of labels takes seconds.
     labels = [_normalise_label(label) for label in text.split(".")] if len(text) <= _MAX_LENGTH else [""]
     domain = ".".join(labels)
     if len(labels) == 1 or len(domain) > _MAX_LENGTH:
@@ -32,14 +32,14 @@ def normalise_domain(text: str) -> str:
 
 
 def aligned(one: str, other: str) -> bool:
-    """Tell whether two normalised domains have the same organizational domain (RFC 7489 3.1, relaxed)."""
+    """Return whether two normalised domains have the same organizational domain (RFC 7489 3.1, relaxed)."""
     return one == other or (
         (organization := _organizational_domain(one)) is not None
         and organization == _organizational_domain(other)
     )
 
 
-# Each label below is another tenant's of Microsoft 365, and the list does not say so.
+# Each label below belongs to a different tenant of Microsoft 365, but the public suffix list does not say so.
 _MORE_SUFFIXES = (
     "mail.onmicrosoft.com",
     "onmicrosoft.com",
@@ -50,7 +50,7 @@ _MORE_SUFFIXES = (
 
 
 def _organizational_domain(domain: str) -> str | None:
-    """Return the label below the public suffix with that suffix (RFC 7489 3.2); None for a bare suffix."""
+    """Return the public suffix and the label before it (RFC 7489 3.2); None for a bare suffix."""
     for suffix in _MORE_SUFFIXES:
         below, dot, rest = f".{domain}".rpartition(f".{suffix}")
         if dot and not rest:
@@ -61,14 +61,14 @@ def _organizational_domain(domain: str) -> str | None:
 
 @functools.cache
 def _public_suffixes() -> PublicSuffixList:
-    # Read when first asked for: a request that DMARC or a relay record decides needs no list.
-    # The private section counts too: two customers of one hoster are strangers.
+    # Loaded on first use: a request that DMARC or a relay record decides does not need the list.
+    # The private section counts too: two customers of one hosting company must not be aligned.
     return PublicSuffixList()
 
 
-@functools.lru_cache(maxsize=4096)  # a report has the same few labels again and again
+@functools.lru_cache(maxsize=4096)  # a report repeats the same few labels
 def _normalise_label(label: str) -> str:
-    # str.lower() turns the Kelvin sign into an ASCII k: a letter of another script stays what it is.
+    # str.lower() turns the Kelvin sign into an ASCII k, so a letter of another script is refused before.
     if any(letter.lower().isascii() for letter in label if not letter.isascii()):
         raise InvalidDomain(f"a letter that imitates an ASCII letter: {label[:63]!r}")
     lowered = label.lower()
@@ -78,8 +78,8 @@ def _normalise_label(label: str) -> str:
         if not lowered.isascii():
             lowered = idna.alabel(lowered).decode("ascii")
         elif lowered.startswith("xn--"):
-            idna.ulabel(lowered)  # raises for an A-label that no U-label has
-    except (idna.IDNAError, UnicodeError, OverflowError) as e:  # the last: an xn-- label of no letter
+            idna.ulabel(lowered)  # raises for an A-label without a valid U-label
+    except (idna.IDNAError, UnicodeError, OverflowError) as e:  # the last: an impossible code point
         raise InvalidDomain(f"not an internationalized label: {label[:63]!r}") from e
     if _LDH_LABEL.fullmatch(lowered) is None:
         raise InvalidDomain(f"not a label of a host name: {label[:63]!r}")

@@ -1,6 +1,6 @@
-"""The header section of a stored mail, whatever its bytes: its fields, and what of them a row shows.
+"""The header section of a stored mail, read from any bytes: its fields, and the values that a row shows.
 
-The bytes are hostile, and a mail is listed however broken it is: nothing here is strict, and nothing raises.
+The bytes are hostile, and even a broken mail must be listed. So nothing here is strict, and nothing raises.
 """
 
 import functools
@@ -16,28 +16,28 @@ from quarantine.mail.charsets import LONGEST_TEXT, decode_words, decoded, field_
 from quarantine.mail.domains import InvalidDomain, normalise_domain
 from quarantine.mail.text import clean_text
 
-_LONGEST_ID = 900  # bytes: with the time before it, within the 1024 of a sort key
+_LONGEST_ID = 900  # bytes: with the time before it, it fits the 1024 bytes of a sort key
 _LONGEST_FIELD = 16 * 1024  # characters of a Message-ID that are read
 _LONGEST_NAME = 128  # bytes of a field's name
-_YEARS = range(1980, 2200)  # another year is a wrong clock's, or a lie
+_YEARS = range(1980, 2200)  # another year comes from a wrong clock or a forgery
 
 
 @dataclass(frozen=True, slots=True)
 class Fields:
     """Fields of a header section, unfolded, under their names in lower case.
 
-    every: all that were wanted, from the top.
-    put_on: the topmost of each name above the first Received field. Each server puts its fields on top, its
-    Received (RFC 5321 4.4) among the first: what is above came from this side of the last hop, and not from
-    the sender, whose own fields are all below. Where there is no Received field, no server took the mail from
-    anybody, and every field is of whoever left it here.
+    every: all wanted fields, from the top.
+    put_on: the topmost of each name above the first Received field. Each server adds its fields on top, its
+    Received field (RFC 5321 4.4) among the first. So the fields above it come from this side of the last hop,
+    not from the sender, whose fields are all below. Without a Received field, no server received the mail,
+    and every field comes from the program that stored it here.
     """
 
     every: Mapping[bytes, Sequence[bytes]]
     put_on: Mapping[bytes, bytes]
 
     def top(self, name: bytes) -> bytes:
-        """Return the topmost field of a name, which is the one that was put on last; empty for none."""
+        """Return the topmost field of a name, which was added last; empty if there is none."""
         return self.every.get(name, (b"",))[0]
 
 
@@ -45,9 +45,9 @@ class Fields:
 class ShownHeader:
     """What the header section says, as far as it can be read.
 
-    sender, subject: decoded, cut, without lone surrogates; hostile. "" for none.
-    message_id: as it is compared, at most 900 bytes; "" for none.
-    received_at: UTC, of the topmost Received field, else of Date; None when neither can be read.
+    sender, subject: decoded, cut, without lone surrogates; hostile. "" if missing.
+    message_id: in the form in which it is compared, at most 900 bytes; "" if missing.
+    received_at: UTC, from the topmost Received field, else from Date; None if neither can be read.
     """
 
     sender: str
@@ -57,11 +57,11 @@ class ShownHeader:
 
 
 SHOWN_FIELDS = frozenset({b"from", b"subject", b"message-id", b"received", b"date"})
-"""What parse_mail reads."""
+"""The fields that parse_mail reads."""
 
 
 def parse_mail(fields: Fields) -> ShownHeader:
-    """Read what is shown of a mail; never raises."""
+    """Read the values of a mail that are shown; never raises."""
     return ShownHeader(
         sender=_sender(fields.top(b"from")),
         subject=decoded(fields.top(b"subject")),
@@ -72,7 +72,7 @@ def parse_mail(fields: Fields) -> ShownHeader:
 
 
 def header_fields(header: bytes, wanted: frozenset[bytes]) -> Fields:
-    """Return the wanted fields of what begins with a header section. wanted: names in lower case."""
+    """Return the wanted fields of bytes that begin with a header section. wanted: names in lower case."""
     found: list[tuple[bytes, list[bytes]]] = []
     parts: list[bytes] = []
     for line in header[: end_of_header(header)].split(b"\n"):
@@ -95,7 +95,7 @@ def header_fields(header: bytes, wanted: frozenset[bytes]) -> Fields:
 
 
 def end_of_header(mail: bytes) -> int | None:
-    """Return where the empty line is that ends the header section; None when there is none."""
+    """Return the position of the empty line that ends the header section; None if there is none."""
     if mail.startswith((b"\n", b"\r\n")):
         return 0
     ends = (mail.find(b"\n\n"), mail.find(b"\n\r\n"))
@@ -103,7 +103,7 @@ def end_of_header(mail: bytes) -> int | None:
 
 
 def without_last_field(header: bytes) -> bytes:
-    """Return a header section that was cut off, less the field where it was: a half may read as a whole."""
+    """Return a header section that was cut off, without its last field: half a field may look complete."""
     place = header.rfind(b"\n")
     while place != -1 and header[place + 1 : place + 2] in (b" ", b"\t", b""):
         place = header.rfind(b"\n", 0, place)
@@ -112,19 +112,19 @@ def without_last_field(header: bytes) -> bytes:
 
 @functools.lru_cache(maxsize=1024)
 def _lower(name: bytes) -> bytes:
-    return name.lower().rstrip(b" \t")  # RFC 5322 4.5: obsolete, and still written
+    return name.lower().rstrip(b" \t")  # RFC 5322 4.5: obsolete, but still in use
 
 
 # --- Fields ---
 
 
 def _sender(value: bytes) -> str:
-    # Encoded words are decoded beside the address, never in it or into one: what is read as the address
-    # afterwards must be what was the address in the mail.
+    # Encoded words are decoded beside the address, never in it or into one: the address that is read
+    # afterwards must be the address in the mail.
     text = field_text(value)
     name, bracket, address = text.rpartition("<")
     if bracket and address.rstrip().endswith(">"):
-        # Cut apart: a name of any length leaves the address whole.
+        # Name and address are cut separately, so that a long name does not cut the address.
         room = LONGEST_TEXT - len(address) - 1
         return storable(f"{decode_words(name)[: max(0, room)]}<{address}")
     shown = decode_words(text)
@@ -135,7 +135,7 @@ _NO_BRACKETS = str.maketrans("<>", "‹›")
 
 
 def usable_id(value: bytes) -> str:
-    """Return a Message-ID as a key can hold it: one too long for that, or not printable, by its digest."""
+    """Return a Message-ID that fits in a key; its digest if it is too long or not printable."""
     if not value:
         return ""
     text = " ".join(storable(field_text(value), _LONGEST_FIELD).split())
@@ -158,7 +158,7 @@ _MONTHS = {
 
 
 def parse_time(value: bytes) -> datetime | None:
-    """Read a date-time (RFC 5322 3.3) as UTC; None when it cannot be, or is of no year of mail."""
+    """Read a date-time (RFC 5322 3.3) as UTC; None if it cannot be read, or if its year is implausible."""
     try:
         time = _common_date(value) or parsedate_to_datetime(value[:200].decode("ascii", "replace"))
         time = (time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC)
@@ -168,7 +168,7 @@ def parse_time(value: bytes) -> datetime | None:
 
 
 def _common_date(value: bytes) -> datetime | None:
-    """Read the form that nearly all dates have, in a tenth of the time."""
+    """Read the format of nearly all dates, in a tenth of the time."""
     match = _DATE.search(value, 0, 60)
     if match is None or (month := _MONTHS.get(match[2])) is None or (offset := _offset(match[7])) is None:
         return None
@@ -185,10 +185,10 @@ def _common_date(value: bytes) -> datetime | None:
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """Who a message says it is from.
+    """The sender that a message claims.
 
-    name: anybody's claim. address: "" when none can be read. Both are "" where there is no sender, as of a
-    bounce (RFC 5321 4.5.5).
+    name: not verified. address: "" if none can be read. Both are "" if there is no sender, as in a bounce
+    (RFC 5321 4.5.5).
     """
 
     name: str
@@ -201,9 +201,9 @@ class Sender:
 
 
 def parse_sender(text: str) -> Sender:
-    """Take a decoded From field apart: the address is what stands in the last angle brackets, or alone.
+    """Parse a decoded From field: the address is in the last angle brackets, or is the whole field.
 
-    Its domain is shown in A-labels, so that no letter can imitate another.
+    The domain is shown in A-labels, so that no letter can imitate another.
     """
     text = clean_text(text)
     name, bracket, address = ("", "", text) if text[-1:] != ">" else text[:-1].rpartition("<")

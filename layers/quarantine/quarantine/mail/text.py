@@ -1,4 +1,4 @@
-"""Text to be shown: hostile text cleaned, its width in columns, cutting and wrapping."""
+"""Text to show: cleaning hostile text, measuring its width in columns, cutting and wrapping."""
 
 import functools
 import re
@@ -9,25 +9,25 @@ ELLIPSIS = "…"
 
 # --- Cleaning ---
 
-_LONGEST_READ = 1_000  # characters at either end of a text: bounds the work that one message can make
+_LONGEST_READ = 1_000  # characters at each end of a text: limits the work that one message can cause
 _MOST_MARKS = 3  # on one letter; Hebrew, Thai and Vietnamese need no more
 
-# Letters and symbols (Lo, So) that show nothing: Hangul fillers, the empty Braille pattern.
+# Invisible letters and symbols (Lo, So): Hangul fillers, the empty Braille pattern.
 _BLANK = frozenset("\u115f\u1160\u3164\uffa0\u2800")
 
 
 def clean_text(text: str) -> str:
-    """Return hostile text as one line in NFC that can be shown beside other text and not disturb it.
+    """Return hostile text as one line in NFC that can be shown beside other text without disturbing it.
 
-    Gone are control, format and bidi characters (Cc, Cf: also the joiners of emoji, which then stand side
-    by side) and blank letters; what has no meaning here (Cs, Co, Cn) becomes U+FFFD.
+    Control, format and bidi characters (Cc, Cf; also the joiners of emoji, which are then shown side by side)
+    and invisible letters are removed. Characters without a meaning here (Cs, Co, Cn) become U+FFFD.
     """
-    if len(text) > 2 * _LONGEST_READ:  # the end is read too: that is where the address of a sender is
+    if len(text) > 2 * _LONGEST_READ:  # the end is kept too: a sender's address is there
         text = text[:_LONGEST_READ] + "…" + text[-_LONGEST_READ:]
     if text.isascii() and text.isprintable():
         return " ".join(text.split())
     text = _without_piles("".join(map(_safe, text)))
-    # Again after NFC: it takes some letters apart into a letter and its marks.
+    # Again after NFC: it splits some letters into a letter and its marks.
     return " ".join(_without_piles(unicodedata.normalize("NFC", text)).split())
 
 
@@ -44,12 +44,12 @@ def _safe(char: str) -> str:
             return char
 
 
-# What is neither a letter nor a digit of any script, nor ASCII: a mark is among it.
+# A character that is not ASCII and not a letter or digit of any script: it may be a mark.
 _MAYBE_A_MARK = re.compile(r"[^\w\s!-~]")
 
 
 def _without_piles(text: str) -> str:
-    """Leave so many combining marks on a letter, and none without a letter to stand on."""
+    """Keep at most _MOST_MARKS combining marks on a letter, and none without a letter before it."""
     if not _MAYBE_A_MARK.search(text):
         return text
     kept, marks = [], _MOST_MARKS
@@ -67,14 +67,14 @@ def _without_piles(text: str) -> str:
 
 
 def clipped(text: str, length: int) -> str:
-    """Return the text in at most so many characters, with an ellipsis where it was cut."""
+    """Return the text with at most `length` characters, and an ellipsis where it was cut."""
     return text if len(text) <= length else text[: length - 1].rstrip() + ELLIPSIS
 
 
 def wrapped(text: str, columns: int, indent: int = 0) -> str:
-    """Break a text into lines of so many columns, all but the first indented by so many spaces.
+    """Break a text into lines of `columns` columns; all lines but the first are indented by `indent` spaces.
 
-    An address stays in one piece, to be copied.
+    An address is not broken, so that it can be copied.
     """
     if _is_narrow(text) and len(text) <= columns - indent:
         return text
@@ -96,16 +96,16 @@ def _lines(text: str, columns: int) -> Iterator[str]:
 
 
 def _is_narrow(text: str) -> bool:
-    """Tell of most texts, also of those that were cut, that each character takes one column."""
+    """Return whether each character takes one column, as in most texts, including those that were cut."""
     return text.replace(ELLIPSIS, "").isascii()
 
 
 def _narrow_lines(text: str, columns: int) -> Iterator[str]:
-    """Do the same for a text of one column a character, as most are, without looking at each."""
+    """Do the same for a text of one column per character, without examining each character."""
     while len(text) > columns:
         end = text.rfind(" ", 0, columns + 1)
         if end == -1:
-            end = text.find(" ", columns)  # a word that is longer than a line stays whole
+            end = text.find(" ", columns)  # a word that is longer than a line is not broken
         if end == -1:
             break
         yield text[:end]
@@ -114,7 +114,7 @@ def _narrow_lines(text: str, columns: int) -> Iterator[str]:
 
 
 def _pieces(text: str) -> Iterator[str]:
-    """Part a text after each space and each wide letter; an address stays in one piece, to be copied."""
+    """Split a text after each space and each wide letter, but never within an address."""
     start = 0
     for end, char in enumerate(text, 1):
         if char == " " or _columns(char) > 1:

@@ -1,10 +1,10 @@
-"""The fitting of a report into a mail of 102 KB, at which Gmail cuts.
+"""Fits a report into a mail of 102 KB, the size at which Gmail cuts a mail off.
 
-A mail of 100 rows must stay below that whatever the rows say, and the rows of an ordinary mail should be
-whole. So there is no fixed length: what the markup leaves of the 102 KB is shared out, and only the longest
-texts are cut, to whatever length makes all of them fit.
+A mail of 100 rows must stay below that with any content, and the rows of an ordinary mail should not be cut.
+So there is no fixed length: the rows share the space that the markup leaves of the 102 KB, and only the
+longest texts are cut, to a length at which all texts fit.
 
-The unit is weight: the bytes that a text needs in both parts of the mail together, before base64.
+The unit is weight: the number of bytes that a text needs in both parts of the mail together, before base64.
 """
 
 import re
@@ -17,15 +17,15 @@ from quarantine.mail.text import ELLIPSIS, clipped
 from quarantine.reporting.summary import QuarantineReport, Row
 
 _SHARED_WEIGHT = (
-    34_000  # for sender, subject and mailbox of all rows; tests/reporting/test_message.py measures
+    34_000  # for sender, subject and mailbox of all rows; tests/reporting/test_message.py measures it
 )
-_LEAST_WEIGHT = 40  # no text is cut below this, even where thousands of rows outgrow the 102 KB
+_LEAST_WEIGHT = 40  # no text is cut below this, even if thousands of rows exceed the 102 KB
 _HEAVIEST_ADDRESS = 200  # about 90 ASCII letters
 _HEAVIEST_DOMAIN = 150
 _LONGEST_SUBJECT = 200
 _LONGEST_NAME = 80
 
-# On top of UTF-8 in both parts: the HTML entities, and what keeps a mail client from making links.
+# In addition to UTF-8 in both parts: the HTML entities, and the marks that prevent automatic links.
 _EXTRA_WEIGHT = {
     "<": 3,
     ">": 3,
@@ -44,13 +44,13 @@ _HEAVY = re.compile(f"[{''.join(_EXTRA_WEIGHT)}]")
 
 
 def fit(report: QuarantineReport) -> QuarantineReport:
-    """Return the report with texts that fit, whatever they were; what is short enough stays as it is."""
+    """Return the report with texts that fit; a text that is short enough stays unchanged."""
     rows = [
         replace(row, sender=_bounded(row.sender), subject=clipped(row.subject, _LONGEST_SUBJECT))
         for row in report.rows
     ]
     fixed = sum(_weight(row.sender.address) for row in rows)
-    if report.other_mailboxes:  # each row names its mailbox then
+    if report.other_mailboxes:  # then each row names its mailbox
         fixed += sum(_weight(f"For: held for {row.mailbox}") for row in rows)
     weights = [_weight(text) for row in rows for text in (row.sender.name, row.subject)]
     weight = max(_LEAST_WEIGHT, _level(weights, _SHARED_WEIGHT - fixed))
@@ -69,8 +69,8 @@ def _weight(text: str) -> int:
 
 
 def _head(text: str, weight: int) -> str:
-    """Return the longest start of the text that weighs no more than this."""
-    # Not letter by letter: a report of long subjects cuts hundreds of texts.
+    """Return the longest start of the text that does not exceed the weight."""
+    # Not letter by letter: in a report of long subjects, hundreds of texts are cut.
     return text[: bisect_right(range(1, len(text) + 1), weight, key=lambda length: _weight(text[:length]))]
 
 
@@ -90,7 +90,7 @@ def _bounded(sender: Sender) -> Sender:
 
 
 def _cut_address(address: str) -> str:
-    """Cut the local part in the middle. The domain stays, or the end of one that is endless: its owner."""
+    """Cut the local part in the middle. Keep the domain, or the end of a long one, which names the owner."""
     local, _, domain = address.rpartition("@")
     if _weight(domain) > _HEAVIEST_DOMAIN:
         domain = ELLIPSIS + _tail(domain, _HEAVIEST_DOMAIN - _weight(ELLIPSIS))
@@ -102,7 +102,7 @@ def _cut_address(address: str) -> str:
 
 
 def _level(weights: Iterable[int], total: int) -> int:
-    """Return the level to which the heaviest must be cut, so that all of them weigh `total` together."""
+    """Return the weight to which the heaviest texts must be cut so that all texts together weigh `total`."""
     heaviest_last = sorted(weights)
     for position, weight in enumerate(heaviest_last):
         share = total // (len(heaviest_last) - position)

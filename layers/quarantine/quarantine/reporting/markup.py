@@ -1,10 +1,9 @@
-"""The templates of the mails that we send, and what they need: escaping, dates, links that no program makes.
+"""The templates of the mails that we send, with escaping, dates and protection against automatic links.
 
-A folder in `templates/` is a mail: its From name, its subject, its text and its HTML. The HTML part links to
-the trigger and to nothing else. A mail program that makes links of its own from what looks like a domain or
-an address is kept from it by `<wbr>` inside the word: it shows nothing, is read aloud as nothing and is not
-copied. Plain text has no such mark, so there a subject is written as security people write it:
-`evil[.]example`.
+A folder in `templates/` is a mail: its From name, its subject, its text and its HTML. The HTML part links
+only to the trigger. Mail programs make links from text that looks like a domain or an address. A `<wbr>`
+inside the word prevents that: it is not shown, not read aloud and not copied. Plain text has no such mark, so
+there a subject is written in the way that is usual in security reports: `evil[.]example`.
 """
 
 import re
@@ -27,7 +26,7 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 
 
 def _moment(time: datetime) -> str:
-    # Not strftime: it is slow, and a report has four times a row.
+    # Not strftime: it is slow, and a report shows four times per row.
     day, month = _DAYS[time.weekday()], _MONTHS[time.month - 1]
     return f"{day} {time.day} {month} {time.year}, {time.hour:02}:{time.minute:02}"
 
@@ -36,12 +35,12 @@ _LINK_JOINT = re.compile(r"(?<=\S)(?=[.@。．｡＠]\S)|(?<=\S:)(?=\S)")
 
 
 def _unlinked(text: object) -> Markup:
-    # What escape() writes is never a space and holds none of the joint's letters: no joint comes or goes.
+    # The output of escape() contains no space and none of the joint's letters: it adds or removes no joint.
     return Markup(_LINK_JOINT.sub("<wbr>", escape(str(text))))  # noqa: S704 - escaped
 
 
 def _defanged(text: str) -> str:
-    """Bracket the dot of what looks like a domain, and the colon of a URL."""
+    """Bracket the dots in text that looks like a domain, and the colon of a URL."""
     return re.sub(r"(?<=\w)\.(?=[^\W\d_]{2})|:(?=//)", r"[\g<0>]", text)
 
 
@@ -58,11 +57,11 @@ def _mailto(address: Address) -> str:
 
 
 _FOLDER = Path(__file__).parent / "templates"
-_COMPILED = _FOLDER / "compiled"  # in a built layer: layers/pack.py
+_COMPILED = _FOLDER / "compiled"  # only in a built layer, by layers/pack.py
 
 
 def compile_templates() -> None:
-    """Write the templates beside themselves as Python, so that a start need not compile them."""
+    """Write the templates as Python files beside them, so that a start does not need to compile them."""
     shutil.rmtree(_COMPILED, ignore_errors=True)
     environment = _environment(FileSystemLoader(_FOLDER))
     environment.compile_templates(_COMPILED, zip=None, ignore_errors=False)
@@ -99,7 +98,7 @@ _ENVIRONMENT = _environment(ChoiceLoader([ModuleLoader(_COMPILED), FileSystemLoa
 
 @dataclass(frozen=True, slots=True)
 class RenderedParts:
-    """What the templates of one mail say; from_name and subject are one line each."""
+    """The rendered templates of one mail; from_name and subject are one line each."""
 
     from_name: str
     subject: str
@@ -108,7 +107,7 @@ class RenderedParts:
 
 
 class MailTemplates:
-    """The templates of one mail, loaded when they are made so that no request waits for it.
+    """The templates of one mail, loaded when this object is made, so that no request waits for them.
 
     folder: its name in `templates/`.
     """

@@ -1,4 +1,4 @@
-"""A report, made into a mail: threaded under the request, quiet towards robots."""
+"""A report as a mail: in the thread of the request, and marked so that no machine answers it."""
 
 import base64
 import functools
@@ -23,10 +23,10 @@ _TEMPLATES = MailTemplates("report")
 def render(
     report: QuarantineReport, *, sender: Address, reply_to: Address | None, now: datetime
 ) -> EmailMessage:
-    """Return the mail that carries the report to its requester; `as_bytes()` is what goes on the wire.
+    """Return the mail that carries the report to its requester; SES sends its `as_bytes()`.
 
     Its texts are cut so that the mail fits. now: for the Date field, aware. The same report at the same time
-    is the same mail, byte for byte.
+    gives the same mail, byte for byte.
     """
     report = fit(report)
     request_id = report.request.request_id
@@ -38,7 +38,7 @@ def render(
     mail["Date"] = now
     mail["Message-ID"] = f"<{request_id}.report@{sender.domain}>"
     mail["Auto-Submitted"] = "auto-replied"  # RFC 3834 3.1.7
-    mail["X-Auto-Response-Suppress"] = "All"  # what Exchange heeds instead: MS-OXCMAIL 2.2.3.2.14
+    mail["X-Auto-Response-Suppress"] = "All"  # the field that Exchange reads instead: MS-OXCMAIL 2.2.3.2.14
     mail[LOOP_MARKER] = request_id
     if reply_to is not None:
         mail["Reply-To"] = str(reply_to)
@@ -47,9 +47,9 @@ def render(
     mail.make_alternative(boundary=f"=_{request_id}")
     html = EmailMessage(policy=_POLICY)
     _fill(html, parts.html, "html")
-    del html["MIME-Version"]  # RFC 2045 4: it belongs to the whole
+    del html["MIME-Version"]  # RFC 2045 4: only the whole message has it
     mail.attach(html)
-    mail["Content-Language"] = "en"  # last: what sets content drops the Content- fields before it
+    mail["Content-Language"] = "en"  # last, because setting the content removes earlier Content- fields
     return mail
 
 
@@ -64,7 +64,7 @@ def _fill(part: EmailMessage, text: str, subtype: str) -> None:
 
 
 def _transfer_encoding(text: str) -> str:
-    """Return the smallest that is 7-bit clean (EmailMessage itself guesses from the first ten lines)."""
+    """Return the smallest 7-bit encoding (EmailMessage itself guesses from the first ten lines)."""
     if text.isascii() and all(len(line) <= _LINE for line in text.splitlines()):
         return "7bit"
     data = text.encode()
@@ -76,14 +76,14 @@ def _transfer_encoding(text: str) -> str:
 
 
 class _MessageIds(UnstructuredHeader, BaseHeader):
-    """Message ids, one on a line: EmailMessage makes encoded words of long ones (python/cpython#79986)."""
+    """Message ids, one per line: EmailMessage turns long ones into encoded words (python/cpython#79986)."""
 
     def fold(self, *, policy: policy.Policy) -> str:
         return f"{self.name}: " + f"{policy.linesep} ".join(self.split()) + policy.linesep
 
 
 class _Registry(HeaderRegistry):
-    """Makes the class of each field once: the standard library makes it anew for each field of each mail."""
+    """Makes the class of each field once; the standard library makes one for each field of each mail."""
 
     __getitem__ = functools.cache(HeaderRegistry.__getitem__)
 

@@ -1,8 +1,8 @@
-"""What is held, summarised: newest first, counted honestly, and safe to show.
+"""A summary of the held mail: newest first, with a correct count, and safe to show.
 
-Sender and subject are text that an attacker chose, in a mail that was held because it may be an attack. What
-leaves this module has no control, format or bidi character and no pile of combining marks. Cutting it to a
-length is the fitting's part, escaping it the templates'.
+An attacker chose the sender and the subject, in a mail that was held because it may be an attack. This module
+removes all control, format and bidi characters and excessive combining marks. `fitting` cuts the texts to a
+length, and the templates escape them.
 """
 
 from collections.abc import Iterable
@@ -21,7 +21,7 @@ from quarantine.mail.text import clean_text
 class Row:
     """One message as the report shows it; its times are in the requester's own UTC offset.
 
-    subject: "" where the mail has none.
+    subject: "" if the mail has none.
     """
 
     mailbox: Address
@@ -34,11 +34,11 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class QuarantineReport:
-    """All that the templates and the header fields need.
+    """All values that the templates and the header fields need.
 
-    rows: newest first. total: how many messages are held in all, never less than there are rows.
-    at_least: some mailbox may hold more than was counted: "200 or more".
-    asked_at: when the request came, like all times here in the requester's own UTC offset.
+    rows: newest first. total: the number of all held messages, never less than the number of rows.
+    at_least: a mailbox may hold more messages than were counted: "200 or more".
+    asked_at: when the request was received; like all times here, in the requester's own UTC offset.
     """
 
     request: Accepted
@@ -61,30 +61,30 @@ class QuarantineReport:
 
     @property
     def lists_all(self) -> bool:
-        """Whether the rows are known to be all that is held."""
+        """Whether the rows are known to be all held messages."""
         return self.shown == self.total and not self.at_least
 
     @property
     def zone(self) -> str:
-        """The requester's UTC offset as a label: `UTC+01:00`; plain `UTC` when it is zero."""
+        """The requester's UTC offset as a label: `UTC+01:00`; plain `UTC` if it is zero."""
         return str(self.asked_at.tzinfo)
 
     @property
     def other_mailboxes(self) -> tuple[Address, ...]:
-        """The mailboxes listed beside the requester's own; when there are any, each row names its own."""
+        """The mailboxes listed beside the requester's own; if there are any, each row names its mailbox."""
         return tuple(mailbox for mailbox in self.request.mailboxes if mailbox != self.requester)
 
     @property
     def kept_until(self) -> tuple[datetime, datetime] | None:
-        """When the first and the last of the rows are deleted; None when no row has a date."""
+        """When the first and the last of the rows are deleted; None if no row has such a date."""
         times = [row.kept_until for row in self.rows if row.kept_until is not None]
         return (min(times), max(times)) if times else None
 
 
 def summarise(request: Accepted, listings: Iterable[MailboxListing], max_rows: int) -> QuarantineReport:
-    """Merge what the mailboxes hold into one report of at most `max_rows` rows, newest first.
+    """Merge the held messages of the mailboxes into one report of at most `max_rows` rows, newest first.
 
-    Messages of the same moment are ordered by mailbox and message id, so that two reports agree.
+    Messages of the same time are ordered by mailbox and message id, so that two reports agree.
     """
     listings = tuple(listings)
     zone = _zone(request.reply.utc_offset)

@@ -1,4 +1,4 @@
-"""Holding: a mail that a filter left in the bucket becomes a row of the quarantine for each recipient."""
+"""Holding: a mail that a filter stored in the bucket becomes a quarantine row for each recipient."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +24,7 @@ _THREADS: Final = 8  # fewer than the connections of a client
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """Serves S3's notifications about objects under held/."""
+    """Handles S3's notifications about objects under held/."""
 
     settings: HoldSettings
     objects: HeldObjects
@@ -44,7 +44,7 @@ class Holding:
         )
 
     def handle(self, body: str) -> None:
-        """Serve one message of the queue: hold or reject each object that it names."""
+        """Handle one message of the queue: hold or reject each object that it names."""
         try:
             objects = parse_notification(body)
         except MalformedNotification as e:
@@ -62,7 +62,7 @@ class Holding:
         match decision:
             case QuarantinedMail():
                 self._hold(decision)
-                rejected = decision.unreadable  # last: a row that must come again leaves no second letter
+                rejected = decision.unreadable  # last: retrying a row must not add a second dead letter
             case RejectedObject():
                 rejected = decision
             case _:
@@ -78,8 +78,8 @@ class Holding:
         else:
             with ThreadPoolExecutor(_THREADS) as threads:
                 are_new = list(threads.map(put, mail.recipients))
-        # Last: an object without its tag is kept longest, so a row never outlives its mail. And so is one for
-        # which a recipient has no row yet.
+        # Last: an object without a tag is kept longest, so a row never outlives its mail. It also stays
+        # without a tag while a recipient has no row.
         if mail.unreadable is None and not self.objects.tag(mail.raw_key, mail.reason):
             self.journal.note("deleted meanwhile", key=mail.raw_key)
         self.journal.record(
@@ -89,7 +89,7 @@ class Holding:
             recipients=[str(recipient) for recipient in mail.recipients],
             message_id=mail.shown.message_id,
             reason=mail.reason.value,
-            rows=sum(are_new),  # fewer than recipients when it came before
+            rows=sum(are_new),  # fewer than the recipients if the object was handled before
         )
 
     def _reject(self, body: str, key: str | None, rejected: RejectedObject) -> None:

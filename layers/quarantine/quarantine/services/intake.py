@@ -1,4 +1,4 @@
-"""Intake: a mail that SES received becomes a decision, and an accepted one a job for report."""
+"""Intake: it decides on each mail that SES received, and queues a job for report if it accepts the mail."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ type Evidence = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Judge:
-    """Decides on a mail, and changes nothing."""
+    """Decides on a mail and changes nothing."""
 
     settings: IntakeSettings
     mails: InboundObjects
@@ -51,7 +51,7 @@ class Judge:
         connect_s3: "Callable[[], S3Client]",
         unreadable: Unreadable,
     ) -> Self:
-        """Return a judge over these clients; that of S3 is made when it is needed."""
+        """Return a judge over these clients; the S3 client is made only if it is needed."""
         return cls(
             settings,
             InboundObjects(connect_s3, settings.mail_bucket),
@@ -59,7 +59,7 @@ class Judge:
         )
 
     def judge(self, mail: InboundMail) -> tuple[InboundMail, Decision]:
-        """Return the decision on a mail, and the mail with its whole header section."""
+        """Return the mail with its whole header section, and the decision on it."""
         command = first_command(mail.recipients, self.settings.trigger)
         if command is None:
             return mail, Refused(Refusal.NOT_A_TRIGGER, "no recipient is the trigger")
@@ -102,7 +102,7 @@ class Intake:
         sqs: "SQSClient",
         clock: Callable[[], datetime] = utc_now,
     ) -> Self:
-        """Return an intake over these clients; that of S3 is made when it is needed."""
+        """Return an intake over these clients; the S3 client is made only if it is needed."""
         journal = Journal("intake", "Requests")
         return cls(
             settings,
@@ -114,12 +114,12 @@ class Intake:
         )
 
     def handle(self, event: object) -> str:
-        """Serve one SES event; return the outcome as a word. Raises MalformedEvent."""
+        """Handle one SES event; return the outcome as a word. Raises MalformedEvent."""
         mail, decision = self.judge.judge(parse_event(event))
         seen = evidence(mail)
         outcome = self._record(mail, decision, seen)
         match outcome:
-            case Known(status):  # it was logged and counted when it was decided
+            case Known(status):  # it was logged and counted with the decision
                 self.journal.note("delivered again", message_id=mail.message_id, status=status)
                 return status.value
             case Refused(reason, detail, requester):
@@ -142,7 +142,7 @@ class Intake:
     def _record(self, mail: InboundMail, decision: Decision, seen: Evidence) -> Decision | Known:
         now = self.clock()
         match decision:
-            case Refused(reason=Refusal.NOT_A_TRIGGER):  # anybody's mail to any address: logged, not kept
+            case Refused(reason=Refusal.NOT_A_TRIGGER):  # anybody can send such mail: it is only logged
                 return decision
             case Refused():
                 known = self.requests.refuse(mail.message_id, decision, seen, mail.received_at, now)

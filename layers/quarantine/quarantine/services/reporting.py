@@ -1,4 +1,4 @@
-"""Reporting: a job becomes a mail with what is held, or silence when nothing is."""
+"""Reporting: a job becomes a mail that lists the held mail, or no mail if nothing is held."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,22 +29,22 @@ if TYPE_CHECKING:
     from mypy_boto3_sesv2 import SESV2Client
 
 HOPELESS = (MalformedJob, UnknownRequest, UnreadableRequest)
-"""Errors of a job that fails each time; its queue hands it to the dead-letter queue."""
+"""Errors of a job that fails each time; SQS moves the job to the dead-letter queue."""
 
 
 class InHand(RuntimeError):
-    """Another process has the request; its job must come again, in case that one dies."""
+    """Another process serves the request; the job must be retried, in case that process dies."""
 
 
 def gather(request: Accepted, quarantine: Quarantine, max_rows: int, now: datetime) -> QuarantineReport:
-    """Read what the mailboxes of a request hold, and summarise it."""
+    """Read and summarise the held mail of a request's mailboxes."""
     listings = [quarantine.held_for(mailbox, now, max_rows) for mailbox in request.mailboxes]
     return summarise(request, listings, max_rows)
 
 
 @dataclass(frozen=True, slots=True)
 class Reporting:
-    """Serves the jobs of accepted requests."""
+    """Handles the jobs of accepted requests."""
 
     settings: ReportSettings
     quarantine: Quarantine
@@ -73,7 +73,7 @@ class Reporting:
         )
 
     def handle(self, body: str) -> None:
-        """Serve one job. Raises what is in HOPELESS, InHand, and what may pass."""
+        """Handle one job. Raises the errors in HOPELESS, InHand, and temporary errors."""
         job = from_json(body)
         try:
             claim = self.requests.claim_report(job.request_id, self.clock(), self.settings.lease)
@@ -93,7 +93,7 @@ class Reporting:
     def _serve(self, request: Accepted) -> None:
         try:
             outcome = self._answer(request)
-        except Exception as e:  # whatever it was, the row must not go on saying that report is at it
+        except Exception as e:  # after any error, the row must not stay `sending`
             self.requests.give_back(request.request_id, reason=type(e).__name__)
             raise
         self.requests.settle(request.request_id, outcome, self.clock())

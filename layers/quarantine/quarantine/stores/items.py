@@ -1,4 +1,4 @@
-"""Items of DynamoDB, to values and back: the one codec of all tables."""
+"""Converts DynamoDB items to values and back: the codec of all tables."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
@@ -9,13 +9,13 @@ from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import ClientError
 
 type Values = Mapping[str, Any]
-"""An item as Python has it: str, Decimal, bool, set, list, dict."""
+"""An item as Python values: str, Decimal, bool, set, list, dict."""
 
 type Wire = dict[str, Any]
-"""An item as DynamoDB's API has it: each value under the letter of its type."""
+"""An item as in DynamoDB's API: each value under the letter of its type."""
 
 type Unreadable = Callable[[Values, Exception], None]
-"""Is told of a record that cannot be read: the attributes of its key, and what is wrong."""
+"""Called with a record that cannot be read: the attributes of its key, and the error."""
 
 _KEYS = ("principal", "record", "recipient", "entry", "request_id")
 
@@ -32,7 +32,7 @@ def from_wire(item: Values) -> dict[str, Any]:
 
 
 def plain(value: Any) -> Any:
-    """Return a value of from_wire with whole numbers as int, as JSON and a person have them."""
+    """Return a value of from_wire with whole numbers as int, for JSON and for people."""
     match value:
         case Decimal() if value == value.to_integral_value():
             return int(value)
@@ -45,7 +45,7 @@ def plain(value: Any) -> Any:
 
 
 def readable[T](items: Iterable[Values], read: Callable[[Values], T], unreadable: Unreadable) -> Iterator[T]:
-    """Yield each item that can be read. One that cannot be is reported, and hides nothing but itself."""
+    """Yield each item that can be read. An unreadable item is reported, and does not affect the others."""
     for item in items:
         try:
             yield read(item)
@@ -54,12 +54,12 @@ def readable[T](items: Iterable[Values], read: Callable[[Values], T], unreadable
 
 
 def key_of(item: Values) -> Values:
-    """Return the attributes of an item's key, for whoever is to mend it."""
+    """Return the attributes of an item's key, so that an operator can find the item."""
     return {name: item[name] for name in _KEYS if name in item}
 
 
 def failed_item(error: ClientError) -> dict[str, Any]:
-    """Return the item at which a condition failed; empty when there is none."""
+    """Return the item on which a condition failed; empty if there is none."""
     response: dict[str, Any] = {**error.response}
     return from_wire(response.get("Item") or {})
 
@@ -75,7 +75,7 @@ def text(value: object) -> str:
 
 
 def text_set(values: Values, name: str) -> set[str]:
-    """Return a set of texts; empty where there is none. Raises TypeError for anything else."""
+    """Return a set of texts; empty if it is missing. Raises TypeError for anything else."""
     value = values.get(name, set())
     if not isinstance(value, set) or not all(isinstance(each, str) for each in value):
         raise TypeError(f"{name} is not a set of texts")
@@ -83,7 +83,7 @@ def text_set(values: Values, name: str) -> set[str]:
 
 
 def whole_number(value: object) -> int:
-    """Raises TypeError for what is not a number, ValueError for a fraction."""
+    """Raises TypeError for a value that is not a number, ValueError for a fraction."""
     if not isinstance(value, (int, Decimal)) or isinstance(value, bool):
         raise TypeError(f"not a number: {value!r:.80}")
     if value != int(value):
@@ -92,21 +92,21 @@ def whole_number(value: object) -> int:
 
 
 def time(value: object) -> datetime:
-    """Read an ISO 8601 time, of UTC where it names no offset."""
+    """Read an ISO 8601 time, as UTC if it has no offset."""
     parsed = datetime.fromisoformat(text(value))
     return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).astimezone(UTC)
 
 
 def iso_seconds(time: datetime) -> str:
-    """Return a time as keys of the quarantine table have it: UTC, to the second."""
+    """Return a time in the format of the quarantine table's keys: UTC, to the second."""
     return f"{time.astimezone(UTC):%Y-%m-%dT%H:%M:%S}Z"
 
 
 def iso_milliseconds(time: datetime) -> str:
-    """Return a time as the requests table has it: UTC, to the millisecond."""
+    """Return a time in the format of the requests table: UTC, to the millisecond."""
     return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def epoch(time: datetime) -> int:
-    """Return a time as TTL counts it: seconds since 1970."""
+    """Return a time in the format of TTL: seconds since 1970."""
     return int(time.timestamp())

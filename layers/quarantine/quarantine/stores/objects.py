@@ -13,19 +13,19 @@ from quarantine.mail.lenient import end_of_header
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-_START: Final = 32 * 1024  # bytes of a mail that are read: nearly always its whole header section
+_START: Final = 32 * 1024  # bytes of a mail that are read first: nearly always the whole header section
 _LONGEST_HEADER: Final = 1024 * 1024
 
 
 class InboundObjects:
-    """The raw mails that the receipt rule's S3 action stored. connect: makes the client."""
+    """The raw mails that the receipt rule's S3 action stored. connect: a function that makes the client."""
 
     def __init__(self, connect: "Callable[[], S3Client]", bucket: str) -> None:
         self._connect, self._bucket = connect, bucket
 
     @cached_property
     def _client(self) -> "S3Client":
-        # Made for the first mail whose header SES cut: most processes never see one, and would wait at start.
+        # Made for the first mail whose header SES cut off. Most processes never see one and save its time.
         return self._connect()
 
     def start_of(self, message_id: str) -> bytes:
@@ -37,17 +37,17 @@ class InboundObjects:
 
 
 class Gone(RuntimeError):
-    """The object is not there any more: deleted, or released by whoever holds it."""
+    """The object no longer exists: it was deleted or released."""
 
 
 class HeldObjects:
-    """The mails that filters left under held/."""
+    """The mails that filters stored under held/."""
 
     def __init__(self, client: "S3Client", bucket: str) -> None:
         self._client, self._bucket = client, bucket
 
     def read(self, key: str) -> StoredMail:
-        """Read an object as far as its header section goes, at most a megabyte. Raises Gone."""
+        """Read an object up to the end of its header section, at most a megabyte. Raises Gone."""
         mail = self._read(key, _START)
         if len(mail.start) < mail.size and end_of_header(mail.start) is None:
             return self._read(key, _LONGEST_HEADER)
@@ -60,7 +60,7 @@ class HeldObjects:
             match e.response["Error"]["Code"]:
                 case "NoSuchKey":
                     raise Gone(key) from e
-                case "InvalidRange":  # no range of an empty object can be read
+                case "InvalidRange":  # S3's answer to any range of an empty object
                     return self._empty(key)
             raise
         with found["Body"] as body:
@@ -73,9 +73,9 @@ class HeldObjects:
         return StoredMail(key, head["Metadata"], b"", 0, head["LastModified"])
 
     def tag(self, key: str, reason: HoldReason) -> bool:
-        """Tag an object with its reason, by which the bucket's lifecycle rules know how long to keep it.
+        """Tag an object with its reason, from which the bucket's lifecycle rules know how long to keep it.
 
-        Return whether the object is still there.
+        Return whether the object still exists.
         """
         try:
             self._client.put_object_tagging(

@@ -1,4 +1,4 @@
-"""The quarantine table: what is held, for whom. A row for each recipient of a held mail."""
+"""The quarantine table: held mail, with one row for each recipient of a mail."""
 
 import functools
 from collections.abc import Iterator
@@ -18,28 +18,28 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodb.type_defs import WriteRequestTypeDef
 
-_PAGE = 200  # rows that the first query of a mailbox reads: about one report's worth
-# Of a row: what a report shows, and its key, for the log. The rest would only be parsed.
+_PAGE = 200  # rows that the first query of a mailbox reads: about one report
+# The attributes of a row that a report shows, and its key for the log. Reading others would only cost time.
 _SHOWN = ("recipient", "entry", "message_id", "received_at", "sender", "subject", "reason", "expires_at")
 
 
 class Quarantine:
-    """What reports list. unreadable: is told of rows that cannot be read."""
+    """The rows that reports list. unreadable: called with each row that cannot be read."""
 
     def __init__(self, client: "DynamoDBClient", table: str, unreadable: Unreadable) -> None:
         self._client, self._table, self._unreadable = client, table, unreadable
 
     def held_for(self, mailbox: Address, now: datetime, limit: int) -> MailboxListing:
-        """Return the newest messages held for a mailbox, at most `limit`, and how many were seen.
+        """Return the newest messages held for a mailbox, at most `limit`, and the number that was seen.
 
-        The newest page is read, and older ones only while rows that are no longer held leave it short of
-        `limit`: a full mailbox costs what a page does (docs/decisions/0010-count-up-to-a-page.md).
+        The newest page is read. Older pages are read only while fewer than `limit` rows are still held, so a
+        full mailbox costs no more than one page (docs/decisions/0010-count-up-to-a-page.md).
         """
         query: dict[str, Any] = {
             "TableName": self._table,
             "KeyConditionExpression": "recipient = :recipient",
-            # TTL deletes late: what has expired is filtered here.
-            # A row whose expires_at is not a number is let through, to be seen and logged.
+            # TTL deletes late, so expired rows are filtered here.
+            # A row whose expires_at is not a number passes the filter, so that it is logged as unreadable.
             "FilterExpression": "#status = :held AND (attribute_not_exists(expires_at)"
             " OR NOT attribute_type(expires_at, :number) OR expires_at > :now)",
             "ProjectionExpression": ", ".join(f"#{name}" for name in _SHOWN),
@@ -54,7 +54,7 @@ class Quarantine:
             ),
             "ScanIndexForward": False,
         }
-        rows = max(limit, _PAGE)  # mostly all there is
+        rows = max(limit, _PAGE)  # usually the whole mailbox
         held: list[HeldMessage] = []
         while True:
             page = self._client.query(**query, Limit=rows)
@@ -63,20 +63,20 @@ class Quarantine:
             if not more or len(held) >= limit:
                 return MailboxListing(tuple(held[:limit]), len(held), at_least=more)
             query["ExclusiveStartKey"] = page["LastEvaluatedKey"]
-            rows *= 2  # few calls through many rows, and never much more read than is needed
+            rows *= 2  # few calls for many rows, without reading many more than needed
 
 
 class HeldRows:
-    """Rows to be written, and to be looked at by an operator."""
+    """Writes rows, and reads them for an operator."""
 
     def __init__(self, client: "DynamoDBClient", table: str) -> None:
         self._client, self._table = client, table
 
     def put(self, recipient: Address, mail: QuarantinedMail, expires_at: datetime) -> bool:
-        """Put the row of one recipient; return whether it is new. One that is there stays as it is.
+        """Put the row of one recipient; return whether it is new. An existing row stays unchanged.
 
-        So an object that comes again, after its mail was released, say, is not held anew. Another object with
-        the same Message-ID and the same second is another mail, and gets an id of its own.
+        So an object that is delivered again, for example after its mail was released, is not held again.
+        Another object with the same Message-ID and the same second is another mail, and gets its own id.
         """
         known = self._put_mail(recipient, mail, mail.shown.message_id, expires_at)
         if known is None:
@@ -103,7 +103,7 @@ class HeldRows:
         return self.put_new(row)
 
     def put_new(self, row: Wire) -> Values | None:
-        """Put a row; where one has its key, change nothing and return that one."""
+        """Put a row; if its key exists, change nothing and return the existing row."""
         try:
             self._client.put_item(
                 TableName=self._table,
@@ -116,11 +116,11 @@ class HeldRows:
         return None
 
     def rows_of(self, mailbox: Address) -> Iterator[Values]:
-        """Yield all rows of a mailbox, newest first, whatever their status, as they are asked for."""
+        """Yield all rows of a mailbox with any status, newest first, lazily."""
         return map(from_wire, self._queried(mailbox, "recipient = :recipient", {}))
 
     def deletions_of(self, mailbox: Address, before: datetime | None) -> Iterator["WriteRequestTypeDef"]:
-        """Yield a deletion for BatchWriteItem of each row of a mailbox that was received before a time."""
+        """Yield a BatchWriteItem deletion for each row of a mailbox that was received before a time."""
         condition, values = "recipient = :recipient", {}
         if before is not None:
             # Without its Z, so that a time with a fraction of a second sorts after it.
@@ -154,7 +154,7 @@ def held_row(  # noqa: PLR0917 - the row's attributes
     size: int | None = None,
     raw_key: str | None = None,
 ) -> Wire:
-    """Return the row of a held message. What is None is left out."""
+    """Return the row of a held message. Values that are None are left out."""
     time = items.iso_seconds(received_at)
     row = {
         "recipient": {"S": str(recipient)},

@@ -1,4 +1,4 @@
-"""The requests table: what was asked, and what came of it. One row a request, one a cooldown."""
+"""The requests table: the requests and their outcomes. One row per request, and one per cooldown."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -23,14 +23,14 @@ _COOLDOWN = "cooldown#"
 
 
 class RequestStatus(StrEnum):
-    """Where a request stands; the last four are final."""
+    """The status of a request; the last four are final."""
 
     ACCEPTED = "accepted"  # a job for report is on the queue, or will be
-    SENDING = "sending"  # report is at it, until the lease is over
+    SENDING = "sending"  # report is working on it, until the lease expires
     REFUSED = "refused"  # no report; `reason` is the refusal
-    SENT = "sent"  # SES took the report
+    SENT = "sent"  # SES accepted the report
     EMPTY = "empty"  # nothing is held
-    FAILED = "failed"  # SES will never take this report; `reason` is its error
+    FAILED = "failed"  # SES will never accept this report; `reason` is its error
 
 
 class CommandWord(StrEnum):
@@ -40,7 +40,7 @@ class CommandWord(StrEnum):
 
 
 class UnknownRequest(ValueError):
-    """A job names a request that intake never accepted, or that asks for something else."""
+    """A job names a request that intake never accepted, or that is for another command."""
 
 
 class UnreadableRequest(ValueError):
@@ -49,7 +49,7 @@ class UnreadableRequest(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Cooldown:
-    """For how long an address may not ask again, from when its request is accepted."""
+    """How long an address may not ask again after its request was accepted."""
 
     requester: Address
     time: timedelta
@@ -57,7 +57,7 @@ class Cooldown:
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """The request is new, or was accepted before and not yet taken up: its job belongs on the queue."""
+    """The request is new, or was accepted before and not yet claimed: its job must be queued."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,26 +67,26 @@ class CoolingDown:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """The request was decided before, and nothing is left to do for it."""
+    """The request was decided before, and needs no further work."""
 
     status: RequestStatus
 
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """The request may be served until the lease is over: who may have what, as intake recorded it."""
+    """The request may be served until the lease expires, with the data that intake recorded."""
 
     request: Accepted
 
 
 @dataclass(frozen=True, slots=True)
 class Busy:
-    """Another process has the request: come again when its lease is over."""
+    """Another process serves the request: retry when its lease has expired."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """The request came to its end before."""
+    """The request is final already."""
 
 
 type Claim = Claimed | Busy | Settled
@@ -94,7 +94,7 @@ type Claim = Claimed | Busy | Settled
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a request. messages: how many were seen to be held; reason: SES's error, of a failure."""
+    """The outcome of a request. messages: the number of held messages seen; reason: SES's error, if any."""
 
     status: RequestStatus
     messages: int
@@ -103,16 +103,16 @@ class Outcome:
 
 
 class Requests:
-    """The rows of requests, and the conditions under which each may change."""
+    """The rows of requests, and the conditions under which they may change."""
 
     def __init__(self, client: "DynamoDBClient", table: str, trigger: Address | None = None) -> None:
-        """trigger: what a row names that was written before rows kept the address written to."""
+        """trigger: the address written to, for older rows that do not store it."""
         self._client, self._table, self._trigger = client, table, trigger
 
     def accept(
         self, request: Accepted, evidence: Mapping[str, str], now: datetime, cooldown: Cooldown
     ) -> Admitted | CoolingDown | Known:
-        """Record an accepted request and start a cooldown, both or neither."""
+        """Record an accepted request and start a cooldown: both or neither."""
         row = {
             "request_id": request.request_id,
             "command": _word(request.command),
@@ -158,7 +158,7 @@ class Requests:
                     return Admitted() if status is RequestStatus.ACCEPTED else Known(status)
                 case ["None", "ConditionalCheckFailed"]:
                     return CoolingDown()
-                case _:  # a conflict with another transaction: the event comes again
+                case _:  # a conflict with another transaction: Lambda retries the event
                     raise
         return Admitted()
 
@@ -170,9 +170,9 @@ class Requests:
         received_at: datetime,
         now: datetime,
     ) -> Known | None:
-        """Record a refusal; a request that report has taken up, or that is settled, is Known and stays.
+        """Record a refusal; a request that report claimed or settled is Known and stays unchanged.
 
-        So does an accepted one that is refused for its own cooldown.
+        An accepted request that is refused because of its own cooldown stays unchanged too.
         """
         row = {
             "request_id": request_id,
@@ -200,7 +200,7 @@ class Requests:
         return None
 
     def claim_report(self, request_id: str, now: datetime, lease: timedelta) -> Claim:
-        """Take a request for a report for the time of a lease.
+        """Claim a request for a report, for the duration of a lease.
 
         Raises UnknownRequest, and UnreadableRequest for a row that cannot be served.
         """
@@ -235,7 +235,7 @@ class Requests:
             raise UnreadableRequest(f"{row['request_id']}: {type(e).__name__}: {e}") from e
 
     def settle(self, request_id: str, outcome: Outcome, now: datetime) -> None:
-        """Record what came of a claimed request."""
+        """Record the outcome of a claimed request."""
         attributes = {
             "messages": outcome.messages,
             "ses_message_id": outcome.ses_message_id,
@@ -249,7 +249,7 @@ class Requests:
         )
 
     def give_back(self, request_id: str, reason: str) -> None:
-        """Let go of a claimed request that cannot be served now: its job's next delivery may claim it."""
+        """Release a claimed request that cannot be served now: the next delivery of its job may claim it."""
         self._leave(request_id, RequestStatus.ACCEPTED, {"reason": reason})
 
     def _leave(self, request_id: str, status: RequestStatus, attributes: Mapping[str, str | int]) -> None:
@@ -270,7 +270,7 @@ class Requests:
     # --- For an operator ---
 
     def find(self, request_id: str) -> Values:
-        """Return a row as it is now; empty when there is none."""
+        """Return a row with a consistent read; empty if there is none."""
         response = self._client.get_item(
             TableName=self._table, Key=to_wire({"request_id": request_id}), ConsistentRead=True
         )
@@ -278,7 +278,7 @@ class Requests:
         return row
 
     def cooldown_until(self, requester: Address) -> datetime:
-        """Return when an address may ask again; a time in the past when it may now."""
+        """Return when an address may ask again; a time in the past if it may ask now."""
         until = self.find(f"{_COOLDOWN}{requester}").get("expires_at", 0)
         return datetime.fromtimestamp(items.whole_number(until), UTC)
 
@@ -296,7 +296,7 @@ class Requests:
             yield from (items.plain(from_wire(item)) for item in page["Items"])
 
     def all(self) -> Iterator[Values]:
-        """Yield all requests, in no order: a scan of the table."""
+        """Yield all requests in undefined order: a scan of the table."""
         pages = self._client.get_paginator("scan").paginate(
             TableName=self._table,
             FilterExpression="NOT begins_with(request_id, :cooldown)",
@@ -324,7 +324,7 @@ def _asked(request: Accepted) -> Values:
 
 
 def _read_accepted(row: Values, trigger: Address | None) -> Accepted:
-    """Read a row. One of the version before has neither mailboxes nor what was asked."""
+    """Read a row. A row of the version before has neither mailboxes nor a command."""
     requester = Address.parse(items.text(row["requester"]))
     others = {Address.parse(mailbox) for mailbox in items.text_set(row, "mailboxes")} - {requester}
     asked = row.get("asked", {})
@@ -349,7 +349,7 @@ def _read_accepted(row: Values, trigger: Address | None) -> Accepted:
 
 def _claim_of_other(request_id: str, error: ClientError) -> Claim:
     row = items.failed_item(error)
-    if "status" not in row:  # nothing there, or a cooldown
+    if "status" not in row:  # no row, or a cooldown
         raise UnknownRequest(f"no accepted request {request_id}") from error
     if row.get("command", CommandWord.REPORT) != CommandWord.REPORT:
         raise UnknownRequest(f"the request {request_id} is not for a report") from error
@@ -359,7 +359,7 @@ def _claim_of_other(request_id: str, error: ClientError) -> Claim:
             return Busy()
         case RequestStatus.REFUSED | RequestStatus.SENT | RequestStatus.EMPTY | RequestStatus.FAILED:
             return Settled()
-        case RequestStatus.ACCEPTED:  # it was free a moment ago: the next delivery takes it
+        case RequestStatus.ACCEPTED:  # it became free a moment ago: the next delivery claims it
             return Busy()
         case _:
             assert_never(status)

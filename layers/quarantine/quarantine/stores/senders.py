@@ -1,4 +1,4 @@
-"""The senders table: who may ask, by auth records and relay records."""
+"""The senders table: the auth records and relay records that say who may ask."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
@@ -19,16 +19,16 @@ type Network = IPv4Network | IPv6Network
 
 
 class Senders:
-    """What counts for a requester. unreadable: is told of records that cannot be read."""
+    """The records that apply to a requester. unreadable: called with each record that cannot be read."""
 
     def __init__(self, client: "DynamoDBClient", table: str, unreadable: Unreadable) -> None:
         self._client, self._table, self._unreadable = client, table, unreadable
 
     def facts_for(self, requester: Address) -> tuple[tuple[AuthRecord, ...], Iterator[RelayRecord]]:
-        """Return the auth and the relay records that can count for the requester, the most specific first.
+        """Return the auth and the relay records that can apply to the requester, the most specific first.
 
-        An auth record that cannot be read still stands before the more general ones, and accepts nothing.
-        The networks are read as they are asked for: not at all where the auth records decide.
+        An auth record that cannot be read still takes precedence over more general ones, and accepts nothing.
+        The networks are parsed lazily: not at all if the auth records decide.
         """
         found: dict[str, list[Values]] = {principal: [] for principal in principals(requester)}
         for item in self._records(tuple(found)):
@@ -39,16 +39,16 @@ class Senders:
         return auth, readable(relays, _relay_record, self._unreadable)
 
     def _records(self, principals: Sequence[str]) -> Iterator[Values]:
-        """Yield all records of some principals, in one read of as many partitions.
+        """Yield all records of some principals with one read, which covers one partition for each of them.
 
-        No other read takes in several partitions, and a condition on the partition key is no scan; the
-        function's policy denies one (docs/decisions/0013-one-read.md).
+        No other API call queries several partitions. With a condition on the partition key, this is not a
+        scan, which the function's policy denies (docs/decisions/0013-one-read.md).
         """
         condition = " OR ".join(['"principal" = ?'] * len(principals))
         query: dict[str, Any] = {
             "Statement": f'SELECT * FROM "{self._table}" WHERE {condition}',  # noqa: S608 - a setting
             "Parameters": list(to_wire(dict(zip(principals, principals, strict=True))).values()),
-            "ConsistentRead": True,  # what an operator denies is denied from now on
+            "ConsistentRead": True,  # a denial by an operator applies at once
         }
         while True:
             page = self._client.execute_statement(**query)
@@ -85,7 +85,7 @@ def auth_values(
     now: datetime,
 ) -> Values:
     """Return the auth record of an address, a domain or everybody (`*`)."""
-    # DynamoDB has no empty set.
+    # DynamoDB does not store empty sets.
     sets = {name: set(words) for name, words in (("accept", accept), ("mailboxes", mailboxes)) if words}
     return {
         "principal": principal,
@@ -99,7 +99,7 @@ def auth_values(
 def relay_values(principal: str, network: str, *, note: str = "", now: datetime) -> Values:
     """Return the record that lets the hosts of a network relay for a domain, or for every domain (`*`).
 
-    network: canonical CIDR; anything else is skipped by intake.
+    network: canonical CIDR; intake skips anything else.
     """
     return {"principal": principal, "record": f"{_RELAY}{network}", **_noted(note, now)}
 
@@ -109,13 +109,13 @@ def _noted(note: str, now: datetime) -> Values:
 
 
 class SenderRecords:
-    """The same records for an operator, who writes them. No function that handles mail may."""
+    """The same records for an operator, who writes them. No function that handles mail may write them."""
 
     def __init__(self, client: "DynamoDBClient", table: str) -> None:
         self._client, self._table = client, table
 
     def put(self, record: Values) -> None:
-        """Put what auth_values or relay_values made, in the place of a record that is there."""
+        """Put the result of auth_values or relay_values; it replaces an existing record."""
         self._client.put_item(TableName=self._table, Item=to_wire(record))
 
     def remove_auth(self, principal: str) -> bool:
@@ -127,11 +127,11 @@ class SenderRecords:
         return self._remove(principal, f"{_RELAY}{network}")
 
     def auth_records(self) -> Iterator[Values]:
-        """Yield all auth records, also those that intake cannot read."""
+        """Yield all auth records, including those that intake cannot read."""
         yield from self._scanned("#record = :record", _AUTH)
 
     def relay_records(self, principal: str | None = None) -> Iterator[tuple[Values, str]]:
-        """Yield the relay records of a principal, or of all, each with its network as it is written."""
+        """Yield the relay records of one principal or of all, each with its network as text."""
         if principal is None:
             items = self._scanned("begins_with(#record, :record)", _RELAY)
         else:
@@ -140,7 +140,7 @@ class SenderRecords:
             yield item, item["record"].removeprefix(_RELAY)
 
     def networks(self, principal: str, unreadable: Unreadable) -> Iterator[Network]:
-        """Yield a principal's networks, as intake reads them."""
+        """Yield a principal's networks as intake reads them."""
         items = (item for item, _ in self.relay_records(principal))
         return (record.network for record in readable(items, _relay_record, unreadable))
 
@@ -174,7 +174,7 @@ class SenderRecords:
 
 
 def _relay_record(item: Values) -> RelayRecord:
-    # Canonical CIDR only: a network with host bits set, or a mask for its length, could mean another one.
+    # Canonical CIDR only: a network with host bits, or with a mask instead of a length, could be ambiguous.
     network = item["record"].removeprefix(_RELAY)
     _, slash, length = network.partition("/")
     if slash and not length.isdigit():

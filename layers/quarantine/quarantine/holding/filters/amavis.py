@@ -1,6 +1,6 @@
-"""amavis: it writes its fields on top of the mail that it quarantines.
+"""amavis: it adds its fields on top of the mail that it quarantines.
 
-X-Envelope-To has every recipient, X-Envelope-To-Blocked only those who did not get the mail.
+X-Envelope-To names every recipient, X-Envelope-To-Blocked only those who did not receive the mail.
 """
 
 from quarantine.held import HoldReason
@@ -21,14 +21,14 @@ def _reason(fields: Fields) -> HoldReason | None:
     alerts = [text.upper() for text in texts(fields, ALERT)]
     if any(alert.startswith("INFECTED") for alert in alerts):
         return HoldReason.VIRUS
-    if any(alert.startswith("BANNED") for alert in alerts):  # a name or type of file
+    if any(alert.startswith("BANNED") for alert in alerts):  # a file name or file type
         return HoldReason.POLICY
     if says_yes(fields, FLAG):
         return HoldReason.SPAM
-    return HoldReason.POLICY if alerts else None  # BAD HEADER and whatever else, when nothing is worse
+    return HoldReason.POLICY if alerts else None  # BAD HEADER and all others, if nothing is worse
 
 
 def _recipients(fields: Fields) -> dict[bytes, bytes] | None:
     if BLOCKED in fields.put_on:
-        return {BLOCKED: fields.put_on[BLOCKED]}  # also an empty one: everybody has the mail
+        return {BLOCKED: fields.put_on[BLOCKED]}  # even if it is empty: every recipient received the mail
     return {ENVELOPE_TO: fields.put_on[ENVELOPE_TO]} if ENVELOPE_TO in fields.put_on else None

@@ -4,7 +4,7 @@ from enum import StrEnum
 
 
 class Family(StrEnum):
-    """Whose fields are read, in the order in which they are asked."""
+    """The filters whose fields are read, in the order in which they are read."""
 
     AMAVIS = "amavis"
     RSPAMD = "rspamd"

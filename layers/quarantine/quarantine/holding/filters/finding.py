@@ -1,4 +1,4 @@
-"""What a filter's fields say of a mail, in our words."""
+"""What a filter's fields say about a mail, in this project's terms."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -8,7 +8,7 @@ from decimal import Decimal
 from quarantine.held import HoldReason
 from quarantine.mail.lenient import Fields
 
-# A virus is told before a phish, and so on: what the reader must know first.
+# The worst reason first: the reader must know of a virus before a phish, and so on.
 _SEVERITY = (
     HoldReason.VIRUS,
     HoldReason.PHISHING,
@@ -17,16 +17,16 @@ _SEVERITY = (
     HoldReason.SPAM,
     HoldReason.BULK,
 )
-_NUMBER = re.compile(r"[+-]?\d{1,6}(?:\.\d{1,6})?(?!\d)")  # of a score; one beyond that is no score
+_NUMBER = re.compile(r"[+-]?\d{1,6}(?:\.\d{1,6})?(?!\d)")  # a score; a longer number is not a score
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One family's answer.
+    """The result for one family.
 
-    reason: the worst that it says; None when it does not call the mail bad.
-    score: as the filter counts, on a scale of its own; None for none.
-    recipients: names of the fields that say for whom it held the mail, the first that is there counts.
+    reason: the worst reason that its fields give; None if they give none.
+    score: on the filter's own scale; None if there is none.
+    recipients: the fields that name the recipients of the held mail; the first that is present counts.
     """
 
     reason: HoldReason | None = None
@@ -41,12 +41,12 @@ def texts(fields: Fields, name: bytes) -> Iterator[str]:
 
 
 def says_yes(fields: Fields, name: bytes) -> bool:
-    """Tell whether any field of a name begins with `Yes`, in any case."""
+    """Return whether any field of a name begins with `Yes`, ignoring case."""
     return any(text[:3].lower() == "yes" for text in texts(fields, name))
 
 
 def number(text: str) -> Decimal | None:
-    """Return the number with which a text begins; None for none, or one that is no filter's."""
+    """Return the number at the start of a text; None if there is none, or if no filter would write it."""
     match = _NUMBER.match(text.strip())
     return None if match is None else Decimal(match[0])
 
@@ -57,5 +57,5 @@ def first_number(candidates: Iterable[str]) -> Decimal | None:
 
 
 def worst(reasons: Iterable[HoldReason | None]) -> HoldReason | None:
-    """Return the gravest of some reasons; None when there is none."""
+    """Return the worst of some reasons; None if there is none."""
     return min((reason for reason in reasons if reason is not None), key=_SEVERITY.index, default=None)

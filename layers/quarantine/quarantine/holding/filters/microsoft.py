@@ -12,19 +12,19 @@ from quarantine.mail.lenient import Fields
 SCL, REPORT = b"x-ms-exchange-organization-scl", b"x-forefront-antispam-report"
 FIELDS = frozenset({SCL, REPORT})
 
-_SPAM_LEVEL = 5  # and above: spam; 9 is spam of high confidence
+_SPAM_LEVEL = 5  # and above: spam; 9 is high-confidence spam
 _PART = re.compile(r"(?:^|;)\s*(CAT|SCL):([^;]*)")
 _CATEGORIES = {
     "MALW": HoldReason.VIRUS,
     "AMP": HoldReason.VIRUS,  # anti-malware
     "SAP": HoldReason.VIRUS,  # safe attachments
     "PHSH": HoldReason.PHISHING,
-    "HPHSH": HoldReason.PHISHING,  # of high confidence, in both spellings
+    "HPHSH": HoldReason.PHISHING,  # high confidence, in both spellings
     "HPHISH": HoldReason.PHISHING,
     "SPOOF": HoldReason.PHISHING,
     "DIMP": HoldReason.PHISHING,  # imitates a domain
-    "GIMP": HoldReason.PHISHING,  # a contact
-    "UIMP": HoldReason.PHISHING,  # a user
+    "GIMP": HoldReason.PHISHING,  # imitates a contact
+    "UIMP": HoldReason.PHISHING,  # imitates a user
     "INTOS": HoldReason.PHISHING,  # within the organization
     "FTBP": HoldReason.POLICY,  # a file type
     "SPM": HoldReason.SPAM,

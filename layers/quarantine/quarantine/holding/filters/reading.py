@@ -1,8 +1,9 @@
-"""All families' fields, read together.
+"""The fields of all families, read together.
 
-The worst reason counts, a virus before phishing, policy, a block, spam, bulk: a field that the sender wrote
-can make a reason worse, and never milder than a filter said. The recipients are those of the first family
-that names any, in the order of Family, and only from fields above the first Received, which no sender writes.
+The worst reason counts, in this order: virus, phishing, policy, blocked, spam, bulk. So a field that the
+sender wrote can make a reason worse, but never milder than the filter's. The recipients come from the first
+family that names any, in the order of Family, and only from fields above the first Received field, which no
+sender can write.
 """
 
 from collections.abc import Collection
@@ -20,18 +21,17 @@ _MODULES = {
     Family.SES: ses,
 }
 FIELDS: frozenset[bytes] = frozenset().union(*(module.FIELDS for module in _MODULES.values()))
-"""What any family reads, in lower case."""
+"""The names of all fields that any family reads, in lower case."""
 
 
 def read_all(fields: Fields, families: Collection[Family]) -> Finding:
     """Return what these families' fields say together."""
     findings = [_MODULES[family].read(fields) for family in Family if family in families]
     reason = worst(each.reason for each in findings)
-    told = sorted(
-        findings, key=lambda each: each.reason is not reason
-    )  # who gives the reason gives the score
+    # The family that gives the reason also gives the score.
+    by_reason = sorted(findings, key=lambda each: each.reason is not reason)
     return Finding(
         reason,
-        next((each.score for each in told if each.score is not None), None),
+        next((each.score for each in by_reason if each.score is not None), None),
         next((each.recipients for each in findings if each.recipients is not None), None),
     )

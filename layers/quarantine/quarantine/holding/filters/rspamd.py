@@ -1,4 +1,4 @@
-"""rspamd: its fields are those of its milter_headers module; Delivered-To is the delivering server's.
+"""rspamd: the fields of its milter_headers module; the delivering server writes Delivered-To.
 
 https://rspamd.com/doc/modules/milter_headers.html
 """
@@ -14,7 +14,7 @@ RESULT, SCORE, QUEUE_ID = b"x-spamd-result", b"x-rspamd-score", b"x-rspamd-queue
 DELIVERED_TO = b"delivered-to"
 FIELDS = frozenset({ACTION, RSPAMD_ACTION, SPAM, RESULT, SCORE, QUEUE_ID, DELIVERED_TO})
 
-_HARMLESS = frozenset({"", "no action", "greylist", "soft reject"})  # delivered, or asked to come again
+_HARMLESS = frozenset({"", "no action", "greylist", "soft reject"})  # delivered, or deferred
 _SYMBOL = re.compile(r";\s*([A-Z0-9_]+)\(")
 _PHISHING = re.compile(r"(?:^|_)PHISH")  # PHISHING, PHISHED_OPENPHISH, HACKED_WP_PHISHING
 _VIRUS = re.compile(r"(?:^|_)VIRUS(?:_|$)")  # CLAM_VIRUS, and the name of any other scanner before it
@@ -34,7 +34,7 @@ def _reason(fields: Fields, results: list[str]) -> HoldReason | None:
     if any(map(_VIRUS.search, symbols)):
         return HoldReason.VIRUS
     actions = [text.lower() for name in (ACTION, RSPAMD_ACTION) for text in texts(fields, name)]
-    # The result says True only of what is rejected: mail that is spam by its action is False there.
+    # The result is True only for rejected mail: it is False for mail that is spam by its action.
     is_rejected = any(match[1] == "True" for result in results if (match := _RESULT.match(result)))
     is_bad = is_rejected or says_yes(fields, SPAM) or any(action not in _HARMLESS for action in actions)
     if not is_bad:

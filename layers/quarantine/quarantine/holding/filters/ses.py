@@ -1,4 +1,4 @@
-"""Amazon SES, where it scans what it receives: a verdict each for spam and virus. It writes no recipients.
+"""Amazon SES, if it scans incoming mail: one verdict for spam, one for viruses. It names no recipients.
 
 https://docs.aws.amazon.com/ses/latest/dg/receiving-email-notifications-contents.html
 """

@@ -1,4 +1,4 @@
-"""SpamAssassin, and whatever writes fields in its form. It knows no recipients.
+"""SpamAssassin, and other filters that write fields in its format. They name no recipients.
 
 https://spamassassin.apache.org/full/4.0.x/doc/Mail_SpamAssassin_Conf.html (add_header)
 """
