@@ -1,4 +1,4 @@
-"""Where `quarantine` starts, before anything is imported that a broken installation may lack."""
+"""The entry point of `quarantine`: it imports nothing at the top that a broken installation may lack."""
 
 import os
 import sys
@@ -17,9 +17,9 @@ def main() -> None:
     except Exception:
         if command_of(arguments) != "hold":
             raise
-        # A mail server that calls quarantine-hold by this name bounces what ends in a traceback, which is 1.
+        # A mail server that calls quarantine-hold by this name bounces the mail after a traceback (exit 1).
         code = os.EX_TEMPFAIL
-        with suppress(OSError):  # of a log on a full disk
+        with suppress(OSError):  # if the disk of the log is full
             traceback.print_exc()
     sys.exit(code)
 

@@ -1,4 +1,4 @@
-"""`quarantine activate`: makes SES read our receipt rule; and what that rule has to say.
+"""`quarantine activate`: makes SES read the stack's receipt rule; and the checks of such a rule.
 
 SES reads only the active rule set of an account and region, rule by rule, until one of them stops.
 """
@@ -26,7 +26,7 @@ PREFIX = "inbound/"  # where intake looks for a raw mail
 
 @dataclass(frozen=True, slots=True)
 class IntakeRoute:
-    """Where a rule has to take the mail of a domain. function: the ARN of the intake function."""
+    """What a rule must do with the mail of a domain. function: the ARN of the intake function."""
 
     domain: str
     trigger: str
@@ -35,7 +35,7 @@ class IntakeRoute:
 
     @classmethod
     def of(cls, operator: Operator) -> "IntakeRoute":
-        """Return the stack's. Raises OperatorError."""
+        """Return the route of the stack. Raises OperatorError."""
         return cls(
             domain=operator.parameter("ReportsDomain"),
             trigger=operator.parameter("Trigger"),
@@ -44,7 +44,7 @@ class IntakeRoute:
         )
 
     def in_recipients(self, rule: "ReceiptRuleOutputTypeDef") -> bool:
-        """Say whether a rule applies to a request: to the trigger's address, or to all of the domain."""
+        """Return whether a rule applies to requests: to the trigger's address, or to the whole domain."""
         recipients = [recipient.lower() for recipient in rule.get("Recipients", [])]
         return not recipients or any(
             recipient in (self.domain, f"{self.trigger}@{self.domain}")
@@ -59,14 +59,14 @@ class IntakeRoute:
         return "LambdaAction" in action and action["LambdaAction"]["FunctionArn"] == self.function
 
     def place_of_rule(self, rules: Sequence["ReceiptRuleOutputTypeDef"]) -> int | None:
-        """Return the index of the first rule that is meant to be ours."""
+        """Return the index of the first rule that is meant to serve this stack."""
         for place, rule in enumerate(rules):
             if any(self.stores(action) or self.invokes(action) for action in rule.get("Actions", [])):
                 return place
         return None
 
     def stopper(self, rules: Iterable["ReceiptRuleOutputTypeDef"]) -> str | None:
-        """Return the name of the first rule after which SES reads no other for a request."""
+        """Return the name of the first rule after which SES reads no further rule for a request."""
         return next(
             (
                 rule["Name"]
@@ -79,11 +79,11 @@ class IntakeRoute:
         )
 
     def faults_of(self, rule: "ReceiptRuleOutputTypeDef") -> Iterator[str]:
-        """Say why a request does not come to intake by a rule that is meant to be ours."""
+        """Yield the reasons why a rule that is meant for this stack does not bring requests to intake."""
         if not rule.get("Enabled"):
             yield "it is disabled"
         if not self.in_recipients(rule):
-            yield f"{self.domain} is none of its recipients"
+            yield f"{self.domain} is not among its recipients"
         actions = rule.get("Actions", [])
         stored = next((place for place, action in enumerate(actions) if self.stores(action)), None)
         invoked = next((place for place, action in enumerate(actions) if self.invokes(action)), None)
@@ -99,31 +99,31 @@ class IntakeRoute:
             yield "it stops before it invokes intake"
 
     def doubts_of(self, rule: "ReceiptRuleOutputTypeDef") -> Iterator[str]:
-        """Say what a rule that works does less well than the stack's own."""
+        """Yield what a working rule does less well than the stack's own."""
         if not rule.get("ScanEnabled"):
-            yield "it does not scan, so no mail is spam or infected"
+            yield "it does not scan, so spam and infected mail are not refused"
         recipients = rule.get("Recipients", [])
         if recipients and all("@" in recipient for recipient in recipients):
-            yield "its recipient is an address, so a +suffix of the trigger is not heard"
+            yield "its recipient is an address, so mail to the trigger with a +suffix is not received"
         for action in filter(self.invokes, rule.get("Actions", [])):
             if waits(action):
-                yield "it waits for intake: a mail that intake fails on is not tried again"
+                yield "it waits for intake: if intake fails, the mail is not retried"
 
 
 def activate(
     context: typer.Context,
     into: Annotated[
-        str | None, typer.Option(help="Add our rule to this rule set instead.", metavar="RULE-SET")
+        str | None, typer.Option(help="Add the stack's rule to this rule set.", metavar="RULE-SET")
     ] = None,
     after: Annotated[
         str | None,
-        typer.Option(help="With --into: the rule to put ours after; '' for the first place. Else the last."),
+        typer.Option(help="With --into: add the rule after this one; '' to add it first. Default: last."),
     ] = None,
 ) -> None:
-    """Make our rule set the one that SES reads, or add our rule to another."""
+    """Make the stack's rule set the active one, or add the stack's rule to another rule set."""
     operator: Operator = context.obj
     if after is not None and into is None:
-        raise typer.BadParameter("--after goes with --into")
+        raise typer.BadParameter("--after requires --into")
     ses: SESClient = operator.client("ses")
     active = ses.describe_active_receipt_rule_set().get("Metadata", {}).get("Name")
     if into is None:
@@ -135,13 +135,13 @@ def activate(
 
 
 def allowed(operator: Operator, rule_set: str, rule: str) -> bool:
-    """Say whether the bucket and intake accept mail from a rule. Raises OperatorError."""
+    """Return whether the bucket and intake accept mail from a rule. Raises OperatorError."""
     _, pattern = operator.name("ReceiptRuleArn").split(":receipt-rule-set/", 1)
-    return fnmatchcase(f"{rule_set}:receipt-rule/{rule}", pattern)  # as IAM's ArnLike: only * and ?
+    return fnmatchcase(f"{rule_set}:receipt-rule/{rule}", pattern)  # like IAM's ArnLike: only * and ?
 
 
 def waits(action: "ReceiptActionTypeDef") -> bool:
-    """Say whether SES waits for the answer of a Lambda action, which can be to stop."""
+    """Return whether SES waits for the response of a Lambda action; the response can stop the rule set."""
     return "LambdaAction" in action and action["LambdaAction"].get("InvocationType") == "RequestResponse"
 
 
@@ -152,7 +152,7 @@ def _ends(action: "ReceiptActionTypeDef") -> bool:
 def _activate(operator: Operator, ses: "SESClient", active: str | None) -> None:
     if operator.parameter("CreateReceiptRule") == "false":
         raise Declined(
-            "the stack was deployed with CreateReceiptRule=false, so the rule is yours to add: "
+            "the stack was deployed with CreateReceiptRule=false, so you must add the rule: "
             f"quarantine activate --into {active or 'RULE-SET'}"
         )
     ours = operator.name("ReceiptRuleSetName")
@@ -184,9 +184,9 @@ def _add(operator: Operator, ses: "SESClient", rule_set: str, after: str | None)
         return
     if not allowed(operator, rule_set, name):
         raise Declined(
-            f"the mail bucket and intake would refuse a rule in {rule_set}: they know the stack's own alone. "
-            f"Deploy with ReceiptRuleSetName={rule_set}, which puts the rule before all others and leaves "
-            "nothing to do; or deploy with CreateReceiptRule=false, then say this again"
+            f"the mail bucket and intake would refuse a rule in {rule_set}: they accept only the stack's. "
+            f"Deploy with ReceiptRuleSetName={rule_set}, which puts the rule before all others; "
+            "or deploy with CreateReceiptRule=false, then run this command again"
         )
     names = [rule["Name"] for rule in rules]
     if after is None:
@@ -198,10 +198,10 @@ def _add(operator: Operator, ses: "SESClient", rule_set: str, after: str | None)
         earlier = names[names.index(stopper) - 1] if names[0] != stopper else ""
         raise Declined(
             f"the rule {stopper} stops mail for {intake.domain} before a rule after {after} is read; "
-            f"put ours before it: --after '{earlier}'"
+            f"add the rule before it: --after '{earlier}'"
         )
     ses.create_receipt_rule(RuleSetName=rule_set, Rule=_rule(operator, intake), After=after)
-    where = f"after {after}" if after else "in the first place"
+    where = f"after {after}" if after else "as the first rule"
     operator.say(
         f"the rule {name} is in {rule_set}, {where}", rule_set=rule_set, rule=name, after=after, changed=True
     )
@@ -222,7 +222,7 @@ def _check_present(
 
 
 def _rule(operator: Operator, intake: IntakeRoute) -> "ReceiptRuleTypeDef":
-    """The rule of the template."""
+    """Return the template's rule."""
     tls: TlsPolicyType = "Require" if operator.parameter("TlsPolicy") == "Require" else "Optional"
     return {
         "Name": operator.stack_name,

@@ -1,4 +1,4 @@
-"""`quarantine auth`: what proves that an address wrote a mail, and whom to refuse whatever proves it."""
+"""`quarantine auth`: the methods that prove a sender, and the addresses to refuse always."""
 
 from typing import Annotated
 
@@ -10,44 +10,48 @@ from quarantine.mail.addresses import Address
 from quarantine.mail.domains import normalise_domain
 from quarantine.stores.senders import auth_values
 
-app = typer.Typer(help="What proves a sender, by address, domain or for everybody (*).", no_args_is_help=True)
+app = typer.Typer(
+    help="Methods that prove a sender: for an address, a domain or everybody (*).", no_args_is_help=True
+)
 
 Principal = Annotated[
     str, typer.Argument(help="An address, a domain, or * for everybody.", metavar="PRINCIPAL")
 ]
-Note = Annotated[str, typer.Option(help="Why, for the next operator.")]
+Note = Annotated[str, typer.Option(help="The reason, for other operators.")]
 
 
 @app.command()
 def allow(
     context: typer.Context,
     principal: Principal,
-    method: Annotated[list[Method], typer.Option("--method", "-m", help="What to accept; may be repeated.")],
+    method: Annotated[
+        list[Method], typer.Option("--method", "-m", help="A method to accept; may be repeated.")
+    ],
     mailbox: Annotated[
-        list[str], typer.Option(help="Whose held mail this address sees too; may be repeated.")
-    ] = [],  # noqa: B006 - typer reads the default, nobody changes it
+        list[str], typer.Option(help="Another mailbox whose held mail this address sees; may be repeated.")
+    ] = [],  # noqa: B006 - typer only reads the default
     note: Note = "",
 ) -> None:
-    """Accept methods as proof; takes the place of the principal's record."""
+    """Accept methods as proof. Replaces the principal's record."""
     operator: Operator = context.obj
     name = _principal(principal)
     mailboxes = sorted(str(Address.parse(each)) for each in mailbox)
     if mailboxes and "@" not in name:
-        raise Declined("other mailboxes are opened to one address, not to a domain")
+        raise Declined("other mailboxes can be opened only to an address, not to a domain")
     if Method.SPF in method or Method.DKIM in method:
         operator.warn(
-            "any host or service that the domain lets send its mail can then ask for any user of it"
+            "every host or service that may send mail for the domain can then ask for each of its users"
         )
     record = auth_values(name, method, mailboxes=mailboxes, note=note, now=operator.clock())
     operator.sender_records.put(record)
     sets = {"accept": sorted(method)} | ({"mailboxes": mailboxes} if mailboxes else {})
-    also = f", and sees {', '.join(mailboxes)} too" if mailboxes else ""
+    also = f", and also sees {', '.join(mailboxes)}" if mailboxes else ""
     operator.say(f"{name} is proven by {', '.join(sorted(method))}{also}", principal=name, **sets)
 
 
 @app.command()
 def deny(context: typer.Context, principal: Principal, note: Note = "") -> None:
-    """Refuse, whatever path the mail comes by; takes the place of the principal's record."""
+    """Refuse all requests, on any route. Replaces the principal's record."""
     operator: Operator = context.obj
     name = _principal(principal)
     operator.sender_records.put(auth_values(name, (), deny=True, note=note, now=operator.clock()))
@@ -70,12 +74,12 @@ def list_(context: typer.Context) -> None:
         for record in operator.sender_records.auth_records()
     )
     columns = ["principal", "accept", "deny", "mailboxes", "note", "updated_at"]
-    operator.answer(columns, rows, empty="no auth record: only relays can ask")
+    operator.answer(columns, rows, empty="no auth record: only mail from a relay is accepted")
 
 
 @app.command()
 def remove(context: typer.Context, principal: Principal) -> None:
-    """Remove a record: what holds for the domain, or for everybody, holds again."""
+    """Remove a record. The record of the domain, or of everybody, applies again."""
     operator: Operator = context.obj
     name = _principal(principal)
     if not operator.sender_records.remove_auth(name):

@@ -1,4 +1,4 @@
-"""What `quarantine doctor` looks at: one small function a check, from what AWS and DNS say to a finding."""
+"""The checks of `quarantine doctor`: one function per check, from the answers of AWS and DNS to a finding."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,40 +25,40 @@ if TYPE_CHECKING:
 
 
 class Health(StrEnum):
-    """What a check comes to."""
+    """The result of a check."""
 
     OK = "ok"  # nothing to do
     WARNING = "warning"  # works, but not as well as it should
-    FAULT = "fault"  # somebody's request gets no report
-    UNKNOWN = "unknown"  # could not be looked at: not permitted, or no answer
+    FAULT = "fault"  # some requests get no report
+    UNKNOWN = "unknown"  # could not be checked: not permitted, or no answer
 
 
 class Check(StrEnum):
-    """What is looked at, in the order in which an installation is made."""
+    """What is checked, in the order of the installation steps."""
 
     REGION = "region"  # SES receives mail there
     DOMAIN = "reports domain"  # SES receives only for a verified domain
-    MX = "MX record"  # the world hands the domain's mail to SES
+    MX = "MX record"  # other mail servers send the domain's mail to SES
     RULE_SET = "rule set"  # the one that SES reads is the one with our rule
-    RULE = "receipt rule"  # is reached, stores the mail and invokes intake
-    SENDER = "report sender"  # SES sends in its name
-    DKIM = "DKIM"  # and signs for it
+    RULE = "receipt rule"  # it is reached, stores the mail and invokes intake
+    SENDER = "report sender"  # SES may send from it
+    DKIM = "DKIM"  # SES signs for it
     SANDBOX = "sandbox"  # SES sends to everybody
     SENDING = "sending"  # SES has not paused the account
-    QUOTA = "quota"  # there is some left today
+    QUOTA = "quota"  # some of today's quota is left
     SENDERS = "senders table"  # who may ask
     QUARANTINE = "quarantine table"  # what is held
-    REQUESTS = "requests table"  # what was asked
-    PERMISSION = "permission"  # somebody may ask at all
+    REQUESTS = "requests table"  # the requests and their outcomes
+    PERMISSION = "permission"  # at least one record lets somebody ask
     FAILURES = "failures"  # nothing waits in a dead-letter queue
-    ALARMS = "alarms"  # none rings, and each is heard
-    LOGS = "logs"  # where decisions are told
+    ALARMS = "alarms"  # none is in alarm, and somebody is notified
+    LOGS = "logs"  # the log groups in which decisions are recorded
     CLOCK = "clock"  # this computer's, against AWS's
 
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """seen: what there is. step: what to do about it, empty when there is nothing to do."""
+    """seen: what was found. step: what to do about it; empty if there is nothing to do."""
 
     verdict: Health
     seen: str
@@ -66,16 +66,16 @@ class CheckResult:
 
 
 class Unresolved(OperatorError):
-    """DNS gave no answer, which is not the answer that there is no record."""
+    """DNS did not answer. This does not mean that there is no record."""
 
 
 type Resolver = Callable[[str, Literal["A", "MX"]], Sequence[str]]
 
 
 def resolve(name: str, kind: Literal["A", "MX"]) -> Sequence[str]:
-    """Return a name's records as a zone file shows them; none when it has none. Raises Unresolved."""
+    """Return a name's records in zone file format; empty if there are none. Raises Unresolved."""
     try:
-        import dns.exception  # noqa: PLC0415 - no other command asks DNS
+        import dns.exception  # noqa: PLC0415 - no other command uses DNS
         import dns.resolver  # noqa: PLC0415
     except ImportError as e:
         raise Unresolved("dnspython is not installed: install quarantine-report[ops]") from e
@@ -89,7 +89,7 @@ def resolve(name: str, kind: Literal["A", "MX"]) -> Sequence[str]:
 
 @dataclass(frozen=True)
 class Site:
-    """An installation, and what was heard of it: each question is asked once."""
+    """An installation, and the answers about it: each question is asked once."""
 
     operator: Operator
     resolve: Resolver = resolve
@@ -102,7 +102,7 @@ class Site:
 
     @cached_property
     def active(self) -> "DescribeActiveReceiptRuleSetResponseTypeDef":
-        """The rule set that SES reads. Not asked twice: SES answers once a second."""
+        """The rule set that SES reads. Asked only once: SES allows one such call a second."""
         ses: SESClient = self.operator.client("ses")
         return ses.describe_active_receipt_rule_set()
 
@@ -111,7 +111,7 @@ class Site:
         return self.active.get("Metadata", {}).get("Name")
 
     def identity(self, name: str) -> "GetEmailIdentityResponseTypeDef | None":
-        """Return what SES knows of an address or a domain; None when it knows nothing."""
+        """Return the SES identity of an address or a domain; None if there is none."""
         if name not in self.identities:
             sesv2: SESV2Client = self.operator.client("sesv2")
             try:
@@ -126,7 +126,7 @@ class Site:
 
 
 def examine(site: Site) -> Mapping[Check, CheckResult]:
-    """Make each check; one that cannot be made is unknown, and holds up no other."""
+    """Run each check. A check that cannot run is unknown, and does not affect the others."""
     return {check: _finding(site, check) for check in Check}
 
 
@@ -136,20 +136,18 @@ def _finding(site: Site, check: Check) -> CheckResult:
     except ClientError as e:
         error = e.response["Error"]
         code, message = error.get("Code", "error"), shorten(error.get("Message", ""), 200)
-        step = "ask again later" if "Denied" not in code else f"ask for the permission of {e.operation_name}"
+        step = "try again later" if "Denied" not in code else f"get permission for {e.operation_name}"
         return CheckResult(Health.UNKNOWN, f"{code}: {message}", step)
     except BotoCoreError as e:
-        return CheckResult(
-            Health.UNKNOWN, f"{type(e).__name__}: {e}", "look at the network and --endpoint-url"
-        )
+        return CheckResult(Health.UNKNOWN, f"{type(e).__name__}: {e}", "check the network and --endpoint-url")
     except Unresolved as e:
-        return CheckResult(Health.UNKNOWN, str(e), "ask again from a computer that can ask DNS")
+        return CheckResult(Health.UNKNOWN, str(e), "try again from a computer that can use DNS")
     except OperatorError as e:
-        return CheckResult(Health.UNKNOWN, str(e), "deploy the stack, then ask again")
+        return CheckResult(Health.UNKNOWN, str(e), "deploy the stack, then try again")
 
 
 # "Email receiving endpoints" of the AWS General Reference, https://docs.aws.amazon.com/general/latest/gr/ses.html.
-# AWS adds to them, so DNS is asked about a region that is not here.
+# AWS adds regions, so for a region that is not listed here, DNS is asked.
 RECEIVING_REGIONS = {
     "ap-northeast-1",
     "ap-northeast-2",
@@ -183,7 +181,9 @@ def domain(site: Site) -> CheckResult:
     for candidate in (".".join(labels[place:]) for place in range(len(labels) - 1)):
         if site.is_verified(candidate):
             return CheckResult(Health.OK, f"{candidate} is verified")
-    return CheckResult(Health.FAULT, f"{name} is not verified, so SES does not receive for it", _verify(name))
+    return CheckResult(
+        Health.FAULT, f"{name} is not verified, so SES does not receive its mail", _verify(name)
+    )
 
 
 def mx(site: Site) -> CheckResult:
@@ -198,7 +198,7 @@ def mx(site: Site) -> CheckResult:
     if endpoint not in hosts:
         return CheckResult(Health.FAULT, f"the MX record of {name} is {others}", step)
     if others:
-        seen = f"{name} also has the MX record {others}: a request that goes there is not heard"
+        seen = f"{name} also has the MX record {others}: requests that go there are lost"
         return CheckResult(Health.WARNING, seen, f"remove {others}")
     return CheckResult(Health.OK, f"the mail of {name} goes to {endpoint}")
 
@@ -207,7 +207,7 @@ def rule_set(site: Site) -> CheckResult:
     active = site.active_name
     if active is None:
         return CheckResult(Health.FAULT, "no rule set is active: SES refuses all mail", "quarantine activate")
-    if site.operator.parameter("CreateReceiptRule") == "false":  # the operator's rule may be in any set
+    if site.operator.parameter("CreateReceiptRule") == "false":  # the operator's own rule may be in any set
         return CheckResult(Health.OK, f"{active} is active")
     ours = site.operator.name("ReceiptRuleSetName")
     if active == ours:
@@ -229,31 +229,31 @@ def rule(site: Site) -> CheckResult:
         seen = f"the rule {stopper} stops mail for {intake.domain} before {ours['Name']} is read"
         return CheckResult(Health.FAULT, seen, f"move {ours['Name']} before {stopper} in {active}")
     if faults := list(intake.faults_of(ours)):
-        seen = f"the rule {ours['Name']} does not serve: {', '.join(faults)}"
+        seen = f"the rule {ours['Name']} does not work: {', '.join(faults)}"
         return CheckResult(Health.FAULT, seen, f"correct {ours['Name']} in {active}, or deploy again")
     if not allowed(site.operator, active, ours["Name"]):
         seen = f"the mail bucket and intake refuse the rule {ours['Name']} of {active}"
         step = f"deploy with ReceiptRuleSetName={active}, or with CreateReceiptRule=false"
         return CheckResult(Health.FAULT, seen, step)
     doubts = list(intake.doubts_of(ours)) + [
-        f"the rule {each['Name']} waits for a function, which can stop the mail before"
+        f"the earlier rule {each['Name']} waits for a function, which can stop the mail"
         for each in before
         if each.get("Enabled") and intake.in_recipients(each) and any(map(waits, each.get("Actions", [])))
     ]
     if doubts:
-        seen = f"the rule {ours['Name']} serves, but {', '.join(doubts)}"
-        return CheckResult(Health.WARNING, seen, f"look at the rules of {active}")
+        seen = f"the rule {ours['Name']} works, but {', '.join(doubts)}"
+        return CheckResult(Health.WARNING, seen, f"check the rules of {active}")
     return CheckResult(Health.OK, f"{ours['Name']} brings mail for {intake.domain} to intake")
 
 
 def sender(site: Site) -> CheckResult:
     address, own_domain = _sender(site)
     if address.partition("@")[0] == site.operator.parameter("Trigger"):
-        step = "set ReportSender to another address: until then intake decides on nothing"
+        step = "set ReportSender to another address: until then, intake does not start"
         return CheckResult(
-            Health.FAULT, f"{address} is the trigger: a reply to a report would ask for one", step
+            Health.FAULT, f"{address} is the trigger: a reply to a report would request another", step
         )
-    # Not the domain above it, though SES would: the report function may send in the name of these two.
+    # Not the parent domain, although SES would accept it: the report function may use only these two.
     for name in (address, own_domain):
         if site.is_verified(name):
             return CheckResult(Health.OK, f"{name} is verified")
@@ -271,10 +271,10 @@ def dkim(site: Site) -> CheckResult:
             states[name] = attributes.get("Status", "NOT_STARTED")
             if states[name] == "SUCCESS" and attributes.get("SigningEnabled"):
                 return CheckResult(Health.OK, f"SES signs for {name}")
-    step = f"publish the DKIM records that SES shows for {own_domain}, and let it sign"
+    step = f"publish the DKIM records that SES shows for {own_domain}, and enable signing"
     seen = ", ".join(f"{state} of {name}" for name, state in states.items()) or f"none for {own_domain}"
     if "SUCCESS" in states.values():
-        seen = f"the key is found, but SES is told not to sign for {own_domain}"
+        seen = f"the key is published, but signing is disabled for {own_domain}"
     return CheckResult(Health.FAULT, f"{seen}: reports look forged", step)
 
 
@@ -289,19 +289,19 @@ def sending(site: Site) -> CheckResult:
     status, enabled = site.account.get("EnforcementStatus", "HEALTHY"), site.account["SendingEnabled"]
     if status == "SHUTDOWN":
         return CheckResult(
-            Health.FAULT, "SES has paused this account (SHUTDOWN)", "answer AWS's case about it"
+            Health.FAULT, "SES has paused this account (SHUTDOWN)", "answer the AWS support case about it"
         )
     if not enabled:
         step = "aws sesv2 put-account-sending-attributes --sending-enabled"
-        return CheckResult(Health.FAULT, "sending is switched off for this account", step)
+        return CheckResult(Health.FAULT, "sending is disabled for this account", step)
     if status != "HEALTHY":
         return CheckResult(
-            Health.WARNING, f"SES has this account under review ({status})", "answer AWS's case"
+            Health.WARNING, f"SES has this account under review ({status})", "answer the AWS support case"
         )
     return CheckResult(Health.OK, "SES sends for this account")
 
 
-_FEW = 0.1  # of a day's quota: a morning's requests
+_FEW = 0.1  # of a day's quota: enough for the requests of a morning
 
 
 def quota(site: Site) -> CheckResult:
@@ -310,7 +310,7 @@ def quota(site: Site) -> CheckResult:
         return CheckResult(Health.OK, "no limit")
     left = max(most - sent, 0)
     seen = f"{left:.0f} of {most:.0f} mails left in these 24 hours"
-    step = "request a higher sending quota, or look at what else sends"
+    step = "request a higher sending quota, or find out what else sends mail"
     if left < 1:
         return CheckResult(Health.FAULT, seen, step)
     return CheckResult(Health.WARNING, seen, step) if left < most * _FEW else CheckResult(Health.OK, seen)
@@ -318,7 +318,7 @@ def quota(site: Site) -> CheckResult:
 
 def table(site: Site, output: str) -> CheckResult:
     name, dynamodb = site.operator.name(output), site.operator.dynamodb
-    step = "restore it from a backup under its name, or take it out of the stack and deploy again"
+    step = "restore it from a backup under its name, or remove it from the stack and deploy again"
     try:
         status = dynamodb.describe_table(TableName=name)["Table"]["TableStatus"]
         if status not in ("ACTIVE", "UPDATING"):
@@ -339,7 +339,7 @@ def permission(site: Site) -> CheckResult:
     if any(page["Items"] for page in pages):
         return CheckResult(Health.OK, "there is a relay or auth record")
     step = "quarantine relay add DOMAIN NETWORK, or quarantine auth allow DOMAIN -m dmarc"
-    return CheckResult(Health.FAULT, "no record lets anybody ask: every request is refused", step)
+    return CheckResult(Health.FAULT, "no record allows anybody to ask: every request is refused", step)
 
 
 def failures(site: Site) -> CheckResult:
@@ -367,7 +367,7 @@ def alarms(site: Site) -> CheckResult:
         if each["ResourceType"] == "AWS::CloudWatch::Alarm"
     }
     cloudwatch: CloudWatchClient = site.operator.client("cloudwatch")
-    # Without names, CloudWatch would tell of every alarm of the account.
+    # Without names, CloudWatch would return every alarm of the account.
     found = cloudwatch.describe_alarms(AlarmNames=sorted(names))["MetricAlarms"] if names else []
     ringing = [alarm for alarm in found if alarm["StateValue"] == "ALARM"]
     if ringing:
@@ -379,9 +379,9 @@ def alarms(site: Site) -> CheckResult:
         seen = f"there is no alarm {', '.join(sorted(missing))}".rstrip()
         return CheckResult(Health.WARNING, seen, "deploy the stack again")
     if not any(alarm.get("AlarmActions") and alarm.get("ActionsEnabled") for alarm in found):
-        step = "deploy with AlarmTopicArn set to an SNS topic that somebody reads"
-        return CheckResult(Health.WARNING, "no alarm rings, but nobody would hear it", step)
-    return CheckResult(Health.OK, f"none of {len(found)} rings")
+        step = "deploy with AlarmTopicArn set to an SNS topic that notifies somebody"
+        return CheckResult(Health.WARNING, "no alarm is active, but nobody would be notified", step)
+    return CheckResult(Health.OK, f"none of {len(found)} is active")
 
 
 def logs(site: Site) -> CheckResult:
@@ -393,13 +393,13 @@ def logs(site: Site) -> CheckResult:
         if not any(group["logGroupName"] == name for group in groups):
             missing.append(name)
     if missing:
-        seen = f"there is no log group {', '.join(missing)}: decisions are told nowhere"
-        return CheckResult(Health.FAULT, seen, "make it again under its name, or deploy again")
-    return CheckResult(Health.OK, "each function has its own")
+        seen = f"there is no log group {', '.join(missing)}: decisions are not logged"
+        return CheckResult(Health.FAULT, seen, "create it under its name, or deploy again")
+    return CheckResult(Health.OK, "each function has its own log group")
 
 
-_SKEW = timedelta(seconds=60)  # of no harm: the Date field has whole seconds, an answer takes some
-_REFUSED_SKEW = timedelta(minutes=5)  # from here on AWS takes no signature (RequestTimeTooSkewed)
+_SKEW = timedelta(seconds=60)  # harmless: Date has whole seconds, and an answer takes some
+_REFUSED_SKEW = timedelta(minutes=5)  # from here on, AWS accepts no signature (RequestTimeTooSkewed)
 
 
 def clock(site: Site) -> CheckResult:
@@ -407,7 +407,7 @@ def clock(site: Site) -> CheckResult:
     answer: Any
     try:
         answer = sts.get_caller_identity()
-    except ClientError as e:  # a refusal tells the time too, and a wrong clock is a reason for one
+    except ClientError as e:  # a refusal has a Date too, and a wrong clock can cause one
         answer = e.response
     headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
     if "date" not in headers:
@@ -416,7 +416,7 @@ def clock(site: Site) -> CheckResult:
         )
     skew = site.operator.clock() - parsedate_to_datetime(headers["date"])
     where = "behind" if skew < timedelta() else "ahead"
-    seen = f"this computer's is {abs(skew).total_seconds():.0f} s {where}"
+    seen = f"this computer's clock is {abs(skew).total_seconds():.0f} s {where}"
     step = "set this computer's clock by NTP"
     if abs(skew) >= _REFUSED_SKEW:
         return CheckResult(Health.FAULT, seen, step)
@@ -429,7 +429,9 @@ def _sender(site: Site) -> tuple[str, str]:
 
 
 def _verify(name: str) -> str:
-    return f"aws sesv2 create-email-identity --email-identity {name}, then publish the DKIM records it names"
+    return (
+        f"aws sesv2 create-email-identity --email-identity {name}, then publish the DKIM records it returns"
+    )
 
 
 CHECKS: Mapping[Check, Callable[[Site], CheckResult]] = {

@@ -9,7 +9,7 @@ from ops.operator import Operator, Output
 
 app = typer.Typer(
     name="quarantine",
-    help="Run a quarantine report by email: who may ask, what was asked, what is held.",
+    help="Operate a quarantine report by email: senders, requests and held mail.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -36,7 +36,7 @@ def _options(
     output: options.OutputForm = Output.TABLE,
     version: options.Version = False,
 ) -> None:
-    if context.obj is None:  # else a caller's own, as in the tests
+    if context.obj is None:  # else the caller passed one, as the tests do
         context.obj = options.operator_of(stack, config_env, profile, region, endpoint_url, output)
 
 
@@ -44,7 +44,7 @@ def _options(
     context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}
 )
 def hold(context: typer.Context) -> None:
-    """Do the same as quarantine-hold, with the same exit codes; goes away with version 1.0."""
+    """Do the same as quarantine-hold, with the same exit codes. Version 1.0 will remove it."""
     raise typer.Exit(hold_command.run(context.args, context.obj))
 
 

@@ -1,13 +1,13 @@
-"""Which command a command line names, said without what may be missing from a broken installation."""
+"""Finds the command in a command line, without imports that may be missing in a broken installation."""
 
 from collections.abc import Sequence
 
 GLOBAL_OPTIONS = frozenset({"--stack", "--config-env", "--profile", "--region", "--endpoint-url", "--output"})
-"""The global options that are followed by a value; tests/ops/test_cli.py compares them with the command's."""
+"""The global options that take a value; tests/ops/test_cli.py compares them with those of the command."""
 
 
 def command_of(arguments: Sequence[str]) -> str | None:
-    """Return the command that a command line names, also one that cannot be parsed; None for none."""
+    """Return the command in a command line, even if the line cannot be parsed; None if there is none."""
     words = iter(arguments)
     for word in words:
         if not word.startswith("-"):

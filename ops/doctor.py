@@ -1,4 +1,4 @@
-"""`quarantine doctor`: what is wrong with an installation, and what to do about it."""
+"""`quarantine doctor`: finds what is wrong with an installation, and says what to do about it."""
 
 import contextlib
 from collections.abc import Mapping
@@ -23,9 +23,9 @@ _STYLES = {
 
 
 def doctor(context: typer.Context) -> None:
-    """Look for what an installation trips over; exit with 3 when there is a fault."""
+    """Check everything that commonly goes wrong in an installation. Exits with 3 if there is a fault."""
     operator: Operator = context.obj
-    # No stack is an error, and there is nothing to look at; one that may not be described leaves some.
+    # Without a stack there is nothing to check. If describing it is not permitted, some checks still work.
     with contextlib.suppress(BotoCoreError, ClientError):
         _ = operator.stack
     with operator.err.status("looking"):

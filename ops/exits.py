@@ -1,7 +1,7 @@
-"""How a command ends: the exit codes, and what a failure looks like to a person.
+"""How a command ends: the exit codes, and how a failure is shown.
 
-0 done, 1 could not be done, 2 the command line is wrong, 3 refused (or, for `why`, no report).
-`quarantine-hold` ends with 0 or 75, which a mail server reads.
+0 done, 1 could not be done, 2 wrong command line, 3 refused (for `why`: no report).
+`quarantine-hold` exits with 0 or 75, for the mail server.
 """
 
 import typer
@@ -13,14 +13,14 @@ from ops.operator import Declined, Operator, OperatorError
 
 ERROR = 1
 REFUSED = 3
-EX_TEMPFAIL = 75  # sysexits.h: the mail server keeps the mail, and tries again
+EX_TEMPFAIL = 75  # sysexits.h: the mail server keeps the mail and retries
 
 
 def run(app: typer.Typer, arguments: list[str], operator: Operator | None = None) -> int:
-    """Run one command line and return its exit code; a failure is one line on standard error."""
+    """Run one command line and return its exit code; a failure is reported in one line on standard error."""
     try:
         app(arguments, obj=operator)
-    except SystemExit as e:  # how typer ends: with its own message where the command line is wrong
+    except SystemExit as e:  # typer's way to exit, with its own message if the command line is wrong
         return e.code if isinstance(e.code, int) else ERROR
     except Declined as e:
         return failed(operator, f"refused: {e}", REFUSED)
@@ -30,7 +30,7 @@ def run(app: typer.Typer, arguments: list[str], operator: Operator | None = None
 
 
 def failed(operator: Operator | None, text: str, code: int) -> int:
-    """Say why a command failed, and return the exit code."""
+    """Print why a command failed, and return the exit code."""
     console = operator.err if operator else Console(stderr=True, highlight=False)
     console.print(Text(text, style="red"), soft_wrap=True)
     return code

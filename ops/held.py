@@ -1,4 +1,4 @@
-"""`quarantine held`: what is held of a mailbox, and stored mails put there in bulk."""
+"""`quarantine held`: lists, adds and deletes the held mail of a mailbox, and imports stored mails."""
 
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -20,28 +20,30 @@ from quarantine.mail.text import clean_text
 from quarantine.stores.items import Values, iso_seconds
 from quarantine.stores.quarantine import held_row
 
-app = typer.Typer(help="What is held of a mailbox.", no_args_is_help=True)
+app = typer.Typer(help="The held mail of a mailbox.", no_args_is_help=True)
 
-_MOST_SHOWN = 50  # rejections that a person is shown
+_MOST_SHOWN = 50  # rejections that are printed for a person
 _LONGEST_KEEPING = 3650  # days
 
 Mailbox = Annotated[str, typer.Argument(help="Whose.", metavar="MAILBOX")]
 Days = Annotated[
-    int, typer.Option(min=1, max=_LONGEST_KEEPING, help="How long it is kept, from when it was received.")
+    int, typer.Option(min=1, max=_LONGEST_KEEPING, help="How many days it is kept after it was received.")
 ]
 
 
-_EXPIRED = "expired"  # in place of held: kept long enough; DynamoDB removes the row within days
+_EXPIRED = "expired"  # shown instead of held; DynamoDB removes the row within days
 
 
 @app.command("list")
 def list_(
     context: typer.Context,
     mailbox: Mailbox,
-    all_: Annotated[bool, typer.Option("--all", help="Also what is released, deleted or expired.")] = False,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 100,
+    all_: Annotated[
+        bool, typer.Option("--all", help="Also list released, deleted and expired messages.")
+    ] = False,
+    limit: Annotated[int, typer.Option(min=1, help="The most messages to list.")] = 100,
 ) -> None:
-    """List what is held of a mailbox, newest first."""
+    """List the held messages of a mailbox, newest first."""
     operator: Operator = context.obj
     address = Address.parse(mailbox)
     rows = (_row(values, operator.clock()) for values in operator.held_rows.rows_of(address))
@@ -49,7 +51,7 @@ def list_(
     columns = ["received_at", "sender", "subject", "reason", "status", "kept_until", "message_id"]
     operator.answer(columns, shown[:limit], empty=f"nothing is held for {address}")
     if len(shown) > limit:
-        operator.warn(f"there are more than {limit}: say --limit for more")
+        operator.warn(f"there are more than {limit}: use --limit to list more")
 
 
 @app.command()
@@ -59,16 +61,17 @@ def add(
     sender: Annotated[str, typer.Option(help="The From field, decoded.")],
     subject: Annotated[str, typer.Option(help="The Subject field, decoded.")],
     reason: Annotated[HoldReason, typer.Option(help="Why it is held.")],
-    message_id: Annotated[str | None, typer.Option(help="Its Message-ID; else a new one.")] = None,
+    message_id: Annotated[str | None, typer.Option(help="Its Message-ID. Default: a new one.")] = None,
     received_at: Annotated[
-        str | None, typer.Option(help="ISO 8601, UTC without an offset; else now.")
+        str | None,
+        typer.Option(help="When it was received: ISO 8601, UTC if it has no offset. Default: now."),
     ] = None,
     days: Days = 14,
 ) -> None:
     """Hold one message."""
     operator: Operator = context.obj
     address = Address.parse(mailbox)
-    time = _time(received_at) if received_at else operator.clock()
+    time = _parsed_time(received_at) if received_at else operator.clock()
     name = usable_id((message_id or f"<{uuid4()}@quarantine>").encode(errors="replace"))
     mail = ShownHeader(storable(sender), storable(subject), name, time)
     kept_until = time + timedelta(days=days)
@@ -85,23 +88,24 @@ def purge(
     context: typer.Context,
     mailbox: Mailbox,
     before: Annotated[
-        str | None, typer.Option(help="What was received before: ISO 8601, UTC without an offset.")
+        str | None,
+        typer.Option(help="Only rows received before this time: ISO 8601, UTC if it has no offset."),
     ] = None,
     all_: Annotated[bool, typer.Option("--all", help="Everything.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
-    """Delete a mailbox's rows, whatever their status. The mails themselves are the mail filter's."""
+    """Delete a mailbox's rows with any status. The stored mails themselves are not deleted."""
     operator: Operator = context.obj
     address = Address.parse(mailbox)
     if all_ == (before is not None):
-        raise typer.BadParameter("say either --before TIME or --all")
-    requests = list(operator.held_rows.deletions_of(address, _time(before) if before else None))
+        raise typer.BadParameter("use either --before TIME or --all")
+    requests = list(operator.held_rows.deletions_of(address, _parsed_time(before) if before else None))
     if requests and not yes:
         question = f"Delete {len(requests)} rows of {address}?"
         if not typer.confirm(question, err=True):
-            raise Declined(f"nothing of {address} is deleted")
+            raise Declined(f"no row of {address} was deleted")
     deleted = sum(write(operator.dynamodb, operator.name("QuarantineTableName"), requests))
-    operator.say(f"{deleted} rows of {address} are deleted", recipient=str(address), deleted=deleted)
+    operator.say(f"{deleted} rows of {address} were deleted", recipient=str(address), deleted=deleted)
 
 
 @app.command("import")
@@ -109,26 +113,27 @@ def import_(
     context: typer.Context,
     paths: Annotated[
         list[Path],
-        typer.Argument(exists=True, help="Mails, mboxes, maildirs, folders of them.", metavar="PATH..."),
+        typer.Argument(exists=True, help="Mails, mboxes, maildirs, or folders of them.", metavar="PATH..."),
     ],
     reason: Annotated[HoldReason, typer.Option(help="Why they are held.")],
     days: Days,
     recipient: Annotated[
         str | None,
-        typer.Option(help=f"Whose all of them are; else each one's {', '.join(RECIPIENT_FIELDS)} says it."),
+        typer.Option(help=f"The recipient of all mails. Default: each mail's {', '.join(RECIPIENT_FIELDS)}."),
     ] = None,
     recipient_field: Annotated[
         list[str],
         typer.Option(
-            help="The field, instead of those three, that your own system writes: a sender can write any;"
-            " may be repeated, the first that is there counts."
+            help="Use this recipient field instead of those three. Name one that your own system writes: a"
+            " sender can write any field. May be repeated; the first that is present counts."
         ),
-    ] = list(RECIPIENT_FIELDS),  # noqa: B006 - typer reads the default, nobody changes it
+    ] = list(RECIPIENT_FIELDS),  # noqa: B006 - typer only reads the default
 ) -> None:
-    """Hold stored mails; only their header sections are read.
+    """Hold stored mails. Only their header sections are read.
 
-    May be started again at any time: a mail makes the same row each time. So a message that was released
-    or deleted since is held again. A mail that names no mailbox is not imported, and named at the end.
+    The import can be repeated at any time: a mail gets the same row each time. So a message that was released
+    or deleted in the meantime is held again. A mail without a readable recipient is not imported, and
+    is listed at the end.
     """
     operator: Operator = context.obj
     rules = Rules(
@@ -139,14 +144,14 @@ def import_(
     )
     found = find(paths)
     if found.left:
-        operator.warn(f"{found.left} files in folders are neither .eml nor .mbox: left out")
+        operator.warn(f"{found.left} files in folders are neither .eml nor .mbox: skipped")
     tally = _imported(operator, found, rules)
     if tally.expired:
         operator.warn(f"{tally.expired} of them were received over {days} days ago: no report shows them")
     for each in tally.not_imported[:_MOST_SHOWN]:
         operator.err.print(Text(f"not imported: {clean_text(str(each))}", style="red"), soft_wrap=True)
     if (more := len(tally.not_imported) - _MOST_SHOWN) > 0 and operator.output is not Output.JSON:
-        operator.err.print(Text(f"and {more} more: --output json names all", style="red"))
+        operator.err.print(Text(f"and {more} more: use --output json to list all", style="red"))
     operator.say(
         f"{tally.read - len(tally.not_imported)} of {tally.read} mails imported, as {tally.written} rows",
         mails=tally.read,
@@ -170,7 +175,7 @@ def _imported(operator: Operator, found: Found, rules: Rules) -> Tally:
 
 
 def _row(values: Values, now: datetime) -> dict[str, Any]:
-    """Return a row to show: also one that report cannot read, as far as it goes."""
+    """Return a row to show; a row that report cannot read is shown as far as possible."""
     shown = {name: clean_text(str(value)) for name, value in values.items()}
     expires_at = _expiry(values.get("expires_at"))
     status = shown.get("status", "")
@@ -191,6 +196,6 @@ def _expiry(value: object) -> datetime | None:
         return None
 
 
-def _time(text: str) -> datetime:
+def _parsed_time(text: str) -> datetime:
     time = datetime.fromisoformat(text)
     return time if time.tzinfo else time.replace(tzinfo=UTC)

@@ -1,10 +1,10 @@
-"""Stored mails into the quarantine table, in bulk: found, read, and written in batches by several threads.
+"""Imports stored mails into the quarantine table in bulk: finds and reads them, and writes them in batches.
 
-There is no journal. A row's key comes from the mail alone, so an import that was killed is started again as
-it was: what is there is written once more and stays one row.
+There is no journal. A row's key depends only on the mail, so after an interruption the same import can be
+started again: it overwrites each existing row with the same row.
 
-Serialising and signing BatchWriteItem keeps one interpreter busy, so a large import reads its mails in other
-processes, and costs hardly more than its writing.
+Serialising and signing BatchWriteItem calls keeps one interpreter busy. So a large import reads its mails in
+other processes, and takes hardly longer than the writing alone.
 """
 
 import contextlib
@@ -38,26 +38,26 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodb.type_defs import WriteRequestTypeDef
 
-_BATCH = 25  # the most that BatchWriteItem takes
+_BATCH = 25  # the most rows that BatchWriteItem accepts
 _THREADS = 8  # fewer than the connections of a client of boto3
 _CHUNK = 250  # mails that are read at a time
-_MANY = 4 * _CHUNK  # mails for which another process is worth its start
-_AHEAD = 4  # chunks that are read before they are asked for
+_MANY = 4 * _CHUNK  # the number of mails from which starting another process saves time
+_AHEAD = 4  # chunks that are read ahead
 _READERS = 2  # processes
-_START = 16 * 1024  # bytes of a mail that are read first: mostly the whole header section
+_START = 16 * 1024  # bytes of a mail that are read first: usually the whole header section
 _LONGEST_HEADER = 1024 * 1024
 
-_ATTEMPTS = 12  # at what BatchWriteItem leaves unprocessed: half a minute or so
+_ATTEMPTS = 12  # to write rows that BatchWriteItem leaves unprocessed: about half a minute
 _FIRST_WAIT, _LONGEST_WAIT = 0.05, 10.0  # seconds
 
-# For the client of an import: botocore's check of each row, which we made ourselves, is half of a call's CPU.
+# For the client of an import: botocore's validation of the rows, which we made, is half of a call's CPU.
 UNCHECKED = Config(parameter_validation=False)
 
-# Who writes them: amavis and other filters; Postfix, Dovecot, qmail; Postfix, before aliases.
+# They are written by: amavis and other filters; Postfix, Dovecot, qmail; Postfix, before aliases.
 RECIPIENT_FIELDS = ("X-Envelope-To", "Delivered-To", "X-Original-To")
 
 type Item = dict[str, Any]
-type Part = tuple[int, int]  # of an mbox: where a mail begins and ends
+type Part = tuple[int, int]  # where a mail of an mbox begins and ends
 
 
 class NoFields(ValueError):
@@ -66,10 +66,10 @@ class NoFields(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Some mails: files of one each, or parts of one mbox."""
+    """Some mails: files with one mail each, or parts of one mbox."""
 
     paths: tuple[str, ...] = ()
-    parts: tuple[Part, ...] = ()  # of the one path, when it is an mbox
+    parts: tuple[Part, ...] = ()  # of the only path, if it is an mbox
 
     def __len__(self) -> int:
         return len(self.parts or self.paths)
@@ -77,9 +77,9 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What is the same for all mails of one import.
+    """The settings for all mails of one import.
 
-    recipient: whose they are; None to read it from the first of recipient_fields (lower case) that is there.
+    recipient: of all mails; None to read it from the first of recipient_fields (lower case) that is present.
     """
 
     reason: HoldReason
@@ -94,7 +94,7 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class NotImported:
-    """A mail that is not imported, and why. part: its place in an mbox, in bytes."""
+    """A mail that was not imported, and why. part: its position in an mbox, in bytes."""
 
     path: str
     why: str
@@ -107,7 +107,7 @@ class NotImported:
 
 @dataclass(slots=True)
 class Tally:
-    """What came of an import so far."""
+    """The result of an import so far."""
 
     read: int = 0
     written: int = 0
@@ -117,7 +117,7 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What the paths hold. left: files of folders that are not taken for mail."""
+    """The mails in the paths. left: the number of files in folders that are not recognised as mail."""
 
     chunks: tuple[Chunk, ...]
     left: int
@@ -131,7 +131,7 @@ class Found:
 
 
 def find(paths: Iterable[Path]) -> Found:
-    """Find the mails: a file is one, or an mbox; a folder holds .eml and .mbox files, maildirs and folders.
+    """Find the mails. A file is a mail or an mbox; a folder has .eml and .mbox files, maildirs and folders.
 
     Raises OSError for a path that cannot be read.
     """
@@ -154,7 +154,7 @@ def find(paths: Iterable[Path]) -> Found:
 
 
 def _walk(folder: str, singles: list[str], others: list[str]) -> int:
-    """Add a folder's files of one mail and its other files of mail; return how many are neither."""
+    """Add a folder's single mails and its other mail files to the lists; return the number of other files."""
     with os.scandir(folder) as entries:
         inside = sorted(entries, key=lambda entry: entry.name)
     folders = {entry.name: entry.path for entry in inside if entry.is_dir(follow_symlinks=False)}
@@ -169,7 +169,7 @@ def _walk(folder: str, singles: list[str], others: list[str]) -> int:
             others.append(entry.path)
         else:
             left += 1
-    if {"cur", "new"} <= folders.keys():  # a maildir; what is in its tmp is not delivered yet
+    if {"cur", "new"} <= folders.keys():  # a maildir; mail in its tmp is not delivered yet
         folders.pop("tmp", None)
         for name in ("cur", "new"):
             with os.scandir(folders.pop(name)) as entries:
@@ -190,7 +190,7 @@ def _mbox_parts(path: str) -> list[Part]:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """What a chunk holds: rows to write, and mails that are not imported."""
+    """The result of reading a chunk: rows to write, and mails that are not imported."""
 
     mails: int
     items: list[Item]
@@ -198,7 +198,7 @@ class Read:
 
 
 def read(chunk: Chunk, rules: Rules) -> Read:
-    """Read the header sections of a chunk's mails. What cannot be read is a rejection."""
+    """Read the header sections of a chunk's mails. A mail that cannot be read is not imported."""
     items: list[Item] = []
     not_imported: list[NotImported] = []
     wanted = rules.wanted
@@ -216,7 +216,7 @@ def read(chunk: Chunk, rules: Rules) -> Read:
 
 @dataclass(frozen=True, slots=True)
 class _Stored:
-    """A mail as it is stored. digest: SHA-256 of all its bytes, as hex, when somebody asks."""
+    """A mail as it is stored. digest: computes the SHA-256 of all its bytes, as hex."""
 
     path: str
     part: int | None
@@ -242,7 +242,7 @@ def _items(stored: _Stored, rules: Rules, wanted: frozenset[bytes]) -> list[Item
 
 
 def _recipients(fields: Fields, names: Sequence[bytes]) -> tuple[Address, ...]:
-    # Wherever it stands: stored mail may have come by any way, and the operator named the field.
+    # The field may be anywhere in the header: the operator named it, and stored mail may have any origin.
     return parse_recipients({name: fields.top(name) for name in names}, names)
 
 
@@ -277,7 +277,7 @@ def _parts(chunk: Chunk) -> Iterator[_Stored | NotImported]:
 
 
 def _start_of(file: int) -> bytes:
-    """Return the start of a file, with the whole header section if it is not endless."""
+    """Return the start of a file, with the whole header section unless that is too long."""
     header = os.read(file, _START)
     while len(header) < _LONGEST_HEADER and b"\n\n" not in header and b"\n\r\n" not in header:
         more = os.read(file, _LONGEST_HEADER - len(header))
@@ -297,7 +297,7 @@ def _digest_of_part(data: mmap.mmap, begin: int, end: int) -> str:
 
 
 def read_all(found: Found, rules: Rules) -> Generator[Read]:
-    """Read all chunks; many of them in another process, and in this one while that has nothing ready."""
+    """Read all chunks; if there are many, in other processes too, and here while those have nothing ready."""
     chunks = iter(found.chunks)
     if found.mails < _MANY:
         yield from (read(chunk, rules) for chunk in chunks)
@@ -325,7 +325,7 @@ def read_all(found: Found, rules: Rules) -> Generator[Read]:
 def import_mails(
     client: "DynamoDBClient", table: str, found: Found, rules: Rules, now: datetime
 ) -> Iterator[Tally]:
-    """Put all mails into the table; yield, again and again, the one tally of what was done so far."""
+    """Put all mails into the table; yield the same tally repeatedly, updated with the progress."""
     tally = Tally()
 
     def puts() -> Iterator["WriteRequestTypeDef"]:
@@ -350,9 +350,10 @@ def write(
     requests: Iterable["WriteRequestTypeDef"],
     sleep: Callable[[float], None] = time.sleep,
 ) -> Generator[int]:
-    """Write puts and deletions in batches, some at a time; yield how many were done since the last time.
+    """Write puts and deletions in batches, several at a time; yield the number done since the last yield.
 
-    Of requests with one key in a batch the last counts: BatchWriteItem refuses two. Raises OperatorError.
+    If a batch has several requests with one key, only the last is sent: BatchWriteItem refuses two. Raises
+    OperatorError.
     """
     with ThreadPoolExecutor(_THREADS) as threads, contextlib.ExitStack() as stack:
         stack.callback(threads.shutdown, wait=False, cancel_futures=True)
@@ -388,8 +389,8 @@ def _write_batch(
         if not left:
             return len(batch)
         most = min(_LONGEST_WAIT, _FIRST_WAIT * 2**attempt)
-        sleep(random.uniform(most / 2, most))  # noqa: S311 - so that the threads do not come back together
+        sleep(random.uniform(most / 2, most))  # noqa: S311 - jitter, so that the threads do not retry at the same time
     raise OperatorError(
-        f"DynamoDB left {len(left[table])} rows unprocessed {_ATTEMPTS} times: start again later as now,"
-        " nothing is written twice"
+        f"DynamoDB left {len(left[table])} rows unprocessed {_ATTEMPTS} times: start the same import again"
+        " later; it writes no row twice"
     )

@@ -1,4 +1,4 @@
-"""Mails out of an mbox (RFC 4155), found by their From lines."""
+"""Splits an mbox (RFC 4155) into mails at their From lines."""
 
 import re
 from collections.abc import Iterator
@@ -21,10 +21,10 @@ _FROM_DATE = re.compile(rb"(\w{3}) +(\d{1,2}) (\d\d:\d\d(?::\d\d)?)(?: ([+-]\d{4
 
 
 def split_mbox(data: Buffer) -> Iterator[tuple[int, int]]:
-    """Yield where each mail of an mbox begins, with its From line, and where it ends.
+    """Yield where each mail of an mbox begins, including its From line, and where it ends.
 
-    A From line begins the file, or follows an empty line and has a time and a year: so that a sentence that
-    begins with `From` is text, also in an mbox whose writer did not quote it.
+    A From line begins the file, or follows an empty line and contains a time and a year. So a sentence that
+    begins with `From` is treated as text, even in an mbox whose writer did not quote it.
     """
     begin = 0
     place = data.find(b"\nFrom ")
@@ -39,7 +39,7 @@ def split_mbox(data: Buffer) -> Iterator[tuple[int, int]]:
 
 
 def from_line_time(line: bytes) -> datetime | None:
-    """Return the time in a From line, UTC; None when it cannot be read."""
+    """Return the time in a From line, UTC; None if it cannot be read."""
     match = _FROM_DATE.search(line)
     if match is None:
         return None

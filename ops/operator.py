@@ -1,4 +1,4 @@
-"""What every command has at hand: the stack's names and stores, AWS clients, a way to answer."""
+"""What every command uses: the stack's names and stores, AWS clients, and the output."""
 
 import functools
 import json
@@ -30,30 +30,30 @@ _WHOLE = {
     "request_id",
     "received_at",
     "status",
-}  # to be read or copied in one piece, however narrow the terminal
-_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:[\d.]+(?:Z|\+00:00)")  # shown to the minute, UTC
+}  # never wrapped, even in a narrow terminal, so that they can be copied
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:[\d.]+(?:Z|\+00:00)")  # shown as UTC, to the minute
 
 
 class Output(StrEnum):
-    """How a command answers."""
+    """The output format of a command."""
 
     TABLE = "table"  # for a person
     JSON = "json"  # for a script: one value on standard output
 
 
 class OperatorError(RuntimeError):
-    """What was asked for cannot be done; the message says why and what to do."""
+    """The command cannot be carried out; the message says why and what to do."""
 
 
 class Declined(RuntimeError):
-    """What was asked for would be unwise, and was not done; the message says how to insist."""
+    """The command would be unsafe and was not carried out; the message says how to force it."""
 
 
 @dataclass(frozen=True)
 class Operator:
-    """One call of the command.
+    """One invocation of the command.
 
-    out: the answer; err: warnings and progress, so that standard output can be read by a program.
+    out: the answer. err: warnings and progress, so that a program can read standard output.
     """
 
     session: boto3.Session
@@ -65,7 +65,7 @@ class Operator:
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     def client(self, service: str) -> Any:
-        """Return a client of a service, as the AWS CLI would make it; annotate it where it is used."""
+        """Return a client of a service, configured like the AWS CLI; annotate its type where it is used."""
         return self.session.client(service, endpoint_url=self.endpoint_url)  # type: ignore[call-overload]
 
     @functools.cached_property
@@ -95,7 +95,7 @@ class Operator:
 
     @functools.cached_property
     def stack(self) -> Mapping[str, Any]:
-        """The stack as CloudFormation describes it. Raises OperatorError when there is none."""
+        """The stack as CloudFormation describes it. Raises OperatorError if there is none."""
         cloudformation = self.client("cloudformation")
         try:
             (stack,) = cloudformation.describe_stacks(StackName=self.stack_name)["Stacks"]
@@ -115,7 +115,7 @@ class Operator:
 
     @property
     def environ(self) -> dict[str, str]:
-        """What intake and report are told by their environment."""
+        """The environment variables of intake and report."""
         outputs = {
             "SENDERS_TABLE": "SendersTableName",
             "QUARANTINE_TABLE": "QuarantineTableName",
@@ -137,14 +137,14 @@ class Operator:
         }
 
     def parameter(self, key: str) -> str:
-        """Return a parameter of the stack; empty when it has none."""
+        """Return a parameter of the stack; empty if the stack does not have it."""
         parameters = {
             each["ParameterKey"]: each["ParameterValue"] for each in self.stack.get("Parameters", [])
         }
         return str(parameters.get(key, ""))
 
     def answer(self, columns: Sequence[str], rows: Iterable[Mapping[str, Any]], empty: str) -> None:
-        """Show rows: a table of the columns, or all of each row as JSON. empty: what to say of no row."""
+        """Show rows: a table of the columns, or all attributes as JSON. empty: the text if there are none."""
         rows = list(rows)
         if self.output is Output.JSON:
             self.out.print_json(json.dumps(rows, default=str), ensure_ascii=True)
@@ -156,11 +156,11 @@ class Operator:
         for column in columns:
             table.add_column(column.replace("_", " "), overflow="fold", no_wrap=column in _WHOLE)
         for row in rows:
-            table.add_row(*(Text(_shown(row.get(column, ""))) for column in columns))
+            table.add_row(*(Text(_terminal_text(row.get(column, ""))) for column in columns))
         self.out.print(table)
 
     def say(self, text: str, **values: Any) -> None:
-        """Answer in a sentence, or with the values as JSON. The text is not markup."""
+        """Answer with a sentence, or with the values as JSON. The text is not markup."""
         if self.output is Output.JSON:
             self.out.print_json(json.dumps(values, default=str), ensure_ascii=True)
         else:
@@ -170,13 +170,13 @@ class Operator:
         self.err.print(Text(f"warning: {text}", style="yellow"))
 
     def unreadable(self, record: Mapping[str, Any], error: Exception) -> None:
-        """Warn of a record that cannot be read: intake and report skip it."""
+        """Warn about a record that cannot be read: intake and report skip it."""
         key = ", ".join(f"{name} {clean_text(str(value))}" for name, value in record.items())
         self.warn(f"a record cannot be read: {key}: {clean_text(str(error))}")
 
 
 def stack_name_of(samconfig: Path, environment: str) -> str | None:
-    """Return the stack's name in a samconfig.toml: what `sam deploy` would use; None when it has none."""
+    """Return the stack name in a samconfig.toml, as `sam deploy` would use it; None if there is none."""
     if not samconfig.exists():
         return None
     config = tomllib.loads(samconfig.read_text()).get(environment, {})
@@ -187,8 +187,8 @@ def stack_name_of(samconfig: Path, environment: str) -> str | None:
     return None
 
 
-def _shown(value: object) -> str:
-    """Return a value as text that does nothing to a terminal: a row may repeat what a stranger wrote."""
+def _terminal_text(value: object) -> str:
+    """Return a value as text that cannot control a terminal: a row may contain text from a stranger."""
     if isinstance(value, (set, frozenset, list, tuple)):
         value = ", ".join(sorted(map(str, value)))
     text = "" if value is None else clean_text(str(value))

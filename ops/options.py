@@ -1,4 +1,4 @@
-"""The options that every command has: which stack, and how to answer."""
+"""The options that every command has: the stack, and the output format."""
 
 import importlib.metadata
 from typing import Annotated
@@ -15,8 +15,8 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-Stack = Annotated[str | None, typer.Option(help="The stack's name; else that of samconfig.toml.")]
-ConfigEnv = Annotated[str, typer.Option(help="The environment of samconfig.toml.")]
+Stack = Annotated[str | None, typer.Option(help="The stack's name. Default: the one in samconfig.toml.")]
+ConfigEnv = Annotated[str, typer.Option(help="The environment in samconfig.toml.")]
 Profile = Annotated[str | None, typer.Option(help="As in the AWS CLI.")]
 Region = Annotated[str | None, typer.Option(help="As in the AWS CLI.")]
 EndpointUrl = Annotated[str | None, typer.Option(help="As in the AWS CLI.")]
@@ -34,7 +34,7 @@ def operator_of(
     endpoint_url: str | None,
     output: Output,
 ) -> Operator:
-    """Return what a command works with, for the options that were given."""
+    """Return the operator for the given options."""
     name = stack or stack_name_of(SAMCONFIG, config_env) or "quarantine-report"
     session = boto3.Session(profile_name=profile, region_name=region)
     return Operator(session, name, endpoint_url, output)

@@ -1,7 +1,7 @@
-"""`quarantine redrive`: what failed for good, why, and back to work.
+"""`quarantine redrive`: shows the messages in the dead-letter queues, and why they failed, and retries them.
 
-A message is deleted only after its work was taken over again, so one that is redriven twice is possible and
-one that is lost is not: each function knows what it has served.
+A message is deleted only after its work was queued again. So a message can be redriven twice, but never
+lost; each function recognises work that it has already done.
 """
 
 import json
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_sqs.type_defs import MessageTypeDef
 
-_HIDDEN = 300  # seconds for which nobody else redrives what we look at
+_HIDDEN = 300  # seconds for which nobody else can redrive the messages that we read
 _LONGEST_REASON = 200
 
 
@@ -33,7 +33,7 @@ class Queue(StrEnum):
 
     JOBS = "jobs"  # reports that were not made
     INTAKE = "intake"  # SES events that intake could not handle
-    HELD = "held"  # objects under held/ that made no row, or lack one
+    HELD = "held"  # objects under held/ for which some or all rows are missing
     ALL = "all"
 
     @property
@@ -46,23 +46,23 @@ _URLS = {
     Queue.INTAKE: "IntakeFailuresUrl",
     Queue.HELD: "HeldDeadLettersUrl",
 }
-"""The stack's outputs with their URLs."""
+"""The stack outputs that contain their URLs."""
 
 
 class Done(StrEnum):
-    """What becomes of a message."""
+    """What happens to a message."""
 
     WAITS = "waits"  # it would be redriven
-    REDRIVEN = "redriven"  # its work is under way, and it is off the queue
-    LEFT = "left"  # it cannot succeed as it is; --force redrives it all the same
+    REDRIVEN = "redriven"  # its work was queued again, and the message was deleted
+    LEFT = "left"  # it cannot succeed as it is; --force redrives it nevertheless
 
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """What the body of a message says.
+    """The content of a message.
 
-    request_id: of a request; of held mail, the object's key.
-    work: what to redrive; None when the message holds none. readable: whether it can succeed.
+    request_id: of a request; for held mail, the object's key.
+    work: what to redrive; None if the message contains none. readable: whether it can succeed.
     """
 
     request_id: str
@@ -83,13 +83,15 @@ class Failure:
 
 def redrive(
     context: typer.Context,
-    queue: Annotated[Queue, typer.Option(help="Which.")] = Queue.ALL,
+    queue: Annotated[Queue, typer.Option(help="The queue to redrive.")] = Queue.ALL,
     dry_run: Annotated[bool, typer.Option(help="Only show what waits.")] = False,
-    force: Annotated[bool, typer.Option(help="Also what cannot be read, or was rejected.")] = False,
+    force: Annotated[
+        bool, typer.Option(help="Also redrive messages that cannot be read or were rejected.")
+    ] = False,
 ) -> None:
-    """Show what is in the dead-letter queues, and why, and put it back to work.
+    """Show the messages in the dead-letter queues, and why they failed, and retry them.
 
-    Mend the cause first: what fails again comes back.
+    Fix the cause first: a message that fails again comes back.
     """
     operator: Operator = context.obj
     sqs: SQSClient = operator.client("sqs")
@@ -105,13 +107,13 @@ def redrive(
                     kept.remove(failure)
                 rows.append(_row(failure, redriven=redriven, dry_run=dry_run))
     finally:
-        for failure in kept:  # to be seen again at once
+        for failure in kept:  # make them visible again at once
             sqs.change_message_visibility(
                 QueueUrl=failure.queue_url, ReceiptHandle=failure.receipt, VisibilityTimeout=0
             )
     operator.answer(["queue", "request_id", "error", "done"], rows, empty="nothing failed")
     if any(row["done"] is Done.LEFT for row in rows):
-        operator.warn("what is left would fail again: mend the cause, then --force redrives it")
+        operator.warn("the messages that are left would fail again: fix the cause, then use --force")
         raise typer.Exit(1)
 
 
@@ -126,7 +128,7 @@ def _row(failure: Failure, *, redriven: bool, dry_run: bool) -> dict[str, Any]:
 
 
 def _failures(operator: Operator, sqs: "SQSClient", queue: Queue) -> Iterator[Failure]:
-    """Yield what is in a queue, each once; hide it meanwhile."""
+    """Yield each message of a queue once, and hide it meanwhile."""
     url = operator.name(_URLS[queue])
     seen: set[str] = set()
     began = datetime.now(UTC).timestamp() * 1000
@@ -139,9 +141,9 @@ def _failures(operator: Operator, sqs: "SQSClient", queue: Queue) -> Iterator[Fa
         MessageSystemAttributeNames=["SentTimestamp"],
     ).get("Messages"):
         if seen.issuperset(message["MessageId"] for message in messages):
-            return  # all of it came back: we are too slow for the queue
+            return  # all messages became visible again: reading took too long
         if all(_sent_at(message) > began for message in messages):
-            return  # it failed again meanwhile, and would do so as long as we look
+            return  # these failed again meanwhile, and would do so as long as we read
         for message in messages:
             seen.add(message["MessageId"])
             match queue:
@@ -155,7 +157,7 @@ def _failures(operator: Operator, sqs: "SQSClient", queue: Queue) -> Iterator[Fa
 
 
 def _sent_at(message: "MessageTypeDef") -> float:
-    """Return when a message came into the queue, epoch milliseconds."""
+    """Return when a message was put into the queue, in epoch milliseconds."""
     return float(message.get("Attributes", {}).get("SentTimestamp", 0))
 
 
@@ -187,7 +189,7 @@ def _event(body: str) -> Diagnosis:
 
 
 def _held(message: "MessageTypeDef") -> Diagnosis:
-    """Read what hold rejected, which its attributes say, or what SQS gave up on."""
+    """Read a message that hold rejected, as its attributes say, or that SQS gave up on."""
     body = message["Body"]
     attributes = message.get("MessageAttributes", {})
     why = [attributes[name].get("StringValue", "") for name in ("rejection", "detail") if name in attributes]
@@ -195,9 +197,7 @@ def _held(message: "MessageTypeDef") -> Diagnosis:
         keys = ", ".join(created.key for created in parse_notification(body))
     except MalformedNotification as e:
         return Diagnosis("", ": ".join(why) or f"not a notification: {e}", body, readable=False)
-    return Diagnosis(
-        keys, ": ".join(why) or "hold failed five times: its log says why", body, readable=not why
-    )
+    return Diagnosis(keys, ": ".join(why) or "hold failed five times: see its log", body, readable=not why)
 
 
 def _error(record: Mapping[str, Any]) -> str:
@@ -207,7 +207,7 @@ def _error(record: Mapping[str, Any]) -> str:
         case {"errorMessage": text}:
             return str(text)
     match record.get("requestContext"):
-        case {"condition": condition}:  # such as EventAgeExceeded: it was never run to its end
+        case {"condition": condition}:  # such as EventAgeExceeded: no run completed
             return str(condition)
     return ""
 
@@ -234,7 +234,7 @@ def _invoke(operator: Operator, payload: str) -> None:
         FunctionName=operator.name("IntakeFunctionName"), InvocationType="Event", Payload=payload
     )
     if response["StatusCode"] != _ACCEPTED:
-        raise OperatorError(f"Lambda did not take the event: status {response['StatusCode']}")
+        raise OperatorError(f"Lambda did not accept the event: status {response['StatusCode']}")
 
 
-_ACCEPTED = 202  # the answer to an asynchronous invocation
+_ACCEPTED = 202  # the status of an accepted asynchronous invocation

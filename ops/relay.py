@@ -14,7 +14,7 @@ app = typer.Typer(
     help="Networks whose hosts may relay for a domain, or for every domain (*).", no_args_is_help=True
 )
 
-_WIDE = {4: 24, 6: 48}  # a shorter prefix is more hosts than a company's mail servers have
+_WIDE = {4: 24, 6: 48}  # a shorter prefix covers more hosts than a company has mail servers
 
 Principal = Annotated[str, typer.Argument(help="A domain, or * for every domain.", metavar="DOMAIN")]
 NetworkText = Annotated[str, typer.Argument(help="An IP address or network (CIDR).", metavar="NETWORK")]
@@ -25,8 +25,8 @@ def add(
     context: typer.Context,
     domain: Principal,
     network: NetworkText,
-    note: Annotated[str, typer.Option(help="What it is, for the next operator.")] = "",
-    force: Annotated[bool, typer.Option(help="Also for every domain, or a very wide network.")] = False,
+    note: Annotated[str, typer.Option(help="What this network is, for other operators.")] = "",
+    force: Annotated[bool, typer.Option(help="Allow every domain, or a very wide network.")] = False,
 ) -> None:
     """Let the hosts of a network relay for a domain."""
     operator: Operator = context.obj
@@ -39,7 +39,7 @@ def add(
     record = relay_values(principal, str(parsed), note=note, now=operator.clock())
     operator.sender_records.put(record)
     if str(parsed) != network:
-        operator.warn(f"{network} is written {parsed}")
+        operator.warn(f"{network} is stored as {parsed}")
     operator.say(f"{parsed} may relay for {principal}", principal=principal, network=str(parsed))
 
 
@@ -47,7 +47,7 @@ def add(
 def list_(
     context: typer.Context, domain: Annotated[str | None, typer.Argument(metavar="DOMAIN")] = None
 ) -> None:
-    """List the networks of a domain, or of all."""
+    """List the networks of one domain or of all domains."""
     operator: Operator = context.obj
     records = operator.sender_records.relay_records(_principal(domain) if domain else None)
     rows = (
@@ -64,7 +64,7 @@ def list_(
 
 @app.command()
 def remove(context: typer.Context, domain: Principal, network: NetworkText) -> None:
-    """Take a network back."""
+    """Remove a network."""
     operator: Operator = context.obj
     principal, parsed = _principal(domain), ip_network(network, strict=False)
     if not operator.sender_records.remove_relay(principal, parsed):
@@ -80,13 +80,13 @@ def _principal(domain: str) -> str:
 def _check(operator: Operator, principal: str, network: Network, *, force: bool) -> None:
     doubts = []
     if principal == "*":
-        doubts.append("every host of it could ask in the name of anybody at any domain")
+        doubts.append("every host in it could ask in the name of any address at any domain")
     if network.prefixlen < _WIDE[network.version]:
         doubts.append(f"{network} has {network.num_addresses} addresses")
     for doubt in doubts:
         operator.warn(doubt)
     if doubts and not force:
-        raise Declined("this lets many strangers in; say --force if it is meant")
+        raise Declined("this lets many strangers ask; use --force if that is intended")
 
 
 def _covers(known: Network, network: Network) -> bool:

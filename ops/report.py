@@ -1,4 +1,4 @@
-"""`quarantine report`: the report as the user would get it, without sending it."""
+"""`quarantine report`: shows the report that a user would get, without sending it."""
 
 import re
 import webbrowser
@@ -24,7 +24,7 @@ app = typer.Typer(help="Reports, without sending them.", no_args_is_help=True)
 
 @app.callback()
 def _group() -> None:
-    """Keep `preview` a command of its own: typer would make a lone one the group itself."""
+    """Keep `preview` a subcommand: typer would merge a single command into its group."""
 
 
 @app.command()
@@ -35,12 +35,12 @@ def preview(
     file: Annotated[
         Path | None,
         typer.Option(
-            help="Where to write it, as .html, .txt or .eml; else report-MAILBOX.html.", metavar="PATH"
+            help="The file to write: .html, .txt or .eml. Default: report-MAILBOX.html.", metavar="PATH"
         ),
     ] = None,
-    text: Annotated[bool, typer.Option("--text", help="Print its plain text instead of the table.")] = False,
+    text: Annotated[bool, typer.Option("--text", help="Print the plain text instead of the table.")] = False,
 ) -> None:
-    """Write the report that a user would get now to a file; nothing is sent and nothing is recorded."""
+    """Write the report that a user would get now to a file. Nothing is sent or recorded."""
     operator: Operator = context.obj
     requester = Address.parse(mailbox)
     settings = ReportSettings.from_environ(operator.environ)
@@ -59,7 +59,7 @@ def preview(
 def _report(
     operator: Operator, requester: Address, settings: ReportSettings, now: datetime
 ) -> QuarantineReport:
-    """Return the report that the requester would get now, as the services of intake and report make it."""
+    """Return the report that the requester would get now, made by the services of intake and report."""
     auth, _ = operator.senders.facts_for(requester)
     mailboxes = mailboxes_of(requester, auth)
     request = Accepted("preview", requester, mailboxes, ReportCommand(settings.trigger), now)
@@ -80,7 +80,7 @@ def _part(mail: EmailMessage, subtype: str) -> str:
     part = mail.get_body((subtype,))
     assert part is not None, f"a report has a {subtype} part"
     text: str = part.get_content()
-    return text.replace("\r\n", "\n")  # a mail's line ends, made a file's
+    return text.replace("\r\n", "\n")  # line ends of a mail to those of a file
 
 
 def _answer(operator: Operator, report: QuarantineReport, path: Path, text: str | None) -> None:

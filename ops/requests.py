@@ -1,4 +1,4 @@
-"""`quarantine requests`: who asked, when, and what came of it."""
+"""`quarantine requests`: who asked for a report, when, and with what outcome."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,7 +14,7 @@ from quarantine.asking.admission import Refusal
 from quarantine.mail.addresses import Address
 from quarantine.stores.requests import RETENTION_OF_REQUESTS, RequestStatus
 
-app = typer.Typer(help="Who asked for a report, and what came of it.", no_args_is_help=True)
+app = typer.Typer(help="The requests for a report, and their outcomes.", no_args_is_help=True)
 
 type Row = Mapping[str, Any]
 
@@ -27,13 +27,13 @@ _COLUMNS = ["received_at", "requester", "status", "reason", "messages", "request
 def list_(
     context: typer.Context,
     requester: Annotated[str | None, typer.Option(help="Whose requests.", metavar="ADDRESS")] = None,
-    status: Annotated[RequestStatus | None, typer.Option(help="Where they stand.")] = None,
+    status: Annotated[RequestStatus | None, typer.Option(help="Only requests with this status.")] = None,
     since: Annotated[
         str | None, typer.Option(help="How far back: 30m, 6h, 2d, 1w, or an ISO 8601 time.", metavar="TIME")
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, help="The most requests to list.")] = 50,
 ) -> None:
-    """List requests, the newest first."""
+    """List requests, newest first."""
     operator: Operator = context.obj
     earliest = since_when(since, operator.clock()) if since else None
     who = Address.parse(requester) if requester else None
@@ -41,12 +41,14 @@ def list_(
     wanted = (row for row in found if _is_wanted(row, status, earliest, operator.clock()))
     rows = list(islice(wanted if who else _newest_first(wanted), limit + 1))
     if len(rows) > limit:
-        operator.warn(f"there are more than these {limit}: raise --limit, or narrow it down")
+        operator.warn(f"there are more than these {limit}: raise --limit, or narrow the search")
     rows = rows[:limit]
     if operator.output is Output.TABLE:
         rows = [{name: shown(row.get(name, "")) for name in _COLUMNS} for row in rows]
     operator.answer(
-        _COLUMNS, rows, empty="no such request: a mail that is no trigger has none, see intake's log"
+        _COLUMNS,
+        rows,
+        empty="no such request: mail to an address other than the trigger is only in intake's log",
     )
 
 
@@ -55,20 +57,20 @@ def show(
     context: typer.Context,
     request_id: Annotated[str, typer.Argument(help="The SES message id.", metavar="REQUEST-ID")],
 ) -> None:
-    """Tell one request as a story, and what to do."""
+    """Describe what happened to one request, and what to do."""
     operator: Operator = context.obj
     row = operator.requests.find(request_id)
     if "status" not in row:
         raise OperatorError(
-            f"no request {shown(request_id)}: its id is the SES message id, as `quarantine requests list`"
-            f" shows; it is kept for {RETENTION_OF_REQUESTS.days} days, and mail that is no trigger has none:"
-            " `quarantine why` judges the stored mail"
+            f"no request {shown(request_id)}: the id is the SES message id that `quarantine requests list`"
+            f" shows. Requests are kept for {RETENTION_OF_REQUESTS.days} days, and mail to an address other"
+            " than the trigger is not recorded: `quarantine why` judges the stored mail"
         )
     operator.say("\n".join(story(row)), **row)
 
 
 def since_when(text: str, now: datetime) -> datetime:
-    """Read `2d` and the like, or an ISO 8601 time, of UTC where it names no offset."""
+    """Read a span such as `2d`, or an ISO 8601 time, as UTC if it has no offset."""
     try:
         if span := _SPAN.fullmatch(text):
             return now - timedelta(**{_UNITS[span[2]]: int(span[1])})
@@ -76,55 +78,57 @@ def since_when(text: str, now: datetime) -> datetime:
         return (time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, OverflowError) as e:
         raise typer.BadParameter(
-            f"{text!r} is no time: say 30m, 6h, 2d, 1w or 2026-11-23T12:00", param_hint="--since"
+            f"{text!r} is not a time: use 30m, 6h, 2d, 1w or 2026-11-23T12:00", param_hint="--since"
         ) from e
 
 
 def story(row: Row) -> Iterator[str]:
-    """Tell a request in sentences: how it came, what was decided, what came of it, what to do."""
+    """Describe a request in sentences: how it was received, the decision, the outcome, and what to do."""
     status = RequestStatus(row["status"])
-    requester = row.get("requester", "nobody whose address could be read")
+    requester = row.get("requester", "an unknown sender")
     yield f"Request {shown(row['request_id'])} of {shown(requester)}: {status}."
     yield from arrival(row.get("evidence", {}), row.get("received_at", "unknown"))
     if status is RequestStatus.REFUSED:
         refusal = Refusal(row["reason"])
-        yield f"Intake refused it on {_time(row, 'decided_at')} as {refusal}: {MEANING[refusal]}."
+        yield f"Intake refused it on {_moment_of(row, 'decided_at')} as {refusal}: {MEANING[refusal]}."
         yield f"It saw: {shown(row.get('detail', 'nothing'))}."
         yield f"What to do: {ADVICE[refusal]}"
     else:
-        yield f"Intake accepted it on {_time(row, 'decided_at')}: {shown(row.get('detail', 'unknown'))}."
+        yield f"Intake accepted it on {_moment_of(row, 'decided_at')}: {shown(row.get('detail', 'unknown'))}."
         yield from _outcome(row, status)
         yield f"What to do: {WHAT_NEXT[status]}"
 
 
 def _outcome(row: Row, status: RequestStatus) -> Iterator[str]:
-    finished = _time(row, "finished_at")
+    finished = _moment_of(row, "finished_at")
     ses, reason = (shown(row.get(name, "unknown")) for name in ("ses_message_id", "reason"))
     match status:
         case RequestStatus.ACCEPTED if "reason" in row:
-            yield f"Report tried, failed with {reason}, and will try again."
+            yield f"Report failed with {reason}, and will retry."
         case RequestStatus.ACCEPTED:
-            yield "Report has not taken it up."
+            yield "Report has not started on it."
         case RequestStatus.SENDING:
             until = datetime.fromtimestamp(row.get("lease_until", 0), UTC)
-            yield f"Report is at it; its lease is over on {moment(until.isoformat())}."
+            yield f"Report is working on it; its lease ends on {moment(until.isoformat())}."
         case RequestStatus.SENT:
             held = row.get("messages", "unknown")
-            yield f"Report finished on {finished}: held messages {held}, and SES took the mail as {ses}."
+            yield f"Report finished on {finished}: held messages {held}, and SES accepted the mail as {ses}."
         case RequestStatus.EMPTY:
-            told = (
-                f"SES took the mail that says so as {ses}" if "ses_message_id" in row else "no mail was sent"
+            answer = (
+                f"SES accepted the mail that says so as {ses}"
+                if "ses_message_id" in row
+                else "no mail was sent"
             )
-            yield f"Report finished on {finished}: nothing was held, and {told}."
+            yield f"Report finished on {finished}: nothing was held, and {answer}."
         case RequestStatus.FAILED:
-            yield f"Report gave up on {finished}: SES will never take this mail, it said {reason}."
-        case RequestStatus.REFUSED:  # report was never asked
+            yield f"Report gave up on {finished}: SES will never accept this mail; its error is {reason}."
+        case RequestStatus.REFUSED:  # no job was queued
             return
         case _:
             assert_never(status)
 
 
-def _time(row: Row, name: str) -> str:
+def _moment_of(row: Row, name: str) -> str:
     return moment(row.get(name, "unknown"))
 
 

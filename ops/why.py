@@ -1,6 +1,6 @@
-"""`quarantine why`: what intake would decide on a mail, and because of which record; it changes nothing.
+"""`quarantine why`: shows what intake would decide on a mail, and because of which record; changes nothing.
 
-The rule is intake's own: only how its InboundMail is made from a raw mail is said here.
+The rules are intake's own. This module only makes its InboundMail from a raw mail.
 """
 
 import json
@@ -30,7 +30,7 @@ from quarantine.stores.objects import InboundObjects
 REFUSED = 3  # the exit code
 
 _MESSAGE_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
-_NO_ID = "unknown"  # of a mail that SES did not store
+_NO_ID = "unknown"  # the id of a mail that SES did not store
 
 
 def why(
@@ -38,14 +38,14 @@ def why(
     source: Annotated[
         str,
         typer.Argument(
-            help="A raw mail as SES stored it, or an SES event as JSON; or the id of a stored mail.",
+            help="A file (a raw mail as SES stored it, or an SES event as JSON), or the id of a stored mail.",
             metavar="FILE|MESSAGE-ID",
         ),
     ],
 ) -> None:
-    """Say what intake would decide on a mail now, and because of which record; nothing is changed.
+    """Show what intake would decide on a mail now, and because of which record. Nothing is changed.
 
-    The exit code is 0 for a report, and 3 for a refusal.
+    Exits with 0 for a report, and with 3 for a refusal.
     """
     operator: Operator = context.obj
     mail = _read(operator, source)
@@ -63,7 +63,7 @@ def why(
 
 @dataclass(frozen=True, slots=True)
 class _Past:
-    """What the requests table knows of a mail and its requester. notes: it, in words."""
+    """What the requests table knows about a mail and its requester. notes: the same in words."""
 
     is_cooling_down: bool
     notes: tuple[str, ...]
@@ -80,7 +80,7 @@ def _read(operator: Operator, source: str) -> InboundMail:
             return _with_raw_beside(parse_event(json.loads(data)), path)
         return _of_raw(operator, data, None)
     if not _MESSAGE_ID.fullmatch(source):
-        raise OperatorError(f"{shown(source)} is no file, and no SES message id")
+        raise OperatorError(f"{shown(source)} is not a file and not an SES message id")
     mails = InboundObjects(partial(operator.client, "s3"), operator.name("MailBucketName"))
     with _stored(source):
         return _of_raw(operator, mails.start_of(source), source)
@@ -88,38 +88,38 @@ def _read(operator: Operator, source: str) -> InboundMail:
 
 @contextmanager
 def _stored(message_id: str) -> Iterator[None]:
-    """Say it in words when the bucket has no such mail. Raises OperatorError."""
+    """Raise OperatorError with an explanation if the bucket has no such mail."""
     try:
         yield
     except ClientError as e:
         if e.response["Error"]["Code"] != "NoSuchKey":
             raise
         raise OperatorError(
-            f"there is no file and no stored mail {message_id}: the bucket keeps mail for some days only;"
-            f" `quarantine requests show {message_id}` may still know what was decided"
+            f"there is no file and no stored mail {message_id}: the bucket keeps mail for only some days;"
+            f" `quarantine requests show {message_id}` may still show the decision"
         ) from e
 
 
 def _with_raw_beside(mail: InboundMail, path: Path) -> InboundMail:
-    """Complete a mail that SES cut from an .eml beside its event; else intake reads the bucket."""
+    """Complete a mail that SES cut off, from an .eml beside its event; else intake reads the bucket."""
     raw = path.with_suffix(".eml")
     if not mail.headers_truncated or not raw.exists():
         return mail
     try:
         return with_raw_header(mail, raw.read_bytes())
     except MalformedHeader as e:
-        raise OperatorError(f"{raw} is no whole mail ({e}): intake refuses it as ambiguous_sender") from e
+        raise OperatorError(f"{raw} is not a whole mail ({e}): intake refuses it as ambiguous_sender") from e
 
 
 _RESULTS = {"pass": Verdict.PASS, "fail": Verdict.FAIL}
 
 
 def _of_raw(operator: Operator, raw: bytes, message_id: str | None) -> InboundMail:
-    """Return the mail that SES stored so. message_id: None for that of SES's own Received field."""
+    """Return the mail that SES stored in this form. message_id: None to read it from SES's Received field."""
     try:
         headers = parse_header(raw)
     except MalformedHeader as e:
-        raise OperatorError(f"this is no mail: {e}") from e
+        raise OperatorError(f"this is not a mail: {e}") from e
     fields = InboundMail(
         message_id=message_id or _NO_ID,
         recipients=(),
@@ -133,7 +133,7 @@ def _of_raw(operator: Operator, raw: bytes, message_id: str | None) -> InboundMa
     if hop is None:
         operator.warn(
             "SES's own fields are not on top of this mail: nothing proves where it came from, so no verdict"
-            " and no IP counts; its To and Cc fields are taken for its envelope recipients"
+            " and no IP counts; its To and Cc fields are used as its envelope recipients"
         )
         return replace(fields, recipients=_addressed(fields))
     mail = replace(
@@ -144,7 +144,7 @@ def _of_raw(operator: Operator, raw: bytes, message_id: str | None) -> InboundMa
         received_at=_date(hop.date) or operator.clock(),
     )
     if not hop.recipient:
-        operator.warn("SES names no envelope recipient: the To and Cc fields are taken for them")
+        operator.warn("SES names no envelope recipient: the To and Cc fields are used instead")
     return replace(mail, verdicts=_verdicts(operator, mail))
 
 
@@ -164,7 +164,7 @@ def _verdicts(operator: Operator, mail: InboundMail) -> Verdicts:
     results = [result[0].lower().partition("=") for result in authentication_results(mail) if result]
     if not results:
         operator.warn(
-            "SES's Authentication-Results is missing or in doubt: spf, dkim and dmarc count as GRAY"
+            "SES's Authentication-Results is missing or ambiguous: spf, dkim and dmarc count as GRAY"
         )
     found = {
         method: {word for name, _, word in results if name == method} for method in ("spf", "dkim", "dmarc")
@@ -182,7 +182,7 @@ def _scan(mail: InboundMail, name: str) -> Verdict:
 
 
 def _best(words: set[str]) -> Verdict:
-    """One valid signature is enough: SES's dkim verdict is PASS then, whatever the others are."""
+    """Return the best verdict: one valid signature is enough for SES's dkim verdict PASS."""
     return next((verdict for word, verdict in _RESULTS.items() if word in words), Verdict.GRAY)
 
 
@@ -190,7 +190,7 @@ def _best(words: set[str]) -> Verdict:
 
 
 def _past(operator: Operator, mail: InboundMail, decision: Decision) -> _Past:
-    """Look up what intake would meet when it recorded the decision."""
+    """Look up the rows that intake would find when it records the decision."""
     notes = []
     row = operator.requests.find(mail.message_id)
     if row:
@@ -236,12 +236,12 @@ def _answer(operator: Operator, mail: InboundMail, decision: Decision, notes: tu
 
 
 def _sentences(answer: dict[str, Any]) -> Iterator[str]:
-    requester = answer["requester"] or "nobody whose address could be read"
+    requester = answer["requester"] or "an unknown sender"
     if answer["decision"] == "refused":
         yield f"Refused as {answer['reason']}: {answer['meaning']}."
         yield f"Intake sees: {shown(answer['detail'])}."
     else:
-        yield f"Accepted: {requester} gets a report of what is held for {', '.join(answer['mailboxes'])}."
+        yield f"Accepted: {requester} gets a report of the mail held for {', '.join(answer['mailboxes'])}."
         yield f"Accepted by: {shown(answer['detail'])}."
     yield f"The mail: request {answer['message_id']} of {requester}."
     yield from arrival(answer["evidence"], answer["received_at"])

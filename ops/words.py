@@ -1,4 +1,4 @@
-"""The words of the pipeline, told to a person: what each means, and what to do about it."""
+"""The pipeline's words in plain language: what each means, and what to do about it."""
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -13,49 +13,49 @@ MEANING: Mapping[Refusal, str] = {
     Refusal.AUTOMATIC: "a machine wrote it, and an answer could loop",
     Refusal.AMBIGUOUS_SENDER: "it has no single From address that can be read in only one way",
     Refusal.INFECTED: "SES found a virus in it",
-    Refusal.SPAM: "SES found it to be spam",
+    Refusal.SPAM: "SES classified it as spam",
     Refusal.DENIED: "an auth record denies the address or its domain",
     Refusal.UNAUTHENTICATED: "nothing proves that the From address wrote it",
     Refusal.TOO_SOON: "the requester asked within the cooldown",
 }
 
 ADVICE: Mapping[Refusal, str] = {
-    Refusal.NOT_A_TRIGGER: "nothing; or tell the user the right address. The trigger in the To field alone"
+    Refusal.NOT_A_TRIGGER: "nothing, or give the user the right address. The trigger in the To field alone"
     " is not enough, and such a mail has no row.",
-    Refusal.AUTOMATIC: "nothing. If a person's mail program sets such a field, they write from another.",
+    Refusal.AUTOMATIC: "nothing. If a person's mail program sets such a field, they must use another one.",
     Refusal.AMBIGUOUS_SENDER: "ask the user to write from a mail program that sets one plain From address:"
     " comments, groups, quoted local parts and a display name that shows another address are refused.",
-    Refusal.INFECTED: "ask the user to write a plain new mail, without attachments.",
-    Refusal.SPAM: "ask the user to write a plain new mail.",
-    Refusal.DENIED: "if they should have reports, remove the record: quarantine auth remove PRINCIPAL.",
-    Refusal.UNAUTHENTICATED: "if the mail came from a server of your own, let it relay: quarantine relay add"
-    " DOMAIN IP. If the domain has DMARC, or its mail comes by a shared service, accept that: quarantine auth"
+    Refusal.INFECTED: "ask the user to send a new plain mail without attachments.",
+    Refusal.SPAM: "ask the user to send a new plain mail.",
+    Refusal.DENIED: "if they should get reports, remove the record: quarantine auth remove PRINCIPAL.",
+    Refusal.UNAUTHENTICATED: "if the mail came from your own server, let it relay: quarantine relay add"
+    " DOMAIN IP. If the domain has DMARC, or a shared service sends its mail, accept DMARC: quarantine auth"
     " allow DOMAIN -m dmarc. Otherwise the mail may be forged: do nothing.",
-    Refusal.TOO_SOON: "nothing; the earlier report is in their inbox, or its request says why not.",
+    Refusal.TOO_SOON: "nothing; the earlier report is in their inbox, or the earlier request shows why not.",
 }
 
 WHAT_NEXT: Mapping[RequestStatus, str] = {
-    RequestStatus.ACCEPTED: "wait: the job is on the jobs queue. If it stays so for minutes, the job may be"
+    RequestStatus.ACCEPTED: "wait: the job is on the jobs queue. If this lasts for minutes, the job may be"
     " in the dead-letter queue, and the log of report says why.",
-    RequestStatus.SENDING: "wait: report is at it, or died at it, and then its job comes again when the lease"
-    " is over. If it is hours old, the job is in the dead-letter queue.",
-    RequestStatus.REFUSED: "as the refusal says.",
-    RequestStatus.SENT: "if they did not get it, look at their inbox and their spam filter, and at the"
-    " bounces that SES reports for this SES message id.",
-    RequestStatus.EMPTY: "nothing: nothing was held for them. They hear of that only if the stack's WhenEmpty"
+    RequestStatus.SENDING: "wait: report is working on it. If that run died, the job is retried when the"
+    " lease ends. If the request is hours old, the job is in the dead-letter queue.",
+    RequestStatus.REFUSED: "follow the advice for the refusal.",
+    RequestStatus.SENT: "if they did not get it, check their inbox, their spam filter, and the bounces that"
+    " SES reports for this SES message id.",
+    RequestStatus.EMPTY: "nothing: no mail was held for them. They get a mail that says so only if WhenEmpty"
     " is reply.",
-    RequestStatus.FAILED: "mend what SES names (mostly the identity of the report sender, the sandbox, or the"
-    " suppression list), then ask the user to write again: this request is not tried again.",
+    RequestStatus.FAILED: "fix the cause that SES names (usually the report sender's identity, the sandbox or"
+    " the suppression list), then ask the user to write again: this request is not retried.",
 }
 
 
 def shown(value: object) -> str:
-    """Return text that a sender may have chosen as one line that no terminal obeys."""
+    """Return text that a sender may have chosen as one line that cannot control a terminal."""
     return clean_text(str(value))
 
 
 def moment(iso: object) -> str:
-    """Return a time of a row as a person reads it; what is no time as it stands."""
+    """Return a time of a row in a readable form; text that is not a time is returned unchanged."""
     try:
         time = datetime.fromisoformat(str(iso))
     except ValueError:
@@ -64,10 +64,10 @@ def moment(iso: object) -> str:
 
 
 def arrival(evidence: Mapping[str, Any], received_at: object) -> Iterator[str]:
-    """Tell when and how a mail came, and what SES said of it, as admission.evidence keeps it."""
+    """Describe when and how a mail was received, and SES's verdicts, from admission.evidence."""
     known = {name: shown(value) or "none" for name, value in evidence.items()}
     yield (
-        f"It came on {moment(received_at)} from the IP {known.get('connecting_ip', 'unknown')},"
+        f"It was received on {moment(received_at)} from the IP {known.get('connecting_ip', 'unknown')},"
         f" with From {known.get('from', 'unknown')} and the envelope sender"
         f" {known.get('envelope_from', 'unknown')}, for {known.get('recipients', 'unknown')}."
     )

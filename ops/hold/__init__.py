@@ -1,1 +1,1 @@
-"""`quarantine-hold`, for the mail server: a pipe for one mail, and a front that speaks SMTP and LMTP."""
+"""`quarantine-hold`, for the mail server: a pipe for one mail, and a server for SMTP and LMTP."""

@@ -1,4 +1,4 @@
-"""Where `quarantine-hold` starts, before anything is imported that a broken installation may lack."""
+"""The entry point of `quarantine-hold`: it imports nothing at the top that a broken installation may lack."""
 
 import os
 import sys
@@ -11,9 +11,9 @@ def main() -> None:
         from ops.hold.command import run  # noqa: PLC0415 - within the try: an import may fail
 
         code = run(sys.argv[1:])
-    except Exception:  # noqa: BLE001 - the process's edge: a mail server bounces what ends in a traceback
+    except Exception:  # noqa: BLE001 - the process's edge: a mail server bounces the mail after a traceback
         code = os.EX_TEMPFAIL
-        with suppress(OSError):  # of a log on a full disk
+        with suppress(OSError):  # if the disk of the log is full
             traceback.print_exc()
     sys.exit(code)
 

@@ -1,8 +1,8 @@
-"""`quarantine-hold`: a mail from a filter's pipe into the quarantine, or a server for filters with SMTP.
+"""`quarantine-hold`: holds a mail from a filter's pipe, or is a server for filters that speak SMTP.
 
-Ends with 0 when S3 has the mail, and with EX_TEMPFAIL of sysexits.h for everything else, a wrong option too:
-the mail server keeps the mail and tries again while somebody fixes the cause. Any other code would make it
-bounce.
+Exits with 0 when S3 has stored the mail, and with EX_TEMPFAIL of sysexits.h for any failure, including a
+wrong option: the mail server keeps the mail and retries while somebody fixes the cause. Any other exit code
+would make the mail server bounce it.
 """
 
 import asyncio
@@ -32,24 +32,26 @@ def hold(
     context: typer.Context,
     recipient: Annotated[
         list[str] | None,
-        typer.Option(help="Whose mail it is; may be repeated. Else the filter's header fields say it."),
+        typer.Option(help="A recipient; may be repeated. Default: from the filter's header fields."),
     ] = None,
     reason: Annotated[
-        HoldReason | None, typer.Option(help="Why it is held. Else the filter's header fields say it.")
+        HoldReason | None, typer.Option(help="Why it is held. Default: from the filter's header fields.")
     ] = None,
-    score: Annotated[str, typer.Option(help="How bad it is, on the filter's scale.")] = "",
-    sender: Annotated[str, typer.Option(help="Shown in place of the From field.")] = "",
+    score: Annotated[str, typer.Option(help="The score, on the filter's scale.")] = "",
+    sender: Annotated[str, typer.Option(help="Shown instead of the From field.")] = "",
     bucket: Annotated[
-        str | None, typer.Option(envvar="MAIL_BUCKET", help="The mail bucket; else that of the stack.")
+        str | None, typer.Option(envvar="MAIL_BUCKET", help="The mail bucket. Default: that of the stack.")
     ] = None,
     listen: Annotated[
         str | None,
-        typer.Option(metavar="HOST:PORT", help="Serve SMTP and LMTP there, instead of reading one mail."),
+        typer.Option(
+            metavar="HOST:PORT", help="Serve SMTP and LMTP on this address, instead of reading one mail."
+        ),
     ] = None,
     by_header: Annotated[
         bool,
         typer.Option(
-            "--by-header", help="With --listen: the header fields say whose mail it is, not RCPT TO."
+            "--by-header", help="With --listen: take the recipients from the header fields, not from RCPT TO."
         ),
     ] = False,
     stack: options.Stack = None,
@@ -62,7 +64,7 @@ def hold(
 ) -> None:
     """Hold the mail on standard input.
 
-    Ends with 0 when it is stored, and with 75 (EX_TEMPFAIL) otherwise, so that a mail server defers it.
+    Exits with 0 when it is stored, and with 75 (EX_TEMPFAIL) otherwise, so that a mail server defers it.
     """
     if listen is not None and (recipient or score or sender):
         raise OperatorError("--recipient, --score and --sender are for one mail: not with --listen")
@@ -75,7 +77,7 @@ def hold(
     name = bucket or operator.name("MailBucketName")
     writer = HeldMailWriter(client, name)
     if listen is not None:
-        from ops.hold.front import FrontHandler, serve  # noqa: PLC0415 - a pipe needs no server
+        from ops.hold.front import FrontHandler, serve  # noqa: PLC0415 - the pipe does not need the server
 
         def ready(addresses: list[str]) -> None:
             operator.say(f"listening on {', '.join(addresses)} for {name}", listening=addresses, bucket=name)
@@ -87,20 +89,20 @@ def hold(
         try:
             Address.parse(each)
         except InvalidAddress as e:
-            # It is stored all the same: a bounce would go to whomever a spammer named.
+            # The mail is stored nevertheless: a bounce would go to an address that a spammer chose.
             operator.warn(f"it will wait in the dead-letter queue: {e}")
     keys = writer.put(sys.stdin.buffer.read(), metadata)
     operator.say(f"held as {', '.join(keys)}", keys=keys)
 
 
 def run(arguments: list[str], operator: Operator | None = None) -> int:
-    """Run one command line and return 0 or EX_TEMPFAIL; a failure is one line on standard error.
+    """Run one command line and return 0 or EX_TEMPFAIL; a failure is reported in one line on standard error.
 
-    operator: the caller's own; None to make one of the options.
+    operator: the caller's own; None to make one from the options.
     """
     try:
         return exits.run(app, arguments, operator) and exits.EX_TEMPFAIL
-    except Exception as e:  # noqa: BLE001 - the process's edge: a mail server bounces what ends in a traceback
+    except Exception as e:  # noqa: BLE001 - the process's edge: a mail server bounces the mail after a traceback
         return exits.failed(operator, f"error: {type(e).__name__}: {e}", exits.EX_TEMPFAIL)
 
 

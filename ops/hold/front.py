@@ -1,4 +1,4 @@
-"""A mail server for filters that hand over held mail by SMTP or LMTP: 250 only when S3 has it."""
+"""A mail server for filters that deliver held mail by SMTP or LMTP: 250 means that S3 has stored the mail."""
 
 import asyncio
 import logging
@@ -16,24 +16,24 @@ from quarantine.held import HoldReason
 if TYPE_CHECKING:
     from aiosmtpd.smtp import Envelope, Session
 
-_LARGEST_MAIL = 64 * 1024 * 1024  # bytes; it is in memory until S3 has it
-# No 5xx: held mail that bounces hits strangers.
+_LARGEST_MAIL = 64 * 1024 * 1024  # bytes; a mail stays in memory until S3 has stored it
+# No 5xx: a bounce of held mail would hit strangers.
 _TRY_AGAIN = "451 4.3.0 the mail is not stored, try again"
-_TOO_LARGE = "452 4.3.4 larger than this server takes: quarantine hold takes it through a pipe"
-_PATH = re.compile(r"<([^<>]+)>(?:\s.*)?", re.DOTALL)  # RFC 5321 4.1.2, and parameters behind it
+_TOO_LARGE = "452 4.3.4 larger than this server accepts: pipe it into quarantine hold"
+_PATH = re.compile(r"<([^<>]+)>(?:\s.*)?", re.DOTALL)  # RFC 5321 4.1.2, and the parameters after it
 _LONGEST_COMMAND = 64 * 1024  # bytes
 _log = logging.getLogger(__name__)
 
 
 class Front(SMTP):
-    """One connection, of a client that speaks SMTP (EHLO) or LMTP (LHLO, RFC 2033)."""
+    """One connection of a client that speaks SMTP (EHLO) or LMTP (LHLO, RFC 2033)."""
 
-    line_length_limit = _LARGEST_MAIL  # spam keeps no rule, RFC 5321 4.5.3.1.6 either
-    # The envelope sender is a spammer's to choose. aiosmtpd has a limit for HELO, and one for who says EHLO.
+    line_length_limit = _LARGEST_MAIL  # spam does not obey RFC 5321 4.5.3.1.6
+    # A spammer chooses the envelope sender. aiosmtpd has one limit for HELO and another for EHLO.
     command_size_limit = _LONGEST_COMMAND
-    command_size_limits = defaultdict(lambda: _LONGEST_COMMAND)  # noqa: RUF012 - as aiosmtpd has it
+    command_size_limits = defaultdict(lambda: _LONGEST_COMMAND)  # noqa: RUF012 - as in aiosmtpd
     speaks_lmtp = False
-    _replies = 0  # that the mail data has coming
+    _replies = 0  # the number of replies due after the mail data
 
     @syntax("LHLO hostname")
     async def smtp_LHLO(self, hostname: str) -> None:  # noqa: N802 - the name of the command
@@ -41,18 +41,18 @@ class Front(SMTP):
         await self.smtp_EHLO(hostname)
 
     def _getaddr(self, arg: str) -> tuple[str, str]:
-        """Take the path of MAIL or RCPT for what it is, and leave its parameters aside.
+        """Accept any path in MAIL or RCPT, and ignore its parameters.
 
         aiosmtpd answers 5xx to a path that it cannot read and to a parameter that it does not know, and the
-        filter would bounce. The sender is not used; a recipient that is no address is hold's to reject.
+        filter would bounce the mail. The sender is not used; the hold function rejects an invalid recipient.
         """
         path = _PATH.fullmatch(arg)
         return path[1] if path else arg or "<>", ""
 
     async def push(self, status: str) -> None:  # type: ignore[override]  # bytes: of AUTH
-        """Send a reply; the one to mail data for each recipient by LMTP (RFC 2033 4.2)."""
+        """Send a reply; with LMTP, send the reply to mail data once for each recipient (RFC 2033 4.2)."""
         if self._replies:
-            # A 5xx is aiosmtpd's, to a mail or a line that is too large.
+            # aiosmtpd answers 5xx to a mail or a line that is too large.
             reply = _TOO_LARGE if status.startswith("5") else status
             status, self._replies = "\r\n".join([reply] * self._replies), 0
         elif status.startswith("354"):
@@ -62,10 +62,10 @@ class Front(SMTP):
 
 
 class FrontHandler:
-    """What a front does with a mail.
+    """Stores each mail that a front receives.
 
-    reason: of every mail; None to leave it to the header fields of filters.
-    by_header: leave the recipients to them too: RCPT TO names a mailbox of the filter's own.
+    reason: of every mail; None to take it from the filters' header fields.
+    by_header: take the recipients from those fields too, because RCPT TO names the filter's own mailbox.
     """
 
     def __init__(
@@ -76,20 +76,20 @@ class FrontHandler:
     async def handle_EHLO(  # noqa: N802 - aiosmtpd's name
         self, server: Front, session: "Session", envelope: "Envelope", hostname: str, responses: list[str]
     ) -> list[str]:
-        """Say what aiosmtpd does and does not say. RFC 2033 5: an LMTP server must have both.
+        """Announce the extensions that aiosmtpd does not announce. RFC 2033 5: an LMTP server must have both.
 
-        Not the largest SIZE: Postfix bounces by itself what is larger.
+        The largest SIZE is not announced: Postfix would bounce a larger mail by itself.
         """
         session.host_name = hostname
         said = [each for each in responses[:-1] if not each.startswith("250-SIZE")]
         return [*said, "250-PIPELINING", "250-ENHANCEDSTATUSCODES", responses[-1]]
 
     async def handle_DATA(self, server: Front, session: "Session", envelope: "Envelope") -> str:  # noqa: N802 - aiosmtpd's name
-        told = HoldMetadata(() if self._by_header else tuple(envelope.rcpt_tos), self._reason)
+        metadata = HoldMetadata(() if self._by_header else tuple(envelope.rcpt_tos), self._reason)
         mail = bytes(envelope.original_content or b"")
         try:
-            keys = await asyncio.to_thread(self._bucket.put, mail, told)
-        except Exception as e:  # noqa: BLE001 - whatever it is, the mail is still the client's
+            keys = await asyncio.to_thread(self._bucket.put, mail, metadata)
+        except Exception as e:  # noqa: BLE001 - after any error, the client still has the mail
             return await self.handle_exception(e)
         return f"250 2.0.0 held as {keys[0]}"
 
@@ -104,7 +104,7 @@ def connection(handler: FrontHandler, loop: asyncio.AbstractEventLoop | None = N
 
 
 async def serve(handler: FrontHandler, host: str, port: int, ready: Callable[[list[str]], None]) -> None:
-    """Serve until SIGINT or SIGTERM. ready: is told the addresses, `host:port`, once they answer."""
+    """Serve until SIGINT or SIGTERM. ready: called with the addresses, `host:port`, when they answer."""
     loop = asyncio.get_running_loop()
     stopped = asyncio.Event()
     for each in (signal.SIGINT, signal.SIGTERM):
@@ -112,4 +112,4 @@ async def serve(handler: FrontHandler, host: str, port: int, ready: Callable[[li
     server = await loop.create_server(lambda: connection(handler), host, port)
     ready([":".join(map(str, socket.getsockname()[:2])) for socket in server.sockets])
     await stopped.wait()
-    server.close()  # a mail without its 250 is still the client's
+    server.close()  # the client still has a mail that got no 250

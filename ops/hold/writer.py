@@ -1,4 +1,4 @@
-"""The bucket, for who holds mail: an object under held/ that says whose it is and why."""
+"""Writes held mail into the bucket: an object under held/ that names its recipients and the reason."""
 
 import re
 from base64 import b64encode
@@ -17,21 +17,21 @@ from quarantine.mail.addresses import Address, InvalidAddress
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-# S3 has half a minute for each attempt, and the mail server gives us longer than all of them.
+# S3 has half a minute for each attempt. The mail server waits longer than all attempts together.
 PATIENT = Config(connect_timeout=5, read_timeout=30, retries={"mode": "standard", "total_max_attempts": 4})
 
-_LONGEST_METADATA = 2000  # bytes; S3 takes 2 KB of names and values together
+_LONGEST_METADATA = 2000  # bytes; S3 accepts 2 KB of names and values together
 _LONGEST_SENDER = 300  # characters
-_LONGEST_RECIPIENT = 100  # characters of one that is no address: whatever they are, S3 takes it
+_LONGEST_RECIPIENT = 100  # characters of one that is not an address: S3 accepts any characters of that length
 _PLAIN = re.compile(rf"[\w.@+-]{{1,{_LONGEST_RECIPIENT}}}", re.ASCII)
 _EXISTS = frozenset({"PreconditionFailed", "412"})
 
 
 @dataclass(frozen=True, slots=True)
 class HoldMetadata:
-    """What is told of a mail beside its bytes; what is empty or None is left to the header fields of filters.
+    """The metadata of a held mail; an empty value or None is taken from the filters' header fields.
 
-    recipients, score, sender: as somebody wrote them: the hold function reads them, strictly.
+    recipients, score, sender: unchecked text; the hold function reads them strictly.
     """
 
     recipients: tuple[str, ...] = ()
@@ -46,13 +46,14 @@ class HeldMailWriter:
     def __init__(self, client: "S3Client", bucket: str) -> None:
         self._client, self._bucket = client, bucket
 
-    def put(self, mail: bytes, told: HoldMetadata) -> tuple[str, ...]:
-        """Store a mail and return its keys: several when S3's metadata has no room for all recipients.
+    def put(self, mail: bytes, metadata: HoldMetadata) -> tuple[str, ...]:
+        """Store a mail and return its keys: several if S3's metadata has no room for all recipients.
 
-        Its key is made of what is stored, and an object that is there stays: who tries again, because the
-        answer was lost, holds the mail once. Returns when S3 has it, else raises ClientError, BotoCoreError.
+        The key is a digest of the mail and its metadata, and an existing object stays unchanged. So retrying
+        after a lost response does not create a second copy. Returns when S3 has stored the mail; otherwise
+        raises ClientError or BotoCoreError.
         """
-        return tuple(self._put(mail, metadata) for metadata in _metadata(told))
+        return tuple(self._put(mail, each) for each in _object_metadata(metadata))
 
     def _put(self, mail: bytes, metadata: dict[str, str]) -> str:
         digest = sha256(mail)
@@ -69,21 +70,21 @@ class HeldMailWriter:
         return key
 
 
-def _metadata(told: HoldMetadata) -> Iterator[dict[str, str]]:
-    """Yield the metadata of each object that is needed for all recipients."""
+def _object_metadata(metadata: HoldMetadata) -> Iterator[dict[str, str]]:
+    """Yield the metadata of each object that is needed to name all recipients."""
     common = {
-        "reason": told.reason.value if told.reason else "",
-        "score": _ascii(told.score[:_LONGEST_SENDER]),
-        "sender": _ascii(told.sender[:_LONGEST_SENDER]),
+        "reason": metadata.reason.value if metadata.reason else "",
+        "score": _ascii(metadata.score[:_LONGEST_SENDER]),
+        "sender": _ascii(metadata.sender[:_LONGEST_SENDER]),
     }
     common = {name: value for name, value in common.items() if value}
     room = _LONGEST_METADATA - sum(len(name) + len(value) for name, value in common.items())
-    for some in _fitting(told.recipients, room - len("recipients")):
+    for some in _fitting(metadata.recipients, room - len("recipients")):
         yield common | ({"recipients": some} if some else {})
 
 
 def _fitting(recipients: Sequence[str], room: int) -> Iterator[str]:
-    """Yield lists of recipients that have room; one that has none for itself goes alone, and S3 says no."""
+    """Yield lists of recipients that fit; a recipient that does not fit goes alone, and S3 refuses it."""
     listed = ""
     for recipient in map(_spelled, recipients):
         longer = f"{listed},{recipient}" if listed else recipient
@@ -95,17 +96,17 @@ def _fitting(recipients: Sequence[str], room: int) -> Iterator[str]:
 
 
 def _spelled(recipient: str) -> str:
-    """Return an address as it is stored; what is none so that it is one of the list, for hold to reject."""
+    """Return an address in its stored spelling; anything else as one list entry that hold will reject."""
     recipient = recipient.strip()
     try:
         return str(Address.parse(recipient))
     except InvalidAddress:
-        # A comma, a quote or what is cut off could make another mailbox of it; an encoded word is never one.
+        # A comma, a quote or a cut could turn it into another mailbox; an encoded word is never an address.
         return recipient if _PLAIN.fullmatch(recipient) else _encoded_word(recipient[:_LONGEST_RECIPIENT])
 
 
 def _ascii(text: str) -> str:
-    """Return a text as a header field of HTTP can have it; one that cannot be in it as an encoded word."""
+    """Return a text as it fits an HTTP header field; as an encoded word if it does not fit unchanged."""
     text = text.strip()
     return text if text.isascii() and text.isprintable() else _encoded_word(text)
 

@@ -1,4 +1,4 @@
-"""An operator at a stack in moto's memory."""
+"""An operator of a stack in moto's memory."""
 
 import io
 import json
@@ -15,7 +15,7 @@ from tests.world import World
 
 @dataclass(slots=True)
 class Terminal:
-    """Runs command lines as an operator would, and keeps what they print."""
+    """Runs command lines as an operator would, and keeps their output."""
 
     operator: Operator
     out: io.StringIO = field(default_factory=io.StringIO)
@@ -34,7 +34,7 @@ class Terminal:
         return run(list(arguments), operator)
 
     def json(self, *arguments: str) -> Any:
-        """Run a command that succeeds, and return its answer to a script."""
+        """Run a command that succeeds, and return its JSON output."""
         assert self(*arguments, output=Output.JSON) == 0, self.err.getvalue()
         return json.loads(self.out.getvalue())
 

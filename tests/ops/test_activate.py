@@ -1,4 +1,4 @@
-"""`quarantine activate` at moto's SES, with the outputs of a whole stack."""
+"""`quarantine activate` with moto's SES, and the outputs of a whole stack."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -100,7 +100,7 @@ def account(world: World) -> Account:
 
 @pytest.fixture
 def open_account(account: Account) -> Account:
-    """One whose stack leaves the rule to the operator, and that reads `other`."""
+    """An account whose stack creates no rule, and in which `other` is active."""
     account.leave_rule()
     account.activate("other")
     return account

@@ -11,7 +11,7 @@ BOB = Address.parse("bob@example.com")
 
 
 def records(world: World) -> tuple[AuthRecord, ...]:
-    """Return what intake reads for Bob."""
+    """Return the auth records that intake reads for Bob."""
     log = Journal("test", "Tests").unreadable
     table = world.stack.environ["SENDERS_TABLE"]
     return Senders(world.session.client("dynamodb"), table, log).facts_for(BOB)[0]

@@ -1,4 +1,4 @@
-"""The command lines: which command they name, and what both commands have in common."""
+"""The command lines: the command that each names, and the behaviour that both commands share."""
 
 import importlib.metadata
 

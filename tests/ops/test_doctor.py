@@ -1,6 +1,6 @@
-"""`quarantine doctor` at an account that has each fault.
+"""`quarantine doctor` with an account that has each fault.
 
-AWS answers as moto does where moto knows the call; the rest is answered in place of the wire.
+moto answers the calls that it knows; the test answers the others instead of the wire.
 """
 
 import json
@@ -43,7 +43,7 @@ type Handler = Callable[..., Any]
 
 @dataclass
 class Account:
-    """An account in which nothing is wrong, until a test changes it."""
+    """An account without faults, until a test changes it."""
 
     world: World
     stack: dict[str, Any]
@@ -63,7 +63,7 @@ class Account:
         return self.world.session.client(service)  # type: ignore[call-overload]  # any service
 
     def on(self, operation: str, handler: Handler) -> None:
-        """Let a function say what comes back from an operation, such as ses.CreateReceiptRule."""
+        """Let a function make the response of an operation, such as ses.CreateReceiptRule."""
         event = f"before-call.{operation}"
         if operation in self.handlers:
             self.world.session.events.unregister(event, self.handlers[operation])
@@ -86,7 +86,7 @@ class Account:
     def add_rule(
         self, *actions: dict[str, Any], recipients: Sequence[str] = (), enabled: bool = True
     ) -> None:
-        """Put a rule before ours."""
+        """Add a rule before the stack's."""
         rule = {"Name": "first", "Enabled": enabled, "Recipients": [*recipients], "Actions": [*actions]}
         self.rules.insert(0, rule)
 
@@ -195,7 +195,7 @@ def _set_parameter(account: Account, key: str, value: str) -> None:
 
 
 def _deny_alone(account: Account) -> None:
-    """Leave no record but one that denies, and one that accepts nothing."""
+    """Leave only a record that denies, and one that accepts nothing."""
     dynamodb, table = account.client("dynamodb"), account.world.stack.environ["SENDERS_TABLE"]
     dynamodb.delete_item(TableName=table, Key={"principal": {"S": "example.com"}, "record": {"S": "auth"}})
     item = {"principal": {"S": "bob@example.com"}, "record": {"S": "auth"}, "deny": {"BOOL": True}}
@@ -261,7 +261,7 @@ OK, FAULT, WARNING, UNKNOWN = Health.OK, Health.FAULT, Health.WARNING, Health.UN
 
 
 def findings(terminal: Terminal) -> tuple[int, dict[str, dict[str, str]]]:
-    """Return the exit code, and what was found by check."""
+    """Return the exit code, and the findings by check."""
     code = terminal("doctor", output=Output.JSON)
     return code, {row["check"]: row for row in json.loads(terminal.said)}
 
@@ -296,14 +296,14 @@ def test_a_healthy_account_has_no_fault(account: Account, terminal: Terminal) ->
             lambda account: account.identities.update(
                 {"example.com": account.identities.pop("reports.example.com")}
             ),
-            {Check.SENDER: FAULT, Check.DKIM: FAULT},  # SES would, our policy does not
+            {Check.SENDER: FAULT, Check.DKIM: FAULT},  # SES would accept it, our policy does not
             "quarantine@reports.example.com is not verified",
             id="only the domain above is verified",
         ),
         pytest.param(
             lambda account: _set_parameter(account, "Trigger", "quarantine"),
             {Check.SENDER: FAULT},
-            "a reply to a report would ask for one",
+            "a reply to a report would request another",
             id="reports come from the trigger",
         ),
         pytest.param(
@@ -314,7 +314,7 @@ def test_a_healthy_account_has_no_fault(account: Account, terminal: Terminal) ->
         ),
         pytest.param(_set_dkim(Status="FAILED"), {Check.DKIM: FAULT}, "FAILED", id="DKIM has failed"),
         pytest.param(
-            _set_dkim(SigningEnabled=False), {Check.DKIM: FAULT}, "told not to sign", id="DKIM is off"
+            _set_dkim(SigningEnabled=False), {Check.DKIM: FAULT}, "signing is disabled", id="DKIM is off"
         ),
         pytest.param(_set_mx(), {Check.MX: FAULT}, "has no MX record", id="no MX"),
         pytest.param(
@@ -354,7 +354,7 @@ def test_a_healthy_account_has_no_fault(account: Account, terminal: Terminal) ->
         pytest.param(
             _set_rule(Recipients=["example.com"]),
             {Check.RULE: FAULT},
-            "none of its recipients",
+            "not among its recipients",
             id="rule of another domain",
         ),
         pytest.param(
@@ -417,7 +417,10 @@ def test_a_healthy_account_has_no_fault(account: Account, terminal: Terminal) ->
             _set_sending(ProductionAccessEnabled=False), {Check.SANDBOX: FAULT}, "sandbox", id="sandbox"
         ),
         pytest.param(
-            _set_sending(SendingEnabled=False), {Check.SENDING: FAULT}, "switched off", id="sending is off"
+            _set_sending(SendingEnabled=False),
+            {Check.SENDING: FAULT},
+            "sending is disabled",
+            id="sending is off",
         ),
         pytest.param(
             _set_sending(EnforcementStatus="SHUTDOWN"), {Check.SENDING: FAULT}, "paused", id="SES paused it"
@@ -455,7 +458,7 @@ def test_a_healthy_account_has_no_fault(account: Account, terminal: Terminal) ->
             "is ARCHIVED",
             id="tables are archived",
         ),
-        pytest.param(_deny_alone, {Check.PERMISSION: FAULT}, "no record lets anybody", id="nobody may ask"),
+        pytest.param(_deny_alone, {Check.PERMISSION: FAULT}, "no record allows anybody", id="nobody may ask"),
         pytest.param(
             _send_to("JobsDeadLettersUrl"),
             {Check.FAILURES: FAULT},
@@ -478,7 +481,7 @@ def test_a_healthy_account_has_no_fault(account: Account, terminal: Terminal) ->
         pytest.param(
             _put_alarms,
             {Check.ALARMS: WARNING},
-            "nobody would hear it",
+            "nobody would be notified",
             id="no alarm is heard",
         ),
         pytest.param(
@@ -541,7 +544,7 @@ def test_a_refusal_is_named_with_the_permission_to_ask_for(account: Account, ter
     account.refuse("sesv2.GetAccount", "AccessDeniedException")
     _, rows = findings(terminal)
     assert rows[Check.SANDBOX]["seen"] == "AccessDeniedException: no"
-    assert rows[Check.SANDBOX]["step"] == "ask for the permission of GetAccount"
+    assert rows[Check.SANDBOX]["step"] == "get permission for GetAccount"
 
 
 def test_a_long_answer_is_one_short_line(account: Account, terminal: Terminal) -> None:

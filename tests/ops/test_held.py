@@ -14,7 +14,7 @@ ADD = ("held", "add", BOB, "--sender", "Eve <eve@spam.example>", "--subject", "P
 
 @pytest.fixture
 def held(world: World) -> World:
-    """Four messages of Bob's, an hour apart, one of each status; one of Alice's."""
+    """Four messages for Bob, an hour apart, one of each status; one for Alice."""
     now = world.clock.now
     messages: dict[str, dict[str, object]] = {
         "<held>": {},

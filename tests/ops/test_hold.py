@@ -1,4 +1,4 @@
-"""`quarantine hold`: what a mail server is told, through a pipe or by SMTP and LMTP, and what is stored."""
+"""`quarantine hold`: its answers to a mail server by pipe, SMTP and LMTP, and the mail that it stores."""
 
 import asyncio
 import contextlib
@@ -44,7 +44,7 @@ def bucket(world: World, monkeypatch: pytest.MonkeyPatch) -> str:
 
 @pytest.fixture(scope="session")
 def scripts() -> dict[str, str]:
-    """What starts as each command, as `module:function`."""
+    """The entry points of the commands, as `module:function`."""
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text("utf-8"))["project"]
     return dict(project["scripts"])
 
@@ -59,7 +59,7 @@ def give(monkeypatch: pytest.MonkeyPatch, mail: bytes) -> None:
 
 
 def stored(world: World) -> list[tuple[bytes, dict[str, str]]]:
-    """Return what is under held/: the bytes and the metadata of each object."""
+    """Return the bytes and the metadata of each object under held/."""
     s3, name = world.session.client("s3"), world.stack.environ["MAIL_BUCKET"]
     keys = [each["Key"] for each in s3.list_objects_v2(Bucket=name).get("Contents", [])]
     assert all(key.startswith("held/") for key in keys)
@@ -68,7 +68,7 @@ def stored(world: World) -> list[tuple[bytes, dict[str, str]]]:
 
 
 def mailboxes(world: World) -> set[str]:
-    """Let hold look at all that came; return whose rows it made."""
+    """Let hold handle all new objects; return the recipients of its rows."""
     assert world.hold(*world.held_messages()) == []
     table = world.stack.environ["QUARANTINE_TABLE"]
     return {
@@ -104,7 +104,7 @@ def test_a_held_mail_becomes_a_row(world: World, terminal: Terminal) -> None:
     answer = terminal.json("hold", "--recipient", BOB, "--reason", "spam")
     assert mailboxes(world) == {BOB}
     (row,) = terminal.json("held", "list", BOB)
-    # A mail without a Message-ID goes by its key.
+    # A mail without a Message-ID is identified by its key.
     assert (row["subject"], row["reason"], [row["message_id"]]) == ("Prize", "spam", answer["keys"])
 
 
@@ -406,7 +406,7 @@ def front(world: World) -> Iterator[tuple[str, int]]:
 def deliver(
     client: smtplib.SMTP, mail: bytes = MAIL, sender: str = "eve@x.example", to: tuple[str, ...] = (BOB,)
 ) -> list[tuple[int, str]]:
-    """Hand over a mail; return the replies to its data: one by SMTP, one for each recipient by LMTP."""
+    """Send a mail; return the replies to its data: one by SMTP, one for each recipient by LMTP."""
     client.ehlo_or_helo_if_needed()
     assert client.mail(sender)[0] == 250
     for each in to:
@@ -447,21 +447,21 @@ def test_what_is_delivered_is_stored_as_it_is(
 def test_it_says_what_an_lmtp_server_must_have(
     client_class: type[smtplib.SMTP], front: tuple[str, int]
 ) -> None:
-    """RFC 2033 5: some clients, amavis for one, hand nothing over without."""
+    """RFC 2033 5: some clients, such as amavis, deliver nothing without them."""
     with client_class(*front, timeout=PATIENCE) as client:
         client.ehlo_or_helo_if_needed()
         assert {"pipelining", "enhancedstatuscodes", "8bitmime"} <= client.esmtp_features.keys()
 
 
 def test_it_does_not_say_how_large_a_mail_may_be(front: tuple[str, int]) -> None:
-    """Postfix bounces by itself what is larger."""
+    """Postfix would bounce a larger mail by itself."""
     with smtplib.SMTP(*front, timeout=PATIENCE) as client:
         client.ehlo()
         assert "size" not in client.esmtp_features
 
 
 def envelope(client: smtplib.SMTP, mail_from: str, rcpt_to: str, mail: bytes = MAIL) -> list[int]:
-    """Hand over a mail with the commands as they stand; return the codes of the replies."""
+    """Send a mail with the commands unchanged; return the codes of the replies."""
     client.ehlo_or_helo_if_needed()
     commands = [client.docmd(f"MAIL {mail_from}".rstrip()), client.docmd(f"RCPT {rcpt_to}".rstrip())]
     return [*(code for code, _ in commands), client.data(mail)[0]]
@@ -546,7 +546,7 @@ def test_the_recipient_is_who_is_in_the_path(rcpt_to: str, front: tuple[str, int
 def test_an_envelope_recipient_that_is_no_address_is_stored_and_waits(
     client_class: type[smtplib.SMTP], rcpt_to: str, front: tuple[str, int], world: World
 ) -> None:
-    """Held for nobody else, and not sent back to whom the spammer named."""
+    """It is held for nobody else, and not returned to the address that the spammer chose."""
     with client_class(*front, timeout=PATIENCE) as client:
         assert envelope(client, "FROM:<>", rcpt_to) == [250, 250, 250]
     ((mail, metadata),) = stored(world)
@@ -582,7 +582,7 @@ def test_lmtp_has_a_reply_for_each_recipient(
 
 def test_a_client_that_says_lhlo_is_told_what_it_can_use(front: tuple[str, int]) -> None:
     with smtplib.LMTP(*front, timeout=PATIENCE) as client:
-        assert client.ehlo()[0] == 250  # which is LHLO of this client
+        assert client.ehlo()[0] == 250  # this client sends LHLO
         assert {"8bitmime", "smtputf8"} <= client.esmtp_features.keys()
 
 

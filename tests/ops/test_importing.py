@@ -84,7 +84,7 @@ def test_the_time_of_a_from_line() -> None:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Path:
-    """Each way to store mails, with one mail each but for the mbox, which has two."""
+    """Each way to store mails, with one mail each; only the mbox has two."""
     (tmp_path / "sub" / "deep").mkdir(parents=True)
     (tmp_path / "sub" / "deep" / "1.EML").write_bytes(mail(1))
     (tmp_path / "2.eml").write_bytes(FROM_LINE + mail(2).replace(b"\n", b"\r\n"))
@@ -188,7 +188,7 @@ def rules() -> Rules:
 
 
 class Leaving:
-    """A table that leaves the last row of each call unprocessed, so many times."""
+    """A table that leaves the last row of each call unprocessed, a given number of times."""
 
     def __init__(self, times: int) -> None:
         self.times = times
@@ -233,7 +233,7 @@ def test_an_import_that_was_killed_is_started_again(world: World, tmp_path: Path
     calls = itertools.count()
 
     def die(**_: object) -> None:
-        if next(calls) >= count // 25 // 2:  # and so does every call after it: the process is gone
+        if next(calls) >= count // 25 // 2:  # every later call fails too: the process is dead
             raise ProcessDied
 
     world.session.events.register("before-call.dynamodb.BatchWriteItem", die)

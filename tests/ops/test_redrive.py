@@ -14,14 +14,14 @@ REQUEST_ID = EVENT["Records"][0]["ses"]["mail"]["messageId"]
 
 
 class Deployed(Operator):
-    """An operator of a stack that has its functions too."""
+    """An operator of a stack that includes the functions."""
 
     def name(self, output: str) -> str:
         return "intake" if output == "IntakeFunctionName" else super().name(output)
 
 
 class Lambda:
-    """Runs intake when it is invoked, as Lambda does sooner or later; or answers with an error."""
+    """Runs intake when it is invoked, as Lambda does later; or answers with an error."""
 
     def __init__(self, world: World, status: int = 202) -> None:
         self.invoked: list[tuple[str, str]] = []
@@ -120,7 +120,7 @@ def test_one_queue_only(world: World, terminal: Terminal, put: Put, job: str, qu
 def test_a_dry_run_changes_nothing(world: World, terminal: Terminal, put: Put, job: str) -> None:
     put("JobsDeadLettersUrl", job)
     put("IntakeFailuresUrl", record(EVENT))
-    for _ in range(2):  # what was shown is seen again at once
+    for _ in range(2):  # the messages are visible again at once
         assert [row["done"] for row in terminal.json("redrive", "--dry-run")] == ["waits", "waits"]
     assert (world.jobs(), waiting(terminal, "JobsDeadLettersUrl")) == ([], 1)
 
@@ -192,7 +192,7 @@ def test_many_are_redriven(world: World, terminal: Terminal, put: Put, job: str)
 def test_what_fails_again_at_once_is_redriven_once(
     world: World, terminal: Terminal, put: Put, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A rejected mail is back in the dead-letter queue within a second, while redrive still looks."""
+    """A rejected mail is back in the dead-letter queue within a second, while redrive still reads it."""
     sqs = world.session.client("sqs")
     made = sqs.send_message
     back = 0

@@ -26,7 +26,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def held(world: World) -> None:
-    """Hold two messages for Bob, one for the mailbox that he sees too, one for Alice, and one too long."""
+    """Hold two messages for Bob, one for a shared mailbox that he sees, one for Alice, and one too long."""
     put = world.records.put_held
     put(BOB, "m-1", NOW - timedelta(hours=1), "Ann <ann@shop.example>", "Offer <b>now</b>")
     put(BOB, "m-2", NOW - timedelta(days=1), "ben@bank.example", "Your account", reason="phishing")

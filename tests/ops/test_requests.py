@@ -57,7 +57,7 @@ def settle(world: World, request_id: str, outcome: Outcome) -> None:
 
 @pytest.fixture
 def asked(world: World) -> None:
-    """Put four requests of two requesters and of nobody, and their cooldowns."""
+    """Put four requests, of two requesters and of an unknown one, and their cooldowns."""
     accept(world, "r-old", days=3)
     accept(world, "r-new", hours=1)
     settle(world, "r-new", Outcome(RequestStatus.SENT, 2, "ses-1"))
@@ -129,7 +129,7 @@ def test_bad_input(terminal: Terminal, options: list[str], code: int) -> None:
 
 CAME = [
     (
-        "It came on 2026-11-23 11:00:00 UTC from the IP 192.0.2.10, with From Bob <bob@example.com>"
+        "It was received on 2026-11-23 11:00:00 UTC from the IP 192.0.2.10, with From Bob <bob@example.com>"
         " and the envelope sender bounce@example.com, for manual-report-request@reports.example.com."
     ),
     "SES said: spam PASS, virus PASS, spf GRAY, dkim PASS, dmarc FAIL; valid DKIM signatures: example.com.",
@@ -138,11 +138,12 @@ BY = "Intake accepted it on 2026-11-23 11:00:00 UTC: dmarc, by the auth record o
 
 
 @pytest.mark.parametrize(
-    ("outcome", "told"),
+    ("outcome", "sentence"),
     [
         pytest.param(
             Outcome(RequestStatus.SENT, 2, "ses-1"),
-            "Report finished on 2026-11-23 12:00:00 UTC: held messages 2, and SES took the mail as ses-1.",
+            "Report finished on 2026-11-23 12:00:00 UTC: held messages 2, and SES accepted the mail as"
+            " ses-1.",
             id="sent",
         ),
         pytest.param(
@@ -152,20 +153,20 @@ BY = "Intake accepted it on 2026-11-23 11:00:00 UTC: dmarc, by the auth record o
         ),
         pytest.param(
             Outcome(RequestStatus.EMPTY, 0, "ses-2"),
-            "Report finished on 2026-11-23 12:00:00 UTC: nothing was held, and SES took the mail that says so"
-            " as ses-2.",
+            "Report finished on 2026-11-23 12:00:00 UTC: nothing was held, and SES accepted the mail that"
+            " says so as ses-2.",
             id="empty and told",
         ),
         pytest.param(
             Outcome(RequestStatus.FAILED, 2, reason="MessageRejected: not verified"),
-            "Report gave up on 2026-11-23 12:00:00 UTC: SES will never take this mail, it said"
+            "Report gave up on 2026-11-23 12:00:00 UTC: SES will never accept this mail; its error is"
             " MessageRejected: not verified.",
             id="failed",
         ),
     ],
 )
 def test_a_request_that_report_settled_is_a_story(
-    world: World, terminal: Terminal, outcome: Outcome, told: str
+    world: World, terminal: Terminal, outcome: Outcome, sentence: str
 ) -> None:
     accept(world, "r-1", hours=1)
     settle(world, "r-1", outcome)
@@ -174,18 +175,18 @@ def test_a_request_that_report_settled_is_a_story(
         f"Request r-1 of bob@example.com: {status}.",
         *CAME,
         BY,
-        told,
+        sentence,
         f"What to do: {WHAT_NEXT[status]}",
     ]
 
 
 def test_a_request_on_its_way_is_a_story(world: World, terminal: Terminal) -> None:
     accept(world, "r-1", hours=1)
-    assert "Report has not taken it up." in lines(terminal, "r-1")
+    assert "Report has not started on it." in lines(terminal, "r-1")
     store(world).claim_report("r-1", NOW, timedelta(minutes=1))
-    assert "Report is at it; its lease is over on 2026-11-23 12:01:00 UTC." in lines(terminal, "r-1")
+    assert "Report is working on it; its lease ends on 2026-11-23 12:01:00 UTC." in lines(terminal, "r-1")
     store(world).give_back("r-1", "EndpointConnectionError")
-    tried = "Report tried, failed with EndpointConnectionError, and will try again."
+    tried = "Report failed with EndpointConnectionError, and will retry."
     assert tried in lines(terminal, "r-1")
     assert lines(terminal, "r-1")[-1] == f"What to do: {WHAT_NEXT[RequestStatus.ACCEPTED]}"
 
@@ -205,16 +206,16 @@ def test_a_refusal_is_told_in_words_with_what_to_do(
 
 
 def lines(terminal: Terminal, request_id: str) -> list[str]:
-    """Return the story as it was told, a sentence each, without the terminal's line ends."""
+    """Return the story that was printed, one sentence per item, without the terminal's line ends."""
     assert terminal("requests", "show", request_id) == 0, terminal.warned
     marks = ("Request ", "It ", "SES said", "Intake ", "Report ", "What to do")
-    told: list[str] = []
+    sentences: list[str] = []
     for line in terminal.said.splitlines():
         if line.startswith(marks):
-            told.append(line)
+            sentences.append(line)
         else:
-            told[-1] += f" {line}"
-    return told
+            sentences[-1] += f" {line}"
+    return sentences
 
 
 @pytest.mark.parametrize("words", [MEANING, ADVICE], ids=["meaning", "advice"])

@@ -23,7 +23,7 @@ BOB = "bob@example.com"
 
 
 def judged(terminal: Terminal, source: Path | str) -> dict[str, Any]:
-    """Return the answer to a script, of a mail that can be judged."""
+    """Return the JSON output for a mail that can be judged."""
     code = terminal("why", str(source), output=Output.JSON)
     answer: dict[str, Any] = json.loads(terminal.said)
     assert code == (ACCEPTED_EXIT if answer["decision"] == "accepted" else REFUSED_EXIT)
@@ -90,11 +90,11 @@ def test_what_was_decided_before_the_records_changed_is_a_note(world: World, ter
     assert "is refused (unauthenticated)" in answer["notes"][0]
 
 
-@pytest.mark.parametrize(("file", "told"), MALFORMED.items())
-def test_what_is_no_event_is_one_line(terminal: Terminal, file: str, told: str) -> None:
+@pytest.mark.parametrize(("file", "warning"), MALFORMED.items())
+def test_what_is_no_event_is_one_line(terminal: Terminal, file: str, warning: str) -> None:
     assert terminal("why", str(EVENTS / f"{file}.json")) == ERROR_EXIT
     assert terminal.warned.startswith("error: ")
-    assert told in terminal.warned
+    assert warning in terminal.warned
 
 
 # --- The answer to a person ---
@@ -103,17 +103,17 @@ def test_what_is_no_event_is_one_line(terminal: Terminal, file: str, told: str) 
 def test_an_acceptance_is_told_in_words(world: World, terminal: Terminal) -> None:
     world.records.put_auth(BOB, ["dmarc"], mailboxes=["sales@example.com"])
     assert terminal("why", str(EVENTS / "accepted_dmarc.json")) == ACCEPTED_EXIT
-    assert "gets a report of what is held for bob@example.com, sales@example.com." in terminal.said
+    assert "gets a report of the mail held for bob@example.com, sales@example.com." in terminal.said
     assert "Accepted by: dmarc, by the auth record of bob@example.com." in terminal.said
     assert "from the IP 192.0.2.10" in terminal.said
 
 
 def test_a_refusal_is_told_in_words_with_what_to_do(terminal: Terminal) -> None:
     assert terminal("why", str(EVENTS / "refused_unauthenticated.json")) == REFUSED_EXIT
-    told = " ".join(terminal.said.split())
-    assert f"Refused as unauthenticated: {MEANING[Refusal.UNAUTHENTICATED]}." in told
-    assert "no auth record; connecting IP 203.0.113.66 in no relay record" in told
-    assert f"What to do: {ADVICE[Refusal.UNAUTHENTICATED]}" in told
+    answer = " ".join(terminal.said.split())
+    assert f"Refused as unauthenticated: {MEANING[Refusal.UNAUTHENTICATED]}." in answer
+    assert "no auth record; connecting IP 203.0.113.66 in no relay record" in answer
+    assert f"What to do: {ADVICE[Refusal.UNAUTHENTICATED]}" in answer
 
 
 def test_a_record_that_cannot_be_read_is_a_warning(
@@ -191,7 +191,9 @@ def test_a_raw_mail_as_ses_stored_it(world: World, terminal: Terminal) -> None:
     world.records.put_auth("example.com", ["dkim"])
     answer = judged(terminal, EVENTS / "accepted_headers_truncated.eml")
     expected = judged(terminal, EVENTS / "accepted_headers_truncated.json")
-    expected["received_at"] = expected["received_at"].replace(".214000", "")  # the field has whole seconds
+    expected["received_at"] = expected["received_at"].replace(
+        ".214000", ""
+    )  # the field contains whole seconds
     assert answer == expected
     assert (outcome(answer), answer["evidence"]["dkim"]) == ("accepted", "PASS")
 
@@ -281,23 +283,23 @@ def test_a_cut_event_is_completed_from_the_bucket(world: World, terminal: Termin
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "told"),
+    ("name", "content", "warning"),
     [
-        pytest.param(None, b"", "no file", id="neither a file nor an id"),
-        pytest.param("mail.eml", b"From: bob", "no mail", id="no end of the header section"),
+        pytest.param(None, b"", "not a file", id="neither a file nor an id"),
+        pytest.param("mail.eml", b"From: bob", "not a mail", id="no end of the header section"),
         pytest.param("event.json", b"{", "error: ", id="broken JSON"),
         pytest.param("event.json", b"{}", "aws:ses", id="another JSON"),
-        pytest.param("empty.eml", b"", "no mail", id="empty"),
+        pytest.param("empty.eml", b"", "not a mail", id="empty"),
     ],
 )
 def test_what_cannot_be_judged_is_one_line(
-    terminal: Terminal, tmp_path: Path, name: str | None, content: bytes, told: str
+    terminal: Terminal, tmp_path: Path, name: str | None, content: bytes, warning: str
 ) -> None:
     path = tmp_path / (name or "not here.eml")
     if name:
         path.write_bytes(content)
     assert terminal("why", str(path)) == ERROR_EXIT
-    assert told in terminal.warned
+    assert warning in terminal.warned
 
 
 def test_an_id_that_is_not_stored_says_what_to_try(terminal: Terminal) -> None:
@@ -324,7 +326,7 @@ def test_nothing_is_changed(case: Case, world: World, terminal: Terminal) -> Non
 
 
 def watched(called: list[str]) -> boto3.Session:
-    """Return a session that notes what is asked of AWS."""
+    """Return a session that records its AWS calls."""
     session = boto3.Session()
     session.events.register_first(
         "before-send.*.*", lambda event_name, **_: called.append(event_name.removeprefix("before-send."))
@@ -333,7 +335,7 @@ def watched(called: list[str]) -> boto3.Session:
 
 
 def state(world: World) -> dict[str, Any]:
-    """Return all that the stack keeps."""
+    """Return all data of the stack."""
     environ = world.stack.environ
     tables = ("SENDERS_TABLE", "QUARANTINE_TABLE", "REQUESTS_TABLE")
     dynamodb, s3 = world.session.client("dynamodb"), world.session.client("s3")
