@@ -1,1 +1,1 @@
-"""What the product costs and where its limits are: `python -m lab.bench`, `python -m lab.simulation`."""
+"""Measures the product's costs and limits: `python -m lab.bench`, `python -m lab.simulation`."""

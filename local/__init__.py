@@ -1,1 +1,1 @@
-"""The pipeline on your own machine: SMTP in, a maildir out, and moto in the place of AWS."""
+"""The pipeline on your own machine: SMTP in, a maildir out, and moto instead of AWS."""

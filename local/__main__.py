@@ -21,7 +21,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m local", description="The pipeline on your own machine.")
     commands = parser.add_subparsers(required=True)
 
-    serve = commands.add_parser("serve", help="take mail by SMTP, and write each report into a maildir")
+    serve = commands.add_parser("serve", help="receive mail by SMTP, and write each report into a maildir")
     serve.add_argument(
         "--smtp-port", type=int, default=2525, metavar="N", help="0 for any free one (default 2525)"
     )
@@ -36,7 +36,7 @@ def _parser() -> argparse.ArgumentParser:
         type=_verdicts,
         default=GRAY,
         metavar="NAME=WORD,...",
-        help="what SES says of each mail: spam, virus, spf, dkim, dmarc; GRAY where nothing is said",
+        help="SES's verdicts for each mail: spam, virus, spf, dkim, dmarc; the default is GRAY",
     )
     serve.add_argument(
         "--parameter",
@@ -48,13 +48,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     serve.set_defaults(run=_serve)
 
-    demo = commands.add_parser("demo", help="show five requests, and the one report that comes of them")
+    demo = commands.add_parser("demo", help="show five requests, and the one report that results from them")
     demo.add_argument(
         "--directory",
         type=Path,
         default=Path("build/demo"),
         metavar="DIR",
-        help="for what it makes (default build/demo)",
+        help="directory for its output (default build/demo)",
     )
     demo.set_defaults(run=_demo)
     return parser
@@ -63,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
 def _verdicts(text: str) -> Verdicts:
     pairs = dict(_parameter(pair) for pair in text.split(","))
     if unknown := pairs.keys() - set(Verdicts.__slots__):
-        raise argparse.ArgumentTypeError(f"no verdict is named {', '.join(sorted(unknown))}")
+        raise argparse.ArgumentTypeError(f"unknown verdict: {', '.join(sorted(unknown))}")
     try:
         return replace(GRAY, **{name: Verdict(word) for name, word in pairs.items()})
     except ValueError as e:

@@ -1,4 +1,4 @@
-"""Five mails come in by SMTP; one of them is answered with a report."""
+"""Five mails arrive by SMTP; one of them is answered with a report."""
 
 import contextlib
 import mailbox
@@ -23,7 +23,7 @@ from local.records import Records
 from local.ses import GRAY
 
 TRIGGER = "manual-report-request@anything.example"
-_MAIL_SERVER = "127.0.0.1"  # of Bob's company: it may relay
+_MAIL_SERVER = "127.0.0.1"  # the server of Bob's company, which may relay
 _STRANGER = "127.0.0.2"  # somewhere else
 _PATIENCE = timedelta(seconds=30)
 _SETTLED = {"refused", "sent", "empty", "failed"}
@@ -31,7 +31,7 @@ _SETTLED = {"refused", "sent", "empty", "failed"}
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """One mail to the trigger, and who really wrote it."""
+    """One mail to the trigger, and its real sender."""
 
     title: str
     sender: str
@@ -74,7 +74,7 @@ _HELD = (  # recipient, hours ago, from, subject, reason
 
 
 def demo(directory: Path) -> None:
-    """Run the demo; its maildir, report and log go into a directory."""
+    """Run the demo; it writes its maildir, report and log into a directory."""
     directory.mkdir(parents=True, exist_ok=True)
     console = Console(file=sys.stdout, highlight=False, width=min(Console().width, 110))
     log = directory / "log.jsonl"
@@ -92,7 +92,7 @@ def demo(directory: Path) -> None:
             new = [key for key in _maildir(local.outbox).keys() if key not in sent_before]  # noqa: SIM118 - a Maildir
             reports = [_maildir(local.outbox).get_bytes(key) for key in new]
     _show(console, reports, directory)
-    console.print(f"What the functions logged, one line a decision: [bold]{log}[/]")
+    console.print(f"The functions' log, one line per decision: [bold]{log}[/]")
 
 
 def _seed(records: Records) -> None:
@@ -117,7 +117,7 @@ def _play(console: Console, records: Records, smtp: str) -> None:
 
 
 def _send(act: Act, smtp: str) -> str:
-    """Hand a mail to SES as a mail server does; return the id in its 250 answer."""
+    """Send a mail to SES as a mail server does; return the id in its 250 answer."""
     mail = EmailMessage(policy=policy.SMTP)
     mail["From"] = act.sender
     mail["To"] = TRIGGER
@@ -139,7 +139,7 @@ def _send(act: Act, smtp: str) -> str:
 
 
 def _settled(records: Records, request_id: str) -> dict[str, str]:
-    """Wait until a request came to its end; return its row."""
+    """Wait until a request is final; return its row."""
     deadline = time.monotonic() + _PATIENCE.total_seconds()
     while time.monotonic() < deadline:
         row = {name: value.get("S", "") for name, value in (records.request(request_id) or {}).items()}

@@ -1,4 +1,4 @@
-"""AWS's part between the functions: invoke intake, pump its jobs into report, keep what SES sends."""
+"""AWS's part between the functions: invokes intake, passes jobs to report, keeps the mail that SES sends."""
 
 import base64
 import json
@@ -25,14 +25,14 @@ from quarantine.services.intake import Intake
 from quarantine.services.reporting import HOPELESS, Reporting
 from quarantine.settings import HoldSettings, IntakeSettings, ReportSettings
 
-_RETRIES = 2  # of an asynchronous invocation, before the on-failure destination has the event
+_RETRIES = 2  # of an asynchronous invocation, before the event goes to the on-failure destination
 _BATCH = 10
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What serves the messages of a queue, as its function does."""
+    """Serves the messages of a queue, as its function does."""
 
     serve: Callable[[str], None]
     journal: Journal
@@ -43,7 +43,7 @@ class Outbox:
     """A maildir with each mail that SES was asked to send."""
 
     def __init__(self, directory: Path, session: boto3.Session) -> None:
-        for name in ("tmp", "new", "cur"):  # Maildir makes them only with a directory of its own
+        for name in ("tmp", "new", "cur"):  # Maildir creates them only if it also creates the directory
             (directory / name).mkdir(parents=True, exist_ok=True)
         self.directory = directory
         self._maildir = mailbox.Maildir(directory)
@@ -59,7 +59,7 @@ class Outbox:
 
 
 class Pipeline:
-    """The functions at work, as their event sources drive them."""
+    """Runs the functions as their event sources do."""
 
     def __init__(self, session: boto3.Session, stack: Stack, verdicts: Verdicts) -> None:
         self._stack = stack
@@ -89,15 +89,15 @@ class Pipeline:
             thread.start()
 
     def stop(self) -> None:
-        """End after the event and the batch at hand."""
+        """Stop after the current event and batch."""
         self._stopping.set()
         for thread in self._threads:
             thread.join()
 
     def accept(self, delivery: Delivery, verdicts: Verdicts | None = None) -> str:
-        """Do what the receipt rule does: store the raw mail, then invoke intake. Return the message id.
+        """Act as the receipt rule: store the raw mail, then invoke intake. Return the message id.
 
-        verdicts: of this mail, in the place of the pipeline's.
+        verdicts: for this mail, instead of the pipeline's.
         """
         received = receive(delivery, verdicts or self._verdicts, new_message_id(), datetime.now(UTC))
         self._s3.put_object(
@@ -118,7 +118,7 @@ class Pipeline:
         for _ in range(1 + _RETRIES):
             try:
                 self._intake.handle(event)
-            except Exception as e:  # noqa: BLE001 - the process's edge: what Lambda would catch
+            except Exception as e:  # noqa: BLE001 - the process's edge: Lambda would catch any error
                 error = e
                 _log.exception("intake failed")
             else:
@@ -135,7 +135,7 @@ class Pipeline:
                 self._stopping.wait(1)
 
     def _invoke(self, url: str, source: Source) -> None:
-        """Serve one batch; what fails stays on the queue until its visibility timeout is over."""
+        """Serve one batch; a message that fails stays on the queue until its visibility timeout ends."""
         messages = self._sqs.receive_message(
             QueueUrl=url, MaxNumberOfMessages=_BATCH, WaitTimeSeconds=1, AttributeNames=["All"]
         ).get("Messages", [])

@@ -1,4 +1,4 @@
-"""Records to put into the tables by hand: for the demo, the tests and the benchmark."""
+"""Puts records into the tables directly: for the demo, the tests and the benchmark."""
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -30,7 +30,7 @@ class Records:
     def put_auth(
         self, principal: str, accept: Iterable[str] = (), *, deny: bool = False, mailboxes: Iterable[str] = ()
     ) -> None:
-        """Say what proves an address, a domain or anybody (`*`)."""
+        """Accept methods as proof of an address, a domain or everybody (`*`)."""
         record = auth_values(principal, accept, deny=deny, mailboxes=mailboxes, now=datetime.now(UTC))
         self.put("SENDERS_TABLE", record)
 
@@ -43,7 +43,7 @@ class Records:
         subject: str,
         **over: object,
     ) -> None:
-        """Hold a message: as spam and for two weeks, unless `over` has other attributes."""
+        """Hold a message, as spam and for two weeks; `over` replaces attributes."""
         shown = ShownHeader(sender, subject, message_id, received_at)
         row = held_row(
             Address.parse(recipient), shown, message_id, received_at, HoldReason.SPAM, received_at + _KEPT_FOR
@@ -51,11 +51,11 @@ class Records:
         self.put("QUARANTINE_TABLE", from_wire(row) | over)
 
     def put(self, table: str, item: Mapping[str, Any]) -> None:
-        """Put any item, also one that no reader can read. table: the name of its variable."""
+        """Put any item, even an unreadable one. table: the name of its environment variable."""
         self._client.put_item(TableName=self._environ[table], Item=to_wire(item))
 
     def request(self, request_id: str) -> dict[str, Any] | None:
-        """Return the row of a request: what an operator sees of it."""
+        """Return the row of a request, as an operator sees it."""
         response = self._client.get_item(
             TableName=self._environ["REQUESTS_TABLE"],
             Key={"request_id": {"S": request_id}},

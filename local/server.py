@@ -1,4 +1,4 @@
-"""Everything that runs in a local run, from start to stop."""
+"""Starts and stops everything in a local run."""
 
 import asyncio
 import contextlib
@@ -27,9 +27,9 @@ _CREDENTIALS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local", 
 
 @dataclass(frozen=True, slots=True)
 class Local:
-    """A local run that is up.
+    """A running local run.
 
-    smtp, hold: `host:port`, of SES and of the front for held mail. outbox: the maildir of what was sent.
+    smtp, hold: `host:port` of SES and of the front for held mail. outbox: the maildir with the sent mail.
     """
 
     smtp: str
@@ -42,7 +42,7 @@ class Local:
 
     @property
     def environ(self) -> dict[str, str]:
-        """The variables with which a program of yours finds the tables, the queue and the bucket."""
+        """The variables with which your own program finds the tables, the queue and the bucket."""
         return {**self.stack.environ, **_CREDENTIALS, "AWS_ENDPOINT_URL": self.endpoint_url}
 
 
@@ -73,7 +73,7 @@ type Connection = Callable[[asyncio.AbstractEventLoop], asyncio.BaseProtocol]
 
 @contextlib.contextmanager
 def _listening(connection: Connection, port: int) -> Iterator[str]:
-    """Serve from a thread of its own; yield its `host:port`. connection: makes each one's protocol."""
+    """Serve from a separate thread; yield its `host:port`. connection: makes each connection's protocol."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
@@ -99,11 +99,11 @@ def running(
     parameters: Mapping[str, str] | None = None,
     hold_port: int = 0,
 ) -> Iterator[Local]:
-    """Run the whole pipeline until the block is left.
+    """Run the whole pipeline until the end of the block.
 
     smtp_port, hold_port: 0 for any free one. parameters: of template.yaml.
     """
-    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # moto's line a call
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # moto logs a line for each call
     moto = ThreadedMotoServer(ip_address=LOOPBACK, port=0, verbose=False)
     moto.start()
     try:
@@ -111,7 +111,7 @@ def running(
         os.environ.update(_CREDENTIALS, AWS_ENDPOINT_URL=endpoint_url)
         session = boto3.Session()
         stack = create_stack(session, parameters)
-        maildir = Outbox(outbox, session)  # before any client is made: it listens to what they do
+        maildir = Outbox(outbox, session)  # before any client is made: it observes their calls
         pipeline = Pipeline(session, stack, verdicts)
         pipeline.start()
         try:

@@ -1,4 +1,4 @@
-"""Amazon SES as intake sees it: the fields that it puts on a mail, and the event that it makes of one."""
+"""Amazon SES as intake sees it: the fields that it adds to a mail, and the event that it makes from it."""
 
 import json
 import re
@@ -24,7 +24,7 @@ _RESULT_WORDS = {Verdict.PASS: "pass", Verdict.FAIL: "fail", Verdict.PROCESSING_
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What an SMTP client said (RFC 5321), and from where. data: as sent."""
+    """The data of one SMTP transaction (RFC 5321), and the client's address. data: as sent."""
 
     peer: str
     helo: str
@@ -35,7 +35,7 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A delivery that SES took: raw is what its S3 action stores, event is what it invokes intake with."""
+    """A delivery that SES accepted. raw: the mail that its S3 action stores. event: the event for intake."""
 
     message_id: str
     raw: bytes
@@ -43,14 +43,14 @@ class Received:
 
 
 def new_message_id() -> str:
-    """Return an id of the form of SES's: forty letters and digits that nobody can guess."""
+    """Return an id in SES's format: forty letters and digits that nobody can guess."""
     return "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(40))
 
 
 def receive(delivery: Delivery, verdicts: Verdicts, message_id: str, now: datetime) -> Received:
-    """Put SES's fields on a mail and make the event of it.
+    """Add SES's fields to a mail and make its event.
 
-    A dkim verdict of PASS speaks of the domain of each DKIM-Signature, or of From's where none is.
+    A dkim verdict of PASS covers the domain of each DKIM-Signature, or the From domain if there is none.
     """
     delivery = replace(delivery, data=re.sub(rb"(?<!\r)\n", b"\r\n", delivery.data))
     block = _block(delivery, verdicts, message_id, now)
@@ -105,7 +105,7 @@ def _block(delivery: Delivery, verdicts: Verdicts, message_id: str, now: datetim
         "X-SES-DKIM-SIGNATURE": f"a=rsa-sha256; q=dns/txt; b={secrets.token_urlsafe(96)}; c=relaxed/simple;"
         " s=local; d=amazonses.com; v=1; bh=local; h=From:To:Cc:Bcc:Subject:Date:Message-ID",
     }
-    # aiosmtpd hands over the bytes of a command that are no UTF-8 as surrogates.
+    # aiosmtpd passes bytes of a command that are not UTF-8 as surrogates.
     return "".join(f"{name}: {value}\r\n" for name, value in fields.items()).encode(errors="surrogateescape")
 
 
@@ -142,7 +142,7 @@ def _reverse_name(peer: str) -> str:
 def _headers(raw: bytes) -> tuple[Header, ...]:
     try:
         return parse_header(raw)
-    except MalformedHeader:  # a mail without body may end with its last field
+    except MalformedHeader:  # a mail without a body may end after its last field
         return parse_header(raw + b"\r\n\r\n")
 
 
@@ -156,7 +156,7 @@ def _first(headers: Iterable[Header], limit: int) -> Iterable[Header]:
 
 
 def _common_headers(headers: Iterable[Header]) -> dict[str, Any]:
-    """Return SES's short list, of which intake reads nothing: it shows what the sender wrote."""
+    """Return SES's short list of headers. Intake does not read it: it repeats what the sender wrote."""
     fields = {header.key: header.value for header in headers}
     lists = {name: [fields[name]] for name in ("from", "to", "cc") if name in fields}
     texts = {

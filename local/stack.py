@@ -14,7 +14,7 @@ TEMPLATE = Path(__file__).parent.parent / "template.yaml"
 PARAMETERS = {"ReportsDomain": "reports.example.com", "ReportSender": "quarantine@reports.example.com"}
 FUNCTIONS = ("IntakeFunction", "ReportFunction", "HoldFunction")
 
-# What the functions keep state in. The rest of the template is how they run, and the local run does that.
+# The resources in which the functions keep state. The local run replaces the rest of the template.
 _KEPT_TYPES = {"AWS::DynamoDB::Table", "AWS::SQS::Queue", "AWS::S3::Bucket"}
 
 
@@ -39,17 +39,17 @@ _TemplateLoader.add_multi_constructor("!", _short_form)
 
 
 def load_template(path: Path = TEMPLATE) -> dict[str, Any]:
-    """Read a template with its short forms written out."""
+    """Read a template and expand its short forms."""
     template: dict[str, Any] = yaml.load(path.read_text(), Loader=_TemplateLoader)  # noqa: S506 - a SafeLoader
     return template
 
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """environ: of all functions.
+    """environ: the variables of all functions.
 
-    intake_failures_url: the queue of events that intake failed on.
-    held_queue_url: the queue of objects that hold is to look at.
+    intake_failures_url: the queue of events on which intake failed.
+    held_queue_url: the queue of objects for hold.
     """
 
     environ: Mapping[str, str]
@@ -58,9 +58,9 @@ class Stack:
 
 
 def create_stack(session: boto3.Session, parameters: Mapping[str, str] | None = None) -> Stack:
-    """Create what the functions keep state in, and resolve their environment as the template gives it.
+    """Create the resources in which the functions keep state, and resolve the environment in the template.
 
-    parameters: of the template, over the local run's own.
+    parameters: of the template; they override the local run's own.
     """
     template = load_template()
     queues = {name: {"Ref": name} for name in ("IntakeFailures", "HeldQueue")}
@@ -86,7 +86,7 @@ def create_stack(session: boto3.Session, parameters: Mapping[str, str] | None = 
 def _notify(
     session: boto3.Session, template: Mapping[str, Any], bucket: str, urls: Mapping[str, str]
 ) -> None:
-    """Set up the bucket's notifications, which moto's CloudFormation passes over."""
+    """Set up the bucket's notifications, which moto's CloudFormation ignores."""
     sqs = session.client("sqs")
     given = template["Resources"]["MailBucket"]["Properties"]["NotificationConfiguration"]
     for each in given["QueueConfigurations"]:
@@ -108,7 +108,7 @@ def _notify(
 
 
 def _environment(template: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the variables of all functions, unresolved, less what tells Powertools which one it is."""
+    """Return the variables of all functions, unresolved, without those that name the function."""
     return {
         name: value
         for function in FUNCTIONS
@@ -118,7 +118,7 @@ def _environment(template: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _stateful(template: Mapping[str, Any], values: list[Any]) -> dict[str, Any]:
-    """Return the part of a template that keeps state, with an output for each value to be resolved."""
+    """Return the part of a template that keeps state, with an output for each value to resolve."""
     resources = {
         name: {part: resource[part] for part in resource if part != "DependsOn"}
         for name, resource in template["Resources"].items()
@@ -137,7 +137,7 @@ def _stateful(template: Mapping[str, Any], values: list[Any]) -> dict[str, Any]:
 
 
 def _names(value: Any) -> set[str]:
-    """Return the parameters and resources that a value names, but for CloudFormation's own."""
+    """Return the parameters and resources that a value names, except CloudFormation's own."""
     match value:
         case {"Ref": str(name)} | {"Fn::GetAtt": [str(name), *_]}:
             return {name}

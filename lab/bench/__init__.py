@@ -1,1 +1,1 @@
-"""What the functions cost: start-up, CPU, AWS calls and rendering, measured side by side in one run."""
+"""The costs of the functions: start-up, CPU, AWS calls and rendering, measured side by side in one run."""

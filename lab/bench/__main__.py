@@ -1,6 +1,6 @@
-"""`python -m lab.bench`: what the functions cost, as ratios measured in one run. Exits with 1 if S3 is asked.
+"""`python -m lab.bench`: the functions' costs, as ratios measured in one run. Exits with 1 if S3 is called.
 
-`python -m lab.bench importing`: the same of the operator's import, which takes some minutes.
+`python -m lab.bench importing`: the same for the operator's import; it takes some minutes.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ _WIDTH = 200
 def main() -> int:
     console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else _WIDTH, highlight=False)
     start = time.perf_counter()
-    # The functions log to stdout as they do on Lambda: the figures include the writing, not the terminal.
+    # The functions log to stdout, as on Lambda: the figures include the writing, but not the terminal.
     with Path(os.devnull).open("w") as null, contextlib.redirect_stdout(null):
         status = _run(console)
     console.print(f"Measured in one run of {time.perf_counter() - start:.0f} s.")
@@ -28,8 +28,8 @@ def main() -> int:
 
 
 def _run(console: Console) -> int:
-    # Powertools takes hold of stdout when the functions are imported: not before it is the null device.
-    # botocore would sign with awscrt, if it is installed for some other tool: the layer does not ship it.
+    # Powertools opens stdout when the functions are imported, so stdout must be the null device before that.
+    # botocore would sign with awscrt if another tool has installed it; the layer does not contain it.
     sys.modules["awscrt"] = None  # type: ignore[assignment]  # an import of it fails
     if sys.argv[1:] == ["importing"]:
         from lab.bench import importing
@@ -53,13 +53,13 @@ def _run(console: Console) -> int:
         reached += measured.reached
     _show(console, targets.table(reached), targets.METHOD)
     if asked := calls.s3_on_common_path(work):
-        console.print(f"[bold red]S3 is asked on the common path:[/] {', '.join(asked)}")
+        console.print(f"[bold red]S3 is called on the common path:[/] {', '.join(asked)}")
         return 1
     return 0
 
 
 def _show(console: Console, table: Table, method: str) -> None:
-    if not console.is_terminal:  # a log is to be pasted
+    if not console.is_terminal:  # a log must be easy to paste
         table.box, table.show_lines = MARKDOWN, False
     console.print(table)
     console.print(Padding(" ".join(method.split()), (0, 2, 1, 2)), style="dim")

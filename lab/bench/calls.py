@@ -1,4 +1,4 @@
-"""How many requests to AWS one event makes, and which; S3 has no part in the everyday ones."""
+"""Which AWS requests one event causes, and how many; the everyday events do not use S3."""
 
 from collections.abc import Iterable, Iterator
 
@@ -9,14 +9,14 @@ from lab.bench.workload import Recording, Workload
 
 METHOD = """\
 Counted at the wire: each `before-send` event of botocore, retries included, while the real handler
-serves one event on moto, in a stack made from template.yaml. The row that it leaves in the requests
-table is checked, so that each line is the outcome that it names. The rare path shows that the count
-would see S3.
+serves one event on moto, in a stack made from template.yaml. The row that it writes into the requests
+table is checked, so that each line shows the outcome that it names. The rare path proves that the count
+includes S3.
 """
 
 
 def s3_on_common_path(workload: Workload) -> list[str]:
-    """Return the names of the everyday scenarios that went to S3; there should be none."""
+    """Return the names of the everyday scenarios that called S3; there should be none."""
     return [each.scenario.name for each in workload.recordings if each.scenario.common and _s3(each)]
 
 
@@ -28,7 +28,7 @@ def measured(workload: Workload) -> Measured:
 
 
 def _reached(workload: Workload) -> Iterator[Reached]:
-    """Compare the dearest everyday request of each function."""
+    """Compare the everyday request with the most calls, for each function."""
     for function, most in _MOST.items():
         counts = [
             len(each.calls)

@@ -1,4 +1,4 @@
-"""CPU per event, beside that of the same AWS calls made bare: what is left is our own code's."""
+"""CPU per event, beside that of the same bare AWS calls: the difference is the CPU of our own code."""
 
 import gc
 import time
@@ -12,11 +12,11 @@ from lab.bench.wire import Bare, Canned, new_session
 from lab.bench.workload import FUNCTIONS, HUNDRED_ROWS, Recording, Workload
 
 _ROUNDS = 11
-_SAMPLE_SECONDS = 0.06  # of each sample, about: many ticks of the clock, and short beside what disturbs it
+_SAMPLE_SECONDS = 0.06  # of each sample, about: many clock ticks, but shorter than most disturbances
 
 METHOD = f"""\
 CPU (process_time) of one warm process, in batches of about {_SAMPLE_SECONDS * 1000:.0f} ms. Both sides
-are answered at botocore's level (`before-send`) with what moto answered when the scenario was recorded:
+get moto's recorded answers at botocore's level (`before-send`):
 no network, no TLS, no moto. bare: the same calls with the same parameters on boto3 clients and nothing
 else, so that it pays for botocore's validation, signing and parsing. own code = handler - bare: parsing,
 rules, log and metrics (written to the null device), batch, rendering. Median (least-most) of {_ROUNDS}
@@ -25,8 +25,8 @@ from botocore, as the layer does not ship it.
 """
 
 
-_MOST_OF_INTAKE = 2  # ms of our own code, whatever the event
-_MOST_OF_REPORT = 10  # of the report of 100 rows
+_MOST_OF_INTAKE = 2  # ms of our own code, for any event
+_MOST_OF_REPORT = 10  # ms, for the report of 100 rows
 
 
 def measured(workload: Workload) -> Measured:
@@ -76,7 +76,7 @@ def _measure(recording: Recording, workload: Workload) -> tuple[list[float], lis
 
 
 def _sampler(work: Callable[[], None]) -> Callable[[], float]:
-    """Return what runs a batch of the work and returns the CPU of one, in ms."""
+    """Return a function that runs a batch of the work and returns the CPU of one item, in ms."""
     work()
     once = _cpu(work, 3)
     batch = max(3, round(_SAMPLE_SECONDS / once))
@@ -84,7 +84,7 @@ def _sampler(work: Callable[[], None]) -> Callable[[], float]:
 
 
 def _cpu(work: Callable[[], None], times: int) -> float:
-    gc.collect()  # no sample pays for another's garbage
+    gc.collect()  # so that no sample collects another's garbage
     start = time.process_time()
     for _ in range(times):
         work()

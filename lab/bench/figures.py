@@ -1,4 +1,4 @@
-"""Figures measured side by side: A, B, A, B, so that what slows the machine down slows both."""
+"""Figures measured side by side (A, B, A, B), so that a disturbance of the machine slows both."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from typing import Self
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """The median of some samples, and how far they lie apart."""
+    """The median of some samples, and their range."""
 
     median: float
     least: float
@@ -25,7 +25,7 @@ class Spread:
 
     @classmethod
     def of_differences(cls, samples: Sequence[float], floor: Sequence[float]) -> Self:
-        """Take from each sample the floor of its own round."""
+        """Subtract from each sample the floor of its own round."""
         return cls.of([sample - base for sample, base in zip(samples, floor, strict=True)])
 
     def __str__(self) -> str:
@@ -34,7 +34,7 @@ class Spread:
 
 
 def interleaved[K, T](samplers: Mapping[K, Callable[[], T]], rounds: int) -> dict[K, list[T]]:
-    """Take one sample of each in turn, so many rounds; one round before, which does not count, warms up."""
+    """Take one sample of each in turn, for `rounds` rounds, after one round of warming up."""
     for sample in samplers.values():
         sample()
     samples: dict[K, list[T]] = {name: [] for name in samplers}

@@ -1,4 +1,4 @@
-"""The hold function: what a held mail costs, by its size, and how many rows a second, beside bare PutItem."""
+"""The hold function: the cost of a held mail by its size, and rows a second, beside bare PutItem calls."""
 
 import gc
 import json
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 _SIZES = (2 * 1024, 64 * 1024, 1024 * 1024, 10 * 1024 * 1024)
 _ROUNDS = 9
-_BATCH = 10  # messages of one invocation, as the event source mapping has it
-_MAILS = 100  # of a sample
+_BATCH = 10  # messages per invocation, as in the event source mapping
+_MAILS = 100  # per sample
 
 METHOD = f"""\
 Batches of {_BATCH} notifications, an object of one recipient each, through the real handler; CPU
@@ -63,7 +63,7 @@ def measured(environ: Mapping[str, str]) -> Measured:
 
 
 def _sampler(work: Callable[[], None]) -> Callable[[], tuple[float, float]]:
-    """Return what does the work and returns milliseconds of CPU and of wall clock of a mail."""
+    """Return a function that does the work and returns the milliseconds of CPU and wall clock of a mail."""
 
     def sample() -> tuple[float, float]:
         gc.collect()
@@ -76,7 +76,7 @@ def _sampler(work: Callable[[], None]) -> Callable[[], tuple[float, float]]:
 
 
 class _Subject:
-    """The handler, and a mail of one size. After a first call, `item`, `read` and `calls` are of one mail."""
+    """The handler, and a mail of one size. After a call, `item`, `read` and `calls` describe one mail."""
 
     def __init__(self, environ: Mapping[str, str], size: int) -> None:
         self.size = size

@@ -1,4 +1,4 @@
-"""Peak memory of a warm process of each function, with nothing in it but the function and its libraries."""
+"""Peak memory of a warm process of each function, which contains only the function and its libraries."""
 
 import pickle
 import re
@@ -69,7 +69,7 @@ def _peak(work: Sequence[tuple[object, Sequence[Call]]]) -> int:
         canned.play(calls)
         for _ in range(_EVENTS):
             handler(event, None)
-    # Not ru_maxrss: a child starts with that of the process that it was forked from.
+    # Not ru_maxrss: a child inherits it from the process that forked it.
     (peak,) = re.findall(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text())
     return int(peak) * 1024
 

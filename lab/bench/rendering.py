@@ -19,11 +19,11 @@ from quarantine.reporting.summary import summarise
 from quarantine.settings import ReportSettings
 
 GMAIL_CUTS_AT = 102 * 1024
-_MOST_ROWS = 1000  # what template.yaml allows for MaxRows
+_MOST_ROWS = 1000  # the maximum of MaxRows in template.yaml
 _ROUNDS = 7
 _SUBJECTS = {
     "ASCII": ("Your parcel could not be delivered. " * 6)[:200],
-    "4-byte": "".join(chr(0x10400 + number % 40) for number in range(200)),  # Deseret: letters, no emoji
+    "4-byte": "".join(chr(0x10400 + number % 40) for number in range(200)),  # Deseret: letters, not emoji
 }
 _NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 

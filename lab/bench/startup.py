@@ -1,4 +1,4 @@
-"""Start-up of each function, beside a process that makes the same clients and nothing else."""
+"""Start-up of each function, beside a process that only makes the same clients."""
 
 import os
 import re
@@ -118,9 +118,9 @@ def _add_rows(rows: Table, function: str, origin: str, samples: Mapping[str, Seq
 
 
 def origins(function: str, packages: str, uncompiled: str = "") -> dict[str, Sequence[str]]:
-    """Name the search path of each kind of a function; a build only if there is one.
+    """Return the search path for each origin of a function; the build only if there is one.
 
-    uncompiled: where there is a copy of the build without byte code.
+    uncompiled: a copy of the build without byte code.
     """
     origins: dict[str, Sequence[str]] = {
         "sources": (str(_ROOT / "functions" / function), str(_LAYER), packages)
@@ -149,7 +149,7 @@ def _size() -> float | None:
 
 
 def link_layer(packages: Path) -> None:
-    """Fill a folder with links to what the layer's requirements name, as it is installed here."""
+    """Fill a folder with links to the installed packages that the layer's requirements name."""
     requirements = (_LAYER / "requirements.txt").read_text()
     for name in re.findall(r"^([A-Za-z0-9._-]+)==", requirements, re.MULTILINE):
         installed = distribution(name)

@@ -1,4 +1,4 @@
-"""What the figures are held against: each target beside what was reached in this run."""
+"""The targets: each target beside the figure that this run reached."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -20,15 +20,15 @@ class Reached:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What one part of the bench shows: its table (of rich), and those of its figures that have a target."""
+    """The result of one part of the bench: its table (of rich), and its figures that have a target."""
 
     table: Any
     reached: Sequence[Reached] = ()
 
 
 METHOD = """\
-From the tables above, of this run, on this machine: medians of times and ratios, the largest of counts, sizes
-and memory. Nothing fails by a time that is missed: machines differ.
+From the tables above, of this run on this machine: medians of times and ratios, the largest of counts, sizes
+and memory. A missed time is not a failure: machines differ.
 """
 
 
@@ -40,9 +40,9 @@ def table(reached: Iterable[Reached]) -> Any:
         rows.add_column(name, justify="left" if name == "what" else "right")
     for each in reached:
         verdict = "yes" if each.is_met else "[bold red]no[/]"
-        rows.add_row(each.what, f"{each.most:,}", _shown(each.value), verdict)
+        rows.add_row(each.what, f"{each.most:,}", _figure(each.value), verdict)
     return rows
 
 
-def _shown(value: float) -> str:
+def _figure(value: float) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:.3f}"

@@ -1,4 +1,4 @@
-"""The wire, as botocore's events show it: what was asked, what was answered, and the same answers again."""
+"""The wire, as botocore's events show it: records requests and answers, and replays the answers."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
@@ -16,10 +16,10 @@ REGION = "us-east-1"
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request that went out, and its answer.
+    """One request that was sent, and its answer.
 
     service, operation: AWS's names, such as `sqs` and `SendMessage`.
-    parameters: as the client was given them.
+    parameters: as they were passed to the client.
     """
 
     service: str
@@ -36,26 +36,26 @@ class Call:
 def new_session() -> boto3.Session:
     return boto3.Session(
         aws_access_key_id="bench",
-        aws_secret_access_key="bench",  # noqa: S106 - for nothing real
+        aws_secret_access_key="bench",  # noqa: S106 - not a real credential
         aws_session_token="bench",  # noqa: S106
         region_name=REGION,
     )
 
 
 class Recorder:
-    """Hears each request that the session's clients send, retries too. Make it before any client."""
+    """Records each request that the session's clients send, including retries. Make it before any client."""
 
     def __init__(self, session: boto3.Session) -> None:
         self.calls: list[Call] = []
         self._parameters: Mapping[str, Any] = {}
         self._sent: list[str] = []
-        # First: before any handler of botocore's own changes the parameters.
+        # First: before one of botocore's own handlers changes the parameters.
         session.events.register_first("before-parameter-build", self._asked)
         session.events.register_first("before-send", self._on_the_wire)
         session.events.register("before-parse", self._answered)
 
     def take(self) -> tuple[Call, ...]:
-        """Return what was recorded since last time."""
+        """Return the calls that were recorded since the last time."""
         if len(self._sent) != len(self.calls):
             raise RuntimeError(f"sent: {self._sent}; answered: {[str(call) for call in self.calls]}")
         calls = tuple(self.calls)
@@ -85,7 +85,7 @@ class Recorder:
 
 
 class Canned:
-    """Answers the session's clients with what was recorded, in that order, again and again."""
+    """Answers the session's clients with the recorded answers, in their order, repeatedly."""
 
     def __init__(self, session: boto3.Session) -> None:
         self._calls: Iterator[Call] = iter(())
@@ -103,7 +103,7 @@ class Canned:
 
 
 class Raw(BytesIO):
-    """The body of an answer, as urllib3 has it."""
+    """The body of an answer, in the form that urllib3 uses."""
 
     def stream(self, **_: object) -> Any:
         while data := self.read():
@@ -111,11 +111,11 @@ class Raw(BytesIO):
 
 
 class Bare:
-    """Makes recorded calls with nothing but boto3: what the same work costs at least."""
+    """Makes the recorded calls with boto3 alone: the least that the same work can cost."""
 
     def __init__(self, session: boto3.Session, calls: Sequence[Call]) -> None:
         clients: dict[str, Any] = {
-            service: session.client(service)  # type: ignore[call-overload]  # the name is no literal
+            service: session.client(service)  # type: ignore[call-overload]  # the name is not a literal
             for service in {call.service for call in calls}
         }
         self._calls = [

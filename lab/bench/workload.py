@@ -1,4 +1,4 @@
-"""The work that is measured: real events and jobs, each run once on moto while the wire is recorded."""
+"""The measured work: real events and jobs, each run once on moto while the wire is recorded."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -34,9 +34,9 @@ _SUBJECT = "Your parcel could not be delivered: confirm your address before Frid
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """One event, and what must come of it, so that nothing else is measured.
+    """One event and its required outcome, so that no other path is measured.
 
-    leaves: the status of the request's row afterwards. common: whether it is the everyday path.
+    leaves: the status of the request's row afterwards. common: whether it is an everyday path.
     """
 
     name: str
@@ -49,7 +49,7 @@ class Scenario:
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """A scenario with all that went over the wire in it."""
+    """A scenario with all requests and answers on the wire."""
 
     scenario: Scenario
     calls: tuple[Call, ...]
@@ -57,14 +57,14 @@ class Recording:
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """environ: of the functions, as template.yaml gives it."""
+    """environ: the functions' environment in template.yaml."""
 
     environ: Mapping[str, str]
     recordings: tuple[Recording, ...]
 
 
 def record() -> Workload:
-    """Run each scenario once on moto. Raises RuntimeError for one that comes out otherwise than it says."""
+    """Run each scenario once on moto. Raises RuntimeError if one has another outcome than it declares."""
     with mock_aws():
         setup = new_session()
         environ = create_stack(setup).environ
@@ -82,7 +82,7 @@ def _record(
     handlers[scenario.function](scenario.event, None)
     status = (records.request(scenario.request_id) or {}).get("status")
     if status != {"S": scenario.leaves}:
-        raise RuntimeError(f"{scenario.name}: {status}, where {scenario.leaves} should be")
+        raise RuntimeError(f"{scenario.name}: {status} instead of {scenario.leaves}")
     return Recording(scenario, recorder.take())
 
 
@@ -114,7 +114,7 @@ def _intake_scenario(name: str, mail: Received, *, leaves: str = "accepted", com
 def _mail(
     sender: str, verdicts: Verdicts = GRAY, peer: str = "192.0.2.25", more: str = "", times: int = 1
 ) -> Received:
-    """Return a short mail with the header of an everyday one."""
+    """Return a short mail with the header of an everyday mail."""
     domain = sender.rpartition("@")[2]
     header = (
         f"DKIM-Signature: v=1; a=rsa-sha256; c=relaxed/relaxed; d={domain}; s=selector1;\r\n"

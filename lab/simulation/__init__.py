@@ -1,1 +1,1 @@
-"""What a Monday morning does to the queue under the settings of template.yaml, by discrete events."""
+"""A discrete event simulation of the queue on a Monday morning, with the settings of template.yaml."""

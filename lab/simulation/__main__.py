@@ -43,17 +43,17 @@ class Scenario:
 
 
 def unlimited(template: Settings) -> Settings:
-    """Return the settings of a queue that nobody sized: Lambda takes what it can get, five times at most."""
+    """Return the settings of a queue without sizing: no concurrency limit, and at most five receives."""
     return replace(template, maximum_concurrency=None, max_receives=5)
 
 
 def sized(template: Settings, send_rate: float) -> Settings:
-    """Return the settings for a sending rate: a fifth as many runs, because each takes about 0.2 s."""
+    """Return the settings for a sending rate: a fifth of it as runs, because each takes about 0.2 s."""
     return replace(template, maximum_concurrency=max(2, round(send_rate / 5)), max_receives=20)
 
 
 def smaller(template: Settings) -> list[Scenario]:
-    """Smaller companies, in SES's sandbox and out of it, with the settings for 14 a second."""
+    """Smaller companies, inside and outside SES's sandbox, with the settings for 14 a second."""
     return [
         Scenario(load, rate, f"{users:,} users, {load.name}", settings, users=users)
         for users in (100, 10_000)
@@ -73,7 +73,7 @@ def mornings(template: Settings) -> list[Scenario]:
 
 
 def margins(template: Settings) -> list[Scenario]:
-    """What each change does by itself, and what both bear: 2 % in a minute, jobs in any order."""
+    """The effect of each change alone, and the margin of both: 2 % in a minute, jobs in any order."""
     five, twenty = unlimited(template), sized(template, 14)
     three = replace(five, maximum_concurrency=twenty.maximum_concurrency)
     return [
@@ -120,7 +120,7 @@ def row(scenario: Scenario, morning: Morning) -> list[str]:
 
 
 def ages(done: Sequence[tuple[Scenario, Morning]]) -> str:
-    """Return how old the oldest request without an answer is, from 8:00 until the last is answered."""
+    """Return the age of the oldest unanswered request, from 8:00 until the last is answered."""
     head = ["at", *(f"{scenario.send_rate}/s, {scenario.name}" for scenario, _ in done)]
     by_time = [{sample.at: sample.oldest for sample in morning.samples} for _, morning in done]
     end = max(morning.ended for _, morning in done)
@@ -129,7 +129,7 @@ def ages(done: Sequence[tuple[Scenario, Morning]]) -> str:
 
 
 def _quantile(values: Sequence[float], share: float) -> float:
-    """Return which of the sorted values so large a share of them does not exceed."""
+    """Return the value that `share` of the sorted values do not exceed."""
     return values[max(0, round(len(values) * share) - 1)] if values else 0.0
 
 

@@ -1,4 +1,4 @@
-"""The limits that AWS sets, as its documents state them and where they do not, as assumed here."""
+"""AWS's limits: as AWS documents them, or as assumed here if they are not documented."""
 
 from dataclasses import dataclass, field
 
@@ -13,10 +13,10 @@ ACCOUNT_CONCURRENCY = 1000
 
 @dataclass(slots=True)
 class SendRate:
-    """SES's maximum sending rate: what comes faster is refused.
+    """SES's maximum sending rate: SES refuses mail above it.
 
-    per_second: at least 1, as in SES's sandbox, or 0 for nothing at all. How SES counts is not documented;
-    assumed: a second's worth may be sent at once, and comes back evenly.
+    per_second: at least 1, as in SES's sandbox, or 0 to refuse all. How SES counts is not documented.
+    Assumed: the mails of one second may be sent at once, and the allowance is refilled evenly.
     """
 
     per_second: float
@@ -27,7 +27,7 @@ class SendRate:
         self._tokens = self.per_second
 
     def take(self, now: float) -> bool:
-        """Return whether SES takes one mail more, and count it."""
+        """Return whether SES accepts one more mail, and count it."""
         self._tokens = min(self.per_second, self._tokens + (now - self._at) * self.per_second)
         self._at = now
         if self._tokens < 1:
@@ -38,10 +38,10 @@ class SendRate:
 
 @dataclass(slots=True)
 class Pollers:
-    """How many runs the event source mapping keeps going at once.
+    """The number of runs that the event source mapping starts in parallel.
 
-    Assumed: it grows evenly while jobs wait, shrinks as fast when none does, and does not slow down for a job
-    that a run reports as failed (ReportBatchItemFailures), because that run itself did not fail.
+    Assumed: it grows evenly while jobs wait, shrinks at the same rate when none waits, and does not slow down
+    for a job that a run reports as failed (ReportBatchItemFailures), because the run itself did not fail.
     """
 
     maximum: int | None
@@ -52,7 +52,7 @@ class Pollers:
         self.allowed = min(FIRST_POLLERS, self.maximum)
 
     def second_passed(self, *, waiting: bool) -> None:
-        """Scale by a second's worth."""
+        """Scale up or down for one second."""
         assert self.maximum is not None
         step = POLLERS_PER_SECOND if waiting else -POLLERS_PER_SECOND
         least = min(FIRST_POLLERS, self.maximum)

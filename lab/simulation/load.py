@@ -1,4 +1,4 @@
-"""Who asks, and when. Assumptions: the share and the shape are ours, put in your own."""
+"""How many users ask, and when. The share and the shape are assumptions: replace them with your own."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

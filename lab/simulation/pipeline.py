@@ -1,6 +1,6 @@
-"""Mails come in, jobs wait, runs of report send or fail: the pipeline as a SimPy process each.
+"""The pipeline as SimPy processes: mails arrive, jobs wait, runs of report send or fail.
 
-Time is in seconds since 8:00. All chance comes from one seeded generator: the same seed is the same morning.
+Time is in seconds since 8:00. One seeded generator makes all chance: the same seed gives the same morning.
 """
 
 import math
@@ -16,25 +16,25 @@ from lab.simulation.limits import ACCOUNT_CONCURRENCY, Pollers, SendRate
 from lab.simulation.settings import Settings
 
 SAMPLE_EVERY = 60.0
-RETENTION = 4 * 24 * 3600.0  # of the queue, SQS's default: no morning here is as long
+RETENTION = 4 * 24 * 3600.0  # of the queue, SQS's default; longer than any morning here
 
 type Process = Generator[simpy.Event, object]
 
 
 class Fate(StrEnum):
-    """Where a request is; the last two are final."""
+    """The state of a request; the last two are final."""
 
     WAITING = "waiting"  # on its way to the queue, on it, or in a run
-    SENT = "sent"  # SES took the report
+    SENT = "sent"  # SES accepted the report
     DEAD = "dead"  # received too often: in the dead-letter queue, where an operator finds it
 
 
 @dataclass(frozen=True, slots=True)
 class Durations:
-    """How long things take, as medians in seconds. An assumption, not a measurement: no AWS was asked.
+    """Durations as medians in seconds. They are assumptions, not measurements on AWS.
 
-    before_send: claim, query, render. send: SES's answer, also a refusal. after_send: the row. cold: what a
-    new execution environment needs more. spread: sigma of the log-normal around each.
+    before_send: claim, query, render. send: SES's answer, also a refusal. after_send: the row. cold: the
+    additional time of a new execution environment. spread: sigma of the log-normal around each.
     """
 
     intake: float = 0.1
@@ -47,7 +47,7 @@ class Durations:
 
 @dataclass(slots=True)
 class Job:
-    """A request. received: how often SQS handed it out; lease_until: how long a claim of it holds."""
+    """A request. received: how often SQS delivered it; lease_until: how long its claim lasts."""
 
     asked_at: float
     received: int = 0
@@ -58,7 +58,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """At a moment: how many requests have no answer yet, and how old the oldest of them is."""
+    """The number of unanswered requests at a moment, and the age of the oldest."""
 
     at: float
     unanswered: int
@@ -67,7 +67,7 @@ class Sample:
 
 @dataclass(slots=True)
 class Counts:
-    """throttled: refusals of SES for its rate; busy: deliveries to a run while another had the lease."""
+    """throttled: SES's refusals because of its rate; busy: deliveries while another run had the lease."""
 
     throttled: int = 0
     busy: int = 0
@@ -79,7 +79,7 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Morning:
-    """What became of it. ended: when the last request was sent or dead, or when the clock was stopped."""
+    """The result of a morning. ended: when the last request was final, or when the clock was stopped."""
 
     jobs: Sequence[Job]
     counts: Counts
@@ -90,13 +90,13 @@ class Morning:
         return sum(job.fate is fate for job in self.jobs)
 
     def waits(self) -> list[float]:
-        """Return the seconds from mail to report of those that got one, the shortest first."""
+        """Return the seconds from mail to report for all requests that got one, the shortest first."""
         return sorted(job.ended_at - job.asked_at for job in self.jobs if job.fate is Fate.SENT)
 
 
 @dataclass(slots=True)
 class Pipeline:
-    """One morning in the making."""
+    """One morning while it is simulated."""
 
     env: simpy.Environment
     settings: Settings
@@ -134,7 +134,7 @@ class Pipeline:
     def _intake(self, job: Job) -> Process:
         self._asked += 1
         while self._in_account >= ACCOUNT_CONCURRENCY:
-            yield self.env.timeout(1)  # Lambda tries an asynchronous event again by itself
+            yield self.env.timeout(1)  # Lambda retries an asynchronous event by itself
         self._in_account += 1
         yield self._lasts(self.durations.intake)
         self._in_account -= 1
@@ -143,7 +143,7 @@ class Pipeline:
     # --- The queue and its consumer ---
 
     def _show(self, job: Job) -> None:
-        """Make a job visible; one that was received too often goes to the dead-letter queue instead."""
+        """Make a job visible; if it was received too often, it goes to the dead-letter queue instead."""
         if job.received >= self.settings.max_receives:
             self._end(job, Fate.DEAD)
             return
@@ -151,11 +151,11 @@ class Pipeline:
         self._dispatch()
 
     def _dispatch(self) -> None:
-        # What Lambda does when the account has no concurrency left is not modelled: here a job stays visible.
+        # Lambda's behaviour without free concurrency is not modelled: here, a job stays visible.
         while (
             self._visible and self._running < self._pollers.allowed and self._in_account < ACCOUNT_CONCURRENCY
         ):
-            if not self.in_order:  # a standard queue promises none
+            if not self.in_order:  # a standard queue guarantees no order
                 self._visible.rotate(self.rng.randrange(len(self._visible)))
             self._running += 1
             self._in_account += 1
@@ -184,7 +184,7 @@ class Pipeline:
     # --- Report ---
 
     def _report(self, job: Job) -> Generator[simpy.Event, object, bool]:
-        """Serve a job as functions/report does. Return whether it is done with."""
+        """Serve a job as functions/report does. Return whether the job is finished."""
         if self._warm:
             self._warm -= 1
         else:
@@ -194,7 +194,7 @@ class Pipeline:
             self._warm += 1
             return False
         job.lease_until = self.env.now + self.settings.lease
-        if self.rng.random() < self.deaths:  # nobody gives the request back: its lease must run out
+        if self.rng.random() < self.deaths:  # nobody releases the request: its lease must expire
             self.counts.died += 1
             return False
         yield self._lasts(self.durations.before_send)
@@ -241,10 +241,10 @@ def simulate(
     until: float = RETENTION,
     seed: int = 1,
 ) -> Morning:
-    """Let requests come in at these moments, and return what became of them.
+    """Simulate requests at these moments, and return the result.
 
-    send_rate: mails a second that SES takes. deaths: the share of runs that die with a claim in hand.
-    in_order: whether the queue hands out the oldest job first. until: when to stop the clock at the latest.
+    send_rate: mails a second that SES accepts. deaths: the share of runs that die after claiming a request.
+    in_order: whether the queue delivers the oldest job first. until: when to stop the clock at the latest.
     """
     env = simpy.Environment()
     pipeline = Pipeline(

@@ -1,4 +1,4 @@
-"""What template.yaml says about the queue of jobs and its consumer."""
+"""The settings of the jobs queue and its consumer in template.yaml."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any, Self
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How jobs come to report, and how often.
+    """How jobs are delivered to report, and how often.
 
     visibility, lease: seconds. maximum_concurrency: of the event source mapping; None for no limit.
 
@@ -29,7 +29,7 @@ class Settings:
         resources = {name: each["Properties"] for name, each in template["Resources"].items()}
         queue, mapping = resources["JobsQueue"], resources["ReportJobs"]
         if _number(template, mapping["BatchSize"]) != 1:
-            raise ValueError("a run serves one job here, and BatchSize says otherwise")
+            raise ValueError("a run serves one job here, but BatchSize is not 1")
         limit = mapping.get("ScalingConfig", {}).get("MaximumConcurrency")
         return cls(
             visibility=_number(template, queue["VisibilityTimeout"]),
@@ -40,6 +40,6 @@ class Settings:
 
 
 def _number(template: Mapping[str, Any], value: Any) -> int:
-    if isinstance(value, dict):  # of a parameter
+    if isinstance(value, dict):  # a reference to a parameter
         value = template["Parameters"][value["Ref"]]["Default"]
     return int(value)

@@ -1,4 +1,4 @@
-"""What docs/scale.md says of the settings, on a tenth of everything: seconds of work instead of a minute.
+"""The statements of docs/scale.md about the settings, at a tenth of the scale, to save time.
 
 A tenth of the users and of the sending rate; report takes ten times as long, so that 3 runs fill that rate.
 """

@@ -1,4 +1,4 @@
-"""The rules of the simulator, in mornings small enough to reckon by hand."""
+"""The rules of the simulator, in mornings small enough to calculate by hand."""
 
 from dataclasses import replace
 
@@ -14,38 +14,38 @@ FIVE_TRIES = Settings(visibility=180, max_receives=5, lease=60, maximum_concurre
 AT_ONCE = Durations(intake=0, before_send=0, send=0, after_send=0, cold=0)
 
 
-def told(morning: Morning) -> list[tuple[Fate, float, int]]:
+def summary(morning: Morning) -> list[tuple[Fate, float, int]]:
     return [(job.fate, job.ended_at - job.asked_at, job.received) for job in morning.jobs]
 
 
 def test_a_report_takes_what_its_steps_take() -> None:
     steady = Durations(intake=1, before_send=2, send=4, after_send=8, cold=16, spread=0)
     morning = simulate([0, 100], FIVE_TRIES, 14, durations=steady)
-    assert told(morning) == [(Fate.SENT, 1 + 16 + 2 + 4, 1), (Fate.SENT, 1 + 2 + 4, 1)]
+    assert summary(morning) == [(Fate.SENT, 1 + 16 + 2 + 4, 1), (Fate.SENT, 1 + 2 + 4, 1)]
 
 
 def test_a_throttled_job_comes_back_after_the_visibility_timeout() -> None:
     morning = simulate([0, 0, 0], FIVE_TRIES, 1, durations=AT_ONCE)
-    assert told(morning) == [(Fate.SENT, 0, 1), (Fate.SENT, 180, 2), (Fate.SENT, 360, 3)]
+    assert summary(morning) == [(Fate.SENT, 0, 1), (Fate.SENT, 180, 2), (Fate.SENT, 360, 3)]
     assert morning.counts.throttled == 2 + 1
 
 
 def test_it_is_hidden_from_when_it_was_received_and_not_from_when_it_failed() -> None:
     slow = replace(AT_ONCE, before_send=10, send=20, spread=0)
     morning = simulate([0, 0], FIVE_TRIES, 1, durations=slow)
-    assert told(morning) == [(Fate.SENT, 30, 1), (Fate.SENT, 180 + 30, 2)]
+    assert summary(morning) == [(Fate.SENT, 30, 1), (Fate.SENT, 180 + 30, 2)]
 
 
 @pytest.mark.parametrize("max_receives", [1, 5, 20])
 def test_a_job_that_fails_so_often_is_a_dead_letter(max_receives: int) -> None:
     morning = simulate([0], replace(FIVE_TRIES, max_receives=max_receives), 0, durations=AT_ONCE)
-    assert told(morning) == [(Fate.DEAD, 180 * max_receives, max_receives)]
+    assert summary(morning) == [(Fate.DEAD, 180 * max_receives, max_receives)]
 
 
 def test_no_more_run_at_once_than_the_event_source_may_start() -> None:
     lasting = replace(AT_ONCE, before_send=10, spread=0)
     morning = simulate([0] * 7, replace(FIVE_TRIES, maximum_concurrency=3), 14, durations=lasting)
-    assert [wait for _, wait, _ in told(morning)] == [10, 10, 10, 20, 20, 20, 30]
+    assert [wait for _, wait, _ in summary(morning)] == [10, 10, 10, 20, 20, 20, 30]
     assert (morning.counts.most_running, morning.counts.runs) == (3, 7)
 
 
@@ -59,7 +59,7 @@ def test_no_more_run_at_once_than_the_account_may() -> None:
 
 def test_a_run_that_died_leaves_a_lease_that_is_over_when_its_job_comes_again() -> None:
     morning = simulate([0], FIVE_TRIES, 14, durations=AT_ONCE, deaths=1.0)
-    assert told(morning) == [(Fate.DEAD, 180 * 5, 5)]
+    assert summary(morning) == [(Fate.DEAD, 180 * 5, 5)]
     assert (morning.counts.died, morning.counts.busy) == (5, 0)
 
 
@@ -67,7 +67,7 @@ def test_a_run_that_failed_gives_the_request_back_and_its_lease_does_not_count()
     settings = replace(FIVE_TRIES, lease=179)  # from 5 s, when the new environments are up, to 184 s
     slow_to_start = replace(AT_ONCE, cold=5, spread=0)
     morning = simulate([0, 0], settings, 1, durations=slow_to_start)
-    assert told(morning) == [(Fate.SENT, 5, 1), (Fate.SENT, 180, 2)]
+    assert summary(morning) == [(Fate.SENT, 5, 1), (Fate.SENT, 180, 2)]
 
 
 def test_a_job_that_comes_before_the_lease_is_over_waits_for_its_next_delivery() -> None:
@@ -81,7 +81,7 @@ def test_a_job_that_comes_before_the_lease_is_over_waits_for_its_next_delivery()
 def test_some_deaths_are_late_reports() -> None:
     morning = simulate(range(1000), FIVE_TRIES, 14, durations=AT_ONCE, deaths=0.01)
     assert morning.number(Fate.SENT) == 1000
-    assert {round(wait) for _, wait, _ in told(morning)} == {0, 180}
+    assert {round(wait) for _, wait, _ in summary(morning)} == {0, 180}
 
 
 mornings = st.builds(
@@ -134,7 +134,7 @@ def test_the_oldest_request_without_an_answer_is_sampled() -> None:
 
 def test_the_same_seed_is_the_same_morning() -> None:
     first, again, other = (simulate([0] * 50, FIVE_TRIES, 14, deaths=0.1, seed=seed) for seed in (1, 1, 2))
-    assert told(first) == told(again) != told(other)
+    assert summary(first) == summary(again) != summary(other)
 
 
 def test_nobody_asks() -> None:

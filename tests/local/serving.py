@@ -1,4 +1,4 @@
-"""`python -m local serve` as a process of its own, and what a test does with it."""
+"""`python -m local serve` as a separate process, and functions to use it in a test."""
 
 import contextlib
 import json
@@ -25,7 +25,7 @@ TRIGGER = "manual-report-request@reports.example.com"
 
 
 def eventually[T](look: Callable[[], T], what: str) -> T:
-    """Return the first true value that `look` has within the patience."""
+    """Return the first true value that `look` returns within PATIENCE."""
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         if value := look():
@@ -36,7 +36,7 @@ def eventually[T](look: Callable[[], T], what: str) -> T:
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """ready: the line that it printed, and nothing else may follow."""
+    """ready: the line that it printed; no other output may follow."""
 
     process: subprocess.Popen[str]
     ready: dict[str, Any]
@@ -75,7 +75,7 @@ class Server:
         to: str = TRIGGER,
         peer: str = "127.0.0.1",
     ) -> str:
-        """Hand over a mail by SMTP as it stands; return the id in the 250 answer."""
+        """Send a mail by SMTP unchanged; return the id in the 250 answer."""
         host, _, port = self.ready["smtp"].rpartition(":")
         data = mail if isinstance(mail, bytes) else mail.as_bytes(policy=policy.SMTP)
         with smtplib.SMTP(
@@ -89,7 +89,7 @@ class Server:
         return answer.decode().rpartition(" ")[2]
 
     def settled(self, request_id: str) -> dict[str, Any]:
-        """Wait until a request has come to its end; return its row."""
+        """Wait until a request is final; return its row."""
 
         def row() -> dict[str, Any] | None:
             item = self.records.request(request_id) or {}
@@ -105,7 +105,7 @@ class Server:
         return [mail for mail in mails if mail["To"] == requester]
 
     def stop(self, by: signal.Signals = signal.SIGTERM) -> tuple[int, str]:
-        """Stop it; return its exit code, and what it printed after the ready line."""
+        """Stop it; return its exit code, and its output after the ready line."""
         self.process.send_signal(by)
         rest, _ = self.process.communicate(timeout=PATIENCE)
         return self.process.returncode, rest
@@ -113,7 +113,7 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class _AtEndpoint:
-    """The one method of a session that Records needs."""
+    """The only method of a session that Records needs."""
 
     server: Server
 

@@ -1,4 +1,4 @@
-"""`python -m local demo`: what a newcomer sees first."""
+"""`python -m local demo`: the first thing that a newcomer sees."""
 
 import os
 import subprocess

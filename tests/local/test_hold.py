@@ -1,4 +1,4 @@
-"""The whole circle over the wire: spam comes in, is held, its recipient asks, and sees it."""
+"""The whole cycle over the wire: spam arrives, is held, its recipient asks, and sees it."""
 
 import smtplib
 from email.message import EmailMessage

@@ -113,7 +113,7 @@ def test_another_recipient_is_no_trigger(server: Server) -> None:
     message_id = server.send(
         request("else@report.example"), envelope_from="else@report.example", to="sales@reports.example.com"
     )
-    # Intake takes mail by mail: when the next one is settled, this one has been decided.
+    # Intake handles one mail at a time: when the next one is settled, this one has been decided.
     server.settled(server.send(request("next@report.example"), envelope_from="next@report.example"))
     assert server.records.request(message_id) is None
     assert f'"message_id":"{message_id}"' in server.log.read_text()
@@ -173,7 +173,9 @@ def test_a_mail_that_could_be_read_in_two_ways(mail: bytes, reason: str, server:
 def test_a_job_that_is_none_ends_in_the_dead_letter_queue(server: Server) -> None:
     sqs = server.client("sqs")
     jobs = server.environ["JOBS_QUEUE_URL"]
-    sqs.set_queue_attributes(QueueUrl=jobs, Attributes={"VisibilityTimeout": "0"})  # it comes again at once
+    sqs.set_queue_attributes(
+        QueueUrl=jobs, Attributes={"VisibilityTimeout": "0"}
+    )  # it is delivered again at once
     policy = sqs.get_queue_attributes(QueueUrl=jobs, AttributeNames=["RedrivePolicy"])
     redrive = json.loads(policy["Attributes"]["RedrivePolicy"])
     dead_letters = sqs.get_queue_url(QueueName=redrive["deadLetterTargetArn"].rpartition(":")[2])["QueueUrl"]
@@ -181,13 +183,13 @@ def test_a_job_that_is_none_ends_in_the_dead_letter_queue(server: Server) -> Non
     server.hold("first@report.example")
     mail = request("first@report.example")  # the poll under way, with the old timeout, ends with this one
     assert server.settled(server.send(mail, envelope_from="first@report.example"))["status"] == "sent"
-    sqs.send_message(QueueUrl=jobs, MessageBody="this is no job")
+    sqs.send_message(QueueUrl=jobs, MessageBody="this is not a job")
     server.hold("second@report.example")
     mail = request("second@report.example")
     assert server.settled(server.send(mail, envelope_from="second@report.example"))["status"] == "sent"
 
     (dead,) = eventually(lambda: sqs.receive_message(QueueUrl=dead_letters).get("Messages"), "a dead letter")
-    assert dead["Body"] == "this is no job"
+    assert dead["Body"] == "this is not a job"
     assert len(server.reports("second@report.example")) == 1
     assert server.log.read_text().count('"message":"not a job"') == int(redrive["maxReceiveCount"])
 
@@ -231,7 +233,7 @@ def test_an_outbox_that_is_an_empty_folder(tmp_path: Path) -> None:
     ("arguments", "says"),
     [
         (["--verdicts", "dmarc=MAYBE"], "'MAYBE' is not a valid Verdict"),
-        (["--verdicts", "dmark=PASS"], "no verdict is named dmark"),
+        (["--verdicts", "dmark=PASS"], "unknown verdict: dmark"),
         (["--verdicts", "dmarc"], "not KEY=VALUE: dmarc"),
         (["--parameter", "CooldownSeconds"], "not KEY=VALUE: CooldownSeconds"),
         (["--smtp-port", "smtp"], "invalid int value: 'smtp'"),

@@ -1,4 +1,4 @@
-"""local/ses.py makes what intake reads: the same facts come out that went in."""
+"""local/ses.py makes events that intake reads: intake finds the same facts that were put in."""
 
 import re
 from dataclasses import replace
