@@ -1,4 +1,4 @@
-"""Mails as SES hands them over, for the tests of the rules."""
+"""Mails as SES delivers them, for the tests of the rules."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -14,7 +14,7 @@ RECEIVED_AT = datetime(2026, 11, 23, 11, 59, 58, tzinfo=UTC)
 
 
 def received(helo: str = HELO, peer: str = PEER, message_id: str = MESSAGE_ID) -> tuple[str, str]:
-    """Return the field that SES's own server puts on."""
+    """Return the field that SES's own server adds."""
     server = f"inbound-smtp.us-east-1.amazonaws.com with SMTP id {message_id}"
     date = "Mon, 23 Nov 2026 11:59:58 +0000 (UTC)"
     return "Received", f"from {helo} (mail.example.com [{peer}]) by {server} for {TRIGGER}; {date}"
@@ -56,9 +56,9 @@ def inbound(
     truncated: bool = False,
     **verdicts: Verdict,
 ) -> InboundMail:
-    """Return a mail of Bob's by a server that SES names; its verdicts are GRAY where nothing is said.
+    """Return a mail from Bob through a server that SES names; the default of the verdicts is GRAY.
 
-    ses: the block on top. sender: the From field, None for none. fields: more of the sender's own.
+    ses: the block on top. sender: the From field, None for none. fields: more fields from the sender.
     """
     own = [] if sender is None else [("From", sender)]
     lines = [*(block() if ses is None else ses), *own, *fields]

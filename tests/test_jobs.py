@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from quarantine.jobs import MalformedJob, ReportJob, from_json, to_json
 
 ID = "dse8s7jhc9eg90tmimg1q2scsc14gvjvbbom6n81"
-BEFORE = {  # a job of version 1, which carried what the row has now
+BEFORE = {  # a job of version 1, which carried the data that is now in the row
     "version": 1,
     "request_id": ID,
     "requester": "bob@example.com",

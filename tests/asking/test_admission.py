@@ -158,7 +158,7 @@ ALL = accepting(*Method)
 
 
 def dmarc_of(*domains: str, helo: str = HELO) -> InboundMail:
-    """Return a mail with a DMARC verdict of PASS, of the From domain that SES names, or more of them."""
+    """Return a mail with a DMARC verdict of PASS, for the From domain or domains that SES names."""
     name, value = results(helo=helo)
     said = " ".join(f"header.from={domain}" for domain in domains)
     return inbound(ses=block((name, value.replace("header.from=example.com", said))), dmarc=Verdict.PASS)

@@ -41,7 +41,7 @@ EVENT: dict[str, Any] = {
 
 
 def changed(part: str, name: str, value: object) -> dict[str, Any]:
-    """Return the event with one field of its mail or receipt changed; taken out when the value is None."""
+    """Return the event with one field of its mail or receipt changed, or removed if the value is None."""
     event = copy.deepcopy(EVENT)
     fields = event["Records"][0]["ses"][part]
     if value is None:
@@ -387,7 +387,7 @@ def test_results_are_believed_only_beside_signatures_of_plain_domains(
 
 
 def test_a_result_in_the_domain_of_an_spf_record_is_not_believed() -> None:
-    """An SPF record can redirect to a name that holds anything: SES prints it in a comment (RFC 7208 7.3)."""
+    """An SPF record can redirect to a name with any text: SES repeats it in a comment (RFC 7208 7.3)."""
     name, value = results("pass header.i=@evil.example")
     for forged in (
         value.replace(
@@ -416,7 +416,7 @@ _WORDS_OF_RESULTS = [
     *("client-ip=1", "envelope-from=a", "helo=b", "dmarc=pass", "spf=pass"),
 ]
 _HOSTILE = st.lists(st.sampled_from(_WORDS_OF_RESULTS), max_size=8).map("".join)
-# A tag of a signature ends at its semicolon. Eve's server has the key of what is below her domain alone.
+# A tag of a signature ends at its semicolon. Eve's server has keys only for names below her domain.
 _EVES_DOMAIN = _HOSTILE.map(lambda text: f"{text}.evil.example".replace(";", ""))
 _NO_DOMAIN = _HOSTILE.map(lambda text: text.replace(";", "") or "x")
 

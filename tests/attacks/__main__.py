@@ -1,4 +1,4 @@
-"""`python -m tests.attacks`: everything, as a table. The exit code is 1 if anything came out wrong."""
+"""`python -m tests.attacks`: runs everything and shows a table. Exits with 1 if any outcome is wrong."""
 
 import contextlib
 import io
@@ -31,7 +31,7 @@ _WRONG = [judgement for judgement in Judgement if not judgement.is_right]
 
 
 class _Passed:
-    """A plugin of pytest that counts what passed and what failed."""
+    """A pytest plugin that counts passed and failed tests."""
 
     def __init__(self) -> None:
         self.outcomes: dict[str, bool] = {}
@@ -51,7 +51,7 @@ def main() -> int:
     table = Table(
         title="Forged report requests: who received what",
         title_justify="left",
-        box=HEAVY_HEAD if console.is_terminal else MARKDOWN,  # a log is to be pasted
+        box=HEAVY_HEAD if console.is_terminal else MARKDOWN,  # a log must be easy to paste
     )
     table.add_column("family")
     for name in ("cases", "events", "wire", "refused", "accepted rightly", *_WRONG):

@@ -1,4 +1,4 @@
-"""What a case of the corpus is: a mail, how it came, and who may hear of it."""
+"""A case of the corpus: a mail, the route by which it arrived, and the address that may get a report."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
@@ -13,8 +13,8 @@ TRIGGER = "manual-report-request@reports.example.com"
 
 # Loopback addresses, so that a client can connect from them on the wire.
 OWN_SERVER = "127.0.0.1"  # the mail server of Bob's domain
-EVES_SERVER = "127.0.0.66"  # that of Eve's domain: she is a customer of the same system
-STRANGER = "127.0.0.99"  # nobody's
+EVES_SERVER = "127.0.0.66"  # the server of Eve's domain: she is a customer of the same system
+STRANGER = "127.0.0.99"  # a server without a record
 
 ALL_PASS = Verdicts(*[Verdict.PASS] * 5)
 
@@ -23,7 +23,7 @@ type Json = str | int | bool | list[Json] | dict[str, Json] | None
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The report that is due. requester: where it goes; shows: whose held mail it lists beside theirs."""
+    """The expected report. requester: its recipient; shows: other mailboxes whose held mail it lists."""
 
     requester: str
     shows: tuple[str, ...] = ()
@@ -45,14 +45,14 @@ class Auth:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What the event of a mail has that no SMTP client could bring about; `{id}` is the message id.
+    """Parts of a mail's event that no SMTP client could cause; `{id}` is the message id.
 
     return_path, received, results: the text of SES's own fields, Authentication-Results the last.
-    without: fields of SES's block that are not there.
-    own: the sender's fields, in the place of those of the mail.
-    receipt: members of the receipt that are set, or taken out when None.
+    without: fields that are missing in SES's block.
+    own: the sender's fields, instead of those of the mail.
+    receipt: members of the receipt that are set, or removed if None.
     truncated: SES cut the list of header fields after its own block.
-    stored: the raw mail that SES stored, in the place of what was received.
+    stored: the raw mail that SES stored, instead of the one that was received.
     """
 
     return_path: str | None = None
@@ -76,12 +76,12 @@ NOTHING_EVENT = Event()
 
 @dataclass(frozen=True, slots=True)
 class Attack:
-    """One mail. victim.example and evil.example stand for two domains of this case alone: see `apart`.
+    """One mail. victim.example and evil.example stand for two domains that only this case uses: see `apart`.
 
-    id: of letters that may stand in a domain.
-    source: where the trick is from; "reference" is docs/reference.md.
-    expected: why it is refused, or what is sent.
-    data: as SMTP's DATA. records: all that there are of its domains. held: further mailboxes with held mail.
+    id: only letters that a domain may contain.
+    source: where the trick was published; "reference" is docs/reference.md.
+    expected: the refusal, or the report.
+    data: as in SMTP's DATA. records: all records of its domains. held: further mailboxes with held mail.
     """
 
     id: str
@@ -100,7 +100,7 @@ class Attack:
 
     @property
     def message_id(self) -> str:
-        """Return an id of the form of SES's."""
+        """Return an id in SES's format."""
         return sha256(self.id.encode()).hexdigest()[:40]
 
     @property
@@ -109,13 +109,13 @@ class Attack:
 
     @property
     def mailboxes(self) -> frozenset[str]:
-        """Return all mailboxes in play: something is held for each."""
+        """Return all mailboxes of the case: something is held for each."""
         due = (self.expected.requester,) if isinstance(self.expected, Accepted) else ()
         return frozenset([*map(self._own, _PEOPLE), *self.held, *due])
 
     @property
     def is_for_smtp(self) -> bool:
-        """Tell whether a client of the local run can bring it about, without touching another case."""
+        """Return whether a client of the local run can cause the case, without affecting another case."""
         return (
             self.event == NOTHING_EVENT
             and self.verdicts in (GRAY, ALL_PASS)
@@ -124,7 +124,7 @@ class Attack:
         )
 
     def apart(self) -> "Attack":
-        """Return the case with domains of its own, so that no cooldown or record of it touches another."""
+        """Return the case with its own domains, so that its cooldowns and records affect no other."""
         changes = {
             field.name: _replaced(getattr(self, field.name), self._own)
             for field in fields(self)
@@ -163,12 +163,12 @@ def _replaced(value: Any, own: Any) -> Any:
 
 
 def secret_of(mailbox: str) -> str:
-    """Return the subject of what is held for a mailbox: a word that stands nowhere else."""
+    """Return the subject of the mail held for a mailbox: a word that is used nowhere else."""
     return f"secret{sha256(mailbox.encode()).hexdigest()[:16]}"
 
 
 def mail(*more: str, sender: str | None = "From: Bob Builder <bob@victim.example>") -> bytes:
-    """Return a mail to the trigger. sender: its From field with its name; more: what stands behind it."""
+    """Return a mail to the trigger. sender: its From field with its name; more: the text after it."""
     lines = [
         *([] if sender is None else [sender]),
         f"To: {TRIGGER}",
@@ -183,6 +183,6 @@ def mail(*more: str, sender: str | None = "From: Bob Builder <bob@victim.example
 
 
 def verdicts(**words: str) -> Verdicts:
-    """Return GRAY verdicts but for those named."""
+    """Return GRAY verdicts except for the named ones."""
     chosen: Mapping[str, Verdict] = {name: Verdict(word) for name, word in words.items()}
     return replace(GRAY, **chosen)

@@ -1,4 +1,4 @@
-"""The corpus: every case, under the name of its family and apart from all others."""
+"""The corpus: every case, under the name of its family and with its own domains."""
 
 from tests.attacks.attack import Attack
 from tests.attacks.corpus import (

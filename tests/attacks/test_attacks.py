@@ -1,4 +1,4 @@
-"""Every case of the corpus, as an event and over the wire: only the honest requester hears anything."""
+"""Every case of the corpus, as an event and over the wire: only the honest requester gets an answer."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ from tests.world import World, new_session
 @pytest.fixture(scope="module")
 def events() -> Iterator[Events]:
     with mock_aws(), pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")  # that of tests/conftest.py is of one test
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")  # the fixture of tests/conftest.py is per test
         session = new_session()
         yield Events(World(session, create_stack(session)))
 

@@ -1,4 +1,4 @@
-"""Two robots that answer each other: each mail of a loop is really handed back, and it ends."""
+"""Two robots that answer each other: each mail of a loop is really delivered again, and the loop ends."""
 
 import re
 from dataclasses import replace
@@ -17,7 +17,7 @@ REPORTER = "quarantine@reports.example.com"
 
 @pytest.fixture
 def bobs(world: World) -> World:
-    """A world in which anybody may ask by any way, and something is held for Bob and for our own."""
+    """A world in which anybody may ask on any route, and mail is held for Bob and for our own addresses."""
     world.records.put_relay("*", "127.0.0.0/8")
     world.records.put_auth("*", ["dmarc", "dkim", "spf"])
     for mailbox in ("bob@example.com", REPORTER, TRIGGER, "quarantine@reports.other.example"):
@@ -28,7 +28,7 @@ def bobs(world: World) -> World:
 def deliver(
     world: World, data: bytes, number: int, *, to: str = TRIGGER, envelope_from: str = "bob@example.com"
 ) -> str:
-    """Let a mail come in; return what intake said, with its report sent."""
+    """Deliver a mail; return intake's outcome, after its report was sent."""
     delivery = Delivery(OWN_SERVER, "mail.example.com", envelope_from, (to,), data)
     received = receive(delivery, ALL_PASS, f"{number:040}", world.clock())
     word = world.intake(received.event)["outcome"]
@@ -38,19 +38,19 @@ def deliver(
 
 
 def ask(world: World, sender: str = "bob@example.com", number: int = 0) -> str:
-    """Ask for a report, which counts; return what intake said."""
+    """Ask for a report, which starts a cooldown; return intake's outcome."""
     return deliver(world, mail(sender=f"From: {sender}"), number)
 
 
 def answered(report: bytes, *fields: str, sender: str = "bob@example.com", quote: bool = True) -> bytes:
-    """Return what a robot at the report's address answers."""
+    """Return the answer of a robot at the report's address."""
     body = report.decode() if quote else "I am away."
     lines = [f"From: {sender}", f"To: {REPORTER}", "Subject: Re: Held mail", *fields, "", body]
     return "\r\n".join(lines).encode()
 
 
 def test_a_report_that_comes_back_is_refused(bobs: World) -> None:
-    """Bob's server forwards all his mail to the trigger: the report asks for the next one."""
+    """Bob's server forwards all his mail to the trigger: each report requests the next one."""
     assert ask(bobs) == "accepted"
     (report,) = bobs.sent()
     for number in range(1, 4):
@@ -60,7 +60,7 @@ def test_a_report_that_comes_back_is_refused(bobs: World) -> None:
 
 
 def test_two_of_our_systems_that_report_to_each_other(bobs: World) -> None:
-    """Each is the other's requester: the report of one, sent to the trigger of the other, gets no report."""
+    """Each system is the other's requester: a report sent to the other's trigger gets no report."""
     assert deliver(bobs, mail(sender="From: quarantine@reports.other.example"), 0) == "accepted"
     (report,) = bobs.sent()
     others = report.replace(REPORTER.encode(), b"quarantine@reports.other.example")
@@ -120,7 +120,7 @@ def test_a_bounce_of_the_report(sender: str, bobs: World) -> None:
 
 
 def test_a_mailing_list_in_between(bobs: World) -> None:
-    """The trigger is a member of a list on which Bob writes: each mail of the list would ask."""
+    """The trigger is a member of a list to which Bob writes: each mail of the list would be a request."""
     listed = mail("List-Id: <team.example.com>", "Precedence: list", sender="From: bob@example.com")
     for number in range(3):
         bobs.clock.move(hours=1)
@@ -141,7 +141,7 @@ def test_a_list_that_strips_its_own_fields_is_held_by_the_marker(bobs: World) ->
 
 
 def test_a_robot_that_asks_without_end_has_a_report_a_cooldown(bobs: World) -> None:
-    """It says nothing of what it is: then the cooldown is what bounds it."""
+    """A robot that does not identify itself: only the cooldown limits it."""
     words = []
     for number in range(20):
         words.append(ask(bobs, number=number))
@@ -151,14 +151,14 @@ def test_a_robot_that_asks_without_end_has_a_report_a_cooldown(bobs: World) -> N
 
 
 def test_the_same_mail_replayed_reaches_only_bob_and_only_once_a_cooldown(bobs: World) -> None:
-    """A signature stays valid: whoever has Bob's mail may hand it over again (RFC 6376 8.6)."""
+    """A signature stays valid: anyone holding Bob's mail can replay it (RFC 6376 8.6)."""
     words = [ask(bobs, number=number) for number in range(10)]
     assert words == ["accepted"] + [Refusal.TOO_SOON] * 9
     assert bobs.destinations() == [["bob@example.com"]]
 
 
 def test_an_event_replayed_with_another_from_changes_nothing(bobs: World) -> None:
-    """The id is what a request is known by: SES gives each once."""
+    """The id identifies a request: SES assigns each id once."""
     assert ask(bobs, number=7) == "accepted"
     bobs.clock.move(hours=1)
     bobs.records.put_held("eve@evil.example", "<1@x>", NOW, "x@supplier.example", "Eve's")

@@ -23,7 +23,7 @@ THREADS = 20
 
 @pytest.fixture
 def racing(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    """A world whose calls are each whole, as DynamoDB's are, and in any order: moto's own are not whole."""
+    """A world whose calls are atomic, as in DynamoDB, and in any order: moto's own are not atomic."""
     lock, call = threading.Lock(), BaseClient._make_api_call  # type: ignore[attr-defined]  # noqa: SLF001
 
     def whole(*arguments: Any) -> Any:
@@ -46,7 +46,7 @@ def event(message_id: str) -> dict[str, Any]:
 
 
 def at_once[A, B](do: Callable[[A], B], arguments: Sequence[A]) -> list[B]:
-    """Do it for every argument, from threads that start together."""
+    """Call it for every argument, in threads that start together."""
     gate = threading.Barrier(THREADS)
 
     def share(number: int) -> list[B]:
@@ -58,13 +58,13 @@ def at_once[A, B](do: Callable[[A], B], arguments: Sequence[A]) -> list[B]:
 
 
 def deliver(world: World, message_ids: Sequence[str]) -> Counter[str]:
-    """Deliver at once; return how often intake said what."""
+    """Deliver all at the same time; return the number of each outcome of intake."""
     handler = intake_app.make_handler(world.stack.environ, world.session, world.clock)
     return Counter(at_once(lambda message_id: handler(event(message_id), None)["outcome"], message_ids))
 
 
 def serve(world: World) -> None:
-    """Serve all jobs at once, each as a batch of its own, and those that failed again."""
+    """Serve all jobs at the same time, each in its own batch, and retry those that failed."""
     handlers = threading.local()
 
     def one(job: str) -> bool:
@@ -89,7 +89,7 @@ def test_a_hundred_mails_of_one_requester_at_once(racing: World) -> None:
 
 def test_a_hundred_deliveries_of_one_mail_at_once(racing: World) -> None:
     words = deliver(racing, ["7" * 40] * DELIVERIES)
-    assert words == {"accepted": DELIVERIES}  # each queues the job again, in case the first died before it
+    assert words == {"accepted": DELIVERIES}  # each queues the job again, in case the first died before that
     serve(racing)
     assert racing.destinations() == [["bob@example.com"]]
 

@@ -1,4 +1,4 @@
-"""Tries a case, and judges it by what was sent: who received what."""
+"""Runs a case, and judges it by the mails that were sent and their recipients."""
 
 import itertools
 import re
@@ -28,7 +28,7 @@ class Judgement(StrEnum):
     ACCEPTED_RIGHTLY = "accepted rightly"  # the declared report, once, with the declared mailboxes
     ACCEPTED_WRONGLY = "accepted wrongly"  # any other report
     REFUSED_WRONGLY = "refused wrongly"  # silence where a report is due
-    OTHER_REASON = "for another reason"  # silence, but the operator is told something else
+    OTHER_REASON = "for another reason"  # silence, but with another reason in the log
 
     @property
     def is_right(self) -> bool:
@@ -37,7 +37,7 @@ class Judgement(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A mail that was sent. to: every address that it goes to or names; secrets: of the mailboxes in it."""
+    """A mail that was sent. to: every address that it goes to or names; secrets: the subjects in it."""
 
     to: frozenset[str]
     secrets: frozenset[str]
@@ -45,7 +45,7 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """word: what intake said. reports: what was sent because of the case."""
+    """word: intake's outcome. reports: the mails that were sent because of the case."""
 
     word: str
     reports: tuple[Report, ...]
@@ -71,7 +71,7 @@ _SECRET = re.compile(r"secret[0-9a-f]{16}")
 
 
 def report_of(raw: bytes, destinations: Iterable[str] = ()) -> Report:
-    """Read a mail that was sent. destinations: its envelope recipients, where they are known."""
+    """Read a mail that was sent. destinations: its envelope recipients, if they are known."""
     sent: EmailMessage = message_from_bytes(raw, policy=policy.default)
     fields = [str(value) for name in ("To", "Cc", "Bcc") for value in sent.get_all(name, [])]
     named = (address for _, address in getaddresses(fields))
@@ -81,7 +81,7 @@ def report_of(raw: bytes, destinations: Iterable[str] = ()) -> Report:
 
 
 class _Batch(Records):
-    """Records that are written in one call, and taken away in another."""
+    """Records that are written in one call and deleted in another."""
 
     def __init__(self, session: Any, environ: Mapping[str, str]) -> None:
         super().__init__(session, environ)
@@ -97,8 +97,8 @@ class _Batch(Records):
         self._request([(table, {"PutRequest": {"Item": item}}) for table, item in new])
 
     def take_away(self) -> None:
-        """Delete what was written: a record of `*` would count for the next case, and moto reads them all."""
-        keys = {  # one of each: a mailbox may be in play in two cases
+        """Delete all written records: a record of `*` would affect the next case, and moto reads them all."""
+        keys = {  # without duplicates: two cases may use one mailbox
             (table, *(item[name]["S"] for name in _KEYS[table])): {name: item[name] for name in _KEYS[table]}
             for table, item in self._items
         }
@@ -115,11 +115,11 @@ class _Batch(Records):
             )
 
 
-_MOST_WRITES = 25  # that BatchWriteItem takes
+_MOST_WRITES = 25  # the maximum of BatchWriteItem
 
 
 def _put(batch: _Batch, attack: Attack) -> None:
-    """Let what the case needs stand in the tables, and something be held for all who are in play."""
+    """Put the records of the case into the tables, and hold mail for each of its mailboxes."""
     for record in attack.records:
         match record:
             case Relay(principal, network):
@@ -170,7 +170,7 @@ class Events:
         self._intake = intake_app.make_handler(world.stack.environ, world.session, world.clock)
 
     def run(self, attack: Attack) -> Outcome:
-        """Hand a case to intake as the event that SES would make of it, and its jobs to report."""
+        """Pass a case to intake as the event that SES would make, and its jobs to report."""
         _put(self._batch, attack)
         try:
             return self._run(attack)
@@ -191,16 +191,16 @@ class Events:
 
 @dataclass(frozen=True, slots=True)
 class Carried:
-    """outcomes: of the cases that the server took, by id. strays: reports to addresses that are due none."""
+    """outcomes: by id, of the cases that the server accepted. strays: reports to any other address."""
 
     outcomes: dict[str, Outcome]
     strays: tuple[Report, ...]
 
 
 def try_on_wire(server: Server, attacks: Sequence[Attack]) -> Carried:
-    """Hand cases over by SMTP as they stand, and wait until all are decided and served.
+    """Send cases by SMTP unchanged, and wait until all are decided and served.
 
-    A command that the SMTP server itself refuses is not carried.
+    A command that the SMTP server itself refuses is not transmitted.
     """
     batch = _Batch(server, server.environ)
     taken: dict[str, str] = {}
@@ -246,7 +246,7 @@ def _send(server: Server, delivery: Delivery) -> str | None:
 
 
 def _rows_when_settled(server: Server, last: str) -> dict[str, dict[str, Any]]:
-    """Return the rows of the requests table when the last mail has its report and none waits for one."""
+    """Return the rows of the requests table when the last mail has its report and no request is open."""
     dynamodb = server.client("dynamodb")
 
     def rows() -> dict[str, dict[str, Any]]:
@@ -260,7 +260,7 @@ def _rows_when_settled(server: Server, last: str) -> dict[str, dict[str, Any]]:
 
 
 def _word(row: Mapping[str, Any]) -> str:
-    """Return what intake said of a request; only what is no trigger has no row."""
+    """Return intake's outcome for a request; only mail that is not to the trigger has no row."""
     if not row:
         return Refusal.NOT_A_TRIGGER
     reason: str = row["reason"]["S"] if row["status"]["S"] == "refused" else "accepted"

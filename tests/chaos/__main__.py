@@ -1,4 +1,4 @@
-"""`python -m tests.chaos`: everything fails, and nothing is lost. Exits with 1 where that does not hold."""
+"""`python -m tests.chaos`: everything fails, and nothing may be lost. Exits with 1 if something is lost."""
 
 import argparse
 import sys
@@ -16,14 +16,14 @@ from tests.chaos import objects, requests
 from tests.chaos.faults import Fault
 from tests.deploy.emulation import running
 
-_EVERY = 100  # steps between two signs of life
+_EVERY = 100  # steps between two progress reports
 _MOST_SHOWN = 20
 _WIDTH = 110
 type Row = tuple[str, object]
 
 
 def main(arguments: list[str]) -> int:
-    """Run what was asked for; both when nothing was."""
+    """Run the requested part; both parts if none is named."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("--seed", type=int, default=1, help="the same seed is the same run")
     parser.add_argument("--requests", type=int, help="how many, through intake and report")
@@ -53,7 +53,7 @@ def main(arguments: list[str]) -> int:
 
 @contextmanager
 def _emulator(*, wanted: bool) -> Iterator[str | None]:
-    """Run an emulator with nothing in it and return where it is; None when none is wanted."""
+    """Run an empty emulator and return its address; None if no emulator is wanted."""
     if not wanted:
         yield None
         return
@@ -107,7 +107,7 @@ def _of_faults(faults: Mapping[Fault, int]) -> Iterable[Row]:
 
 
 def _tell(console: Console, title: str, rows: Iterable[Row], violations: list[str]) -> int:
-    box = HEAVY_HEAD if console.is_terminal else MARKDOWN  # a log is to be pasted
+    box = HEAVY_HEAD if console.is_terminal else MARKDOWN  # a log must be easy to paste
     table = Table(title=title, title_justify="left", box=box)
     table.add_column("what")
     table.add_column("", justify="right")

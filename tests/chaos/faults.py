@@ -1,7 +1,7 @@
 """Faults at each AWS call, all of them drawn from one seeded generator.
 
-They strike where botocore sends a request (`before-send`), below its retries: an answer that asks for a retry
-is retried, or not, as the functions' own clients are set up. Behind the wire is moto, or an emulator.
+They occur where botocore sends a request (`before-send`), below its retries: whether a failed call is retried
+depends on the configuration of the functions' own clients. Behind the wire is moto or an emulator.
 """
 
 import json
@@ -27,19 +27,19 @@ from tests.world import Clock, new_session
 
 
 class Fault(StrEnum):
-    """What goes wrong. The first seven strike an AWS call, the others what happens around the calls."""
+    """The faults. The first seven affect an AWS call, the others affect events around the calls."""
 
-    ERROR = "error"  # the service answers with a 500 of its own, and has done nothing
-    THROTTLED = "throttled"  # it says so in its own words, and has done nothing
+    ERROR = "error"  # the service answers 500 and has done nothing
+    THROTTLED = "throttled"  # the service answers with its throttling error and has done nothing
     UNREACHABLE = "unreachable"  # no connection
-    LOST_ANSWER = "lost answer"  # it has done it, and the answer never comes
+    LOST_ANSWER = "lost answer"  # the call took effect, but the answer never arrives
     DIED_BEFORE = "death before a call"
-    DIED_AFTER = "death after a call"  # it has done it, and nobody is there to see
-    CONFLICT = "transaction in conflict"  # with another one: it has done nothing
-    DUPLICATE = "duplicate"  # an event or a message comes once more
-    OUT_OF_ORDER = "out of order"  # a later one comes first
-    INTERLEAVED = "interleaved"  # another one is served in the middle of a call
-    CLOCK_JUMP = "clock jump"  # a process's clock is some seconds off
+    DIED_AFTER = "death after a call"  # the call took effect, but the process died
+    CONFLICT = "transaction in conflict"  # with another transaction: it has done nothing
+    DUPLICATE = "duplicate"  # an event or a message is delivered again
+    OUT_OF_ORDER = "out of order"  # a later one is delivered first
+    INTERLEAVED = "interleaved"  # another one is served during a call
+    CLOCK_JUMP = "clock jump"  # a process's clock is wrong by some seconds
 
 
 _WEIGHTS: Final = {
@@ -51,7 +51,7 @@ _WEIGHTS: Final = {
     Fault.DIED_AFTER: 3,
 }
 _CONFLICT_SHARE = 0.2  # of the faults of a transaction
-# A time that no service's own clock reaches: an emulator's TTL would delete what is still to be read.
+# A time in the far future of every service's clock: otherwise an emulator's TTL would delete rows too early.
 _BEGINS: Final = datetime(2100, 1, 4, 8, 0, tzinfo=UTC)
 _FARTHEST_JUMP = 10.0  # seconds, either way
 
@@ -66,7 +66,7 @@ class Storm:
 
 @dataclass(slots=True)
 class Chance:
-    """All that is left to chance in a run, and a count of it.
+    """All chance in a run, with a count of the faults.
 
     rate: the share of AWS calls that fail; storm_rate: that in a storm.
     """
@@ -80,13 +80,13 @@ class Chance:
     struck: Counter[Fault] = field(default_factory=Counter)
 
     def happens(self, fault: Fault, share: float) -> bool:
-        """Say whether something happens this time, and count it."""
+        """Return whether something happens this time, and count it."""
         happens = not self.calm and self.rng.random() < share
         self.struck[fault] += happens
         return happens
 
     def of_call(self, operation: str) -> Fault | None:
-        """Draw what befalls a call of AWS."""
+        """Draw the fault of an AWS call."""
         in_storm = any(storm.begins <= self.clock.now < storm.ends for storm in self.storms)
         if self.calm or self.rng.random() >= (self.storm_rate if in_storm else self.rate):
             return None
@@ -97,23 +97,23 @@ class Chance:
         return fault
 
     def process_clock(self) -> datetime:
-        """Return what a process takes for the time."""
+        """Return the time as a process's clock shows it."""
         if not self.happens(Fault.CLOCK_JUMP, 0.1):
             return self.clock.now
         return self.clock.now + timedelta(seconds=self.rng.uniform(-_FARTHEST_JUMP, _FARTHEST_JUMP))
 
 
 class Invocation:
-    """One run of a function. dead: its process died; sending: a request whose row is yet to say so."""
+    """One run of a function. dead: its process died; sending: a sent request whose row is not updated yet."""
 
     def __init__(self) -> None:
         self.dead = False
-        self.struck = False  # by a fault, since SES took the mail of `sending`
+        self.struck = False  # by a fault, since SES accepted the mail of `sending`
         self.sending: str | None = None
 
 
 class Witness(Protocol):
-    """Sees what the calls of a run did, whatever the caller was told."""
+    """Sees the effects of the calls of a run, regardless of the answers that the caller got."""
 
     def saw(self, operation: str, request: AWSPreparedRequest, invocation: Invocation) -> None: ...
 
@@ -121,7 +121,7 @@ class Witness(Protocol):
 
 
 type Answer = Callable[[str, AWSPreparedRequest], AWSResponse]
-"""What is behind the wire. Called with the event of botocore (`before-send...`) and the request."""
+"""The service behind the wire. Called with botocore's event (`before-send...`) and the request."""
 
 
 def of_moto(event_name: str, request: AWSPreparedRequest) -> AWSResponse:
@@ -132,14 +132,14 @@ def of_moto(event_name: str, request: AWSPreparedRequest) -> AWSResponse:
 
 
 def of_network() -> Answer:
-    """Return what sends a request to where it is addressed."""
-    # As botocore's own: else a header waits 40 ms for the body to follow.
+    """Return a function that sends a request to its address."""
+    # As in botocore: otherwise a header waits 40 ms for the body.
     http = URLLib3Session(socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)])  # type: ignore[list-item]  # the stub is wrong
     return lambda _, request: http.send(request)
 
 
 class Wire:
-    """A session whose calls may fail, and what they did all the same. Make it before any client."""
+    """A session whose calls may fail, and a record of their effects. Make it before any client."""
 
     def __init__(self, chance: Chance, witness: Witness, answer: Answer = of_moto) -> None:
         self.session = new_session()
@@ -147,13 +147,13 @@ class Wire:
         self.interleave: Callable[[], None] = lambda: None
         self._chance, self._witness, self._answer = chance, witness, answer
         self._running: list[Invocation] = []
-        # moto's own handler is asked in of_moto alone, for what the fault lets through.
+        # moto's own handler is called only in of_moto, for calls that the fault lets through.
         self.session.events.unregister("before-send", botocore_stubber)  # type: ignore[arg-type]
         self.session.events.register("before-send", self._sent)  # type: ignore[arg-type]  # it may answer
 
     @contextmanager
     def invocation(self) -> Iterator[None]:
-        """Everything that is called within is one run of a function; another may come in between."""
+        """All calls in this block belong to one run of a function; another run may interleave."""
         invocation = Invocation()
         self._running.append(invocation)
         try:
@@ -195,7 +195,7 @@ class Wire:
 
 
 def asked(request: AWSPreparedRequest) -> dict[str, Any]:
-    """Return what a call of a JSON service asks for."""
+    """Return the parameters of a JSON service's call."""
     assert isinstance(request.body, str | bytes)
     parameters: dict[str, Any] = json.loads(request.body)
     return parameters
@@ -206,7 +206,7 @@ def asked(request: AWSPreparedRequest) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class _Refusal:
-    """An error answer. code: as the service names it."""
+    """An error answer. code: the service's name of the error."""
 
     status: int
     code: str
@@ -241,7 +241,7 @@ def _refusal(fault: Fault, service: str, request: AWSPreparedRequest) -> AWSResp
 
 
 class _Body(BytesIO):
-    """The body of an answer, as urllib3 has it."""
+    """The body of an answer, in the form that urllib3 uses."""
 
     def stream(self, **_: object) -> Iterator[bytes]:
         yield self.read()
@@ -253,14 +253,14 @@ def _response(request: AWSPreparedRequest, status: int, body: str, code: str = "
 
 
 class Process[Event, Answer]:
-    """A function on Lambda: a process that died is not asked again, another takes its place."""
+    """A function on Lambda: a process that died is not used again, another replaces it."""
 
     def __init__(self, wire: Wire, make: Callable[[boto3.Session], Callable[[Event, None], Answer]]) -> None:
         self._wire, self._make = wire, make
         self._idle: list[Callable[[Event, None], Answer]] = []
 
     def __call__(self, event: Event) -> Answer:
-        """Run it once. Raises ProcessDied, and what the function raises."""
+        """Run it once. Raises ProcessDied, and the function's exceptions."""
         handler = self._idle.pop() if self._idle else self._make(self._wire.session)
         with self._wire.invocation():
             try:

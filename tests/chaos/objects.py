@@ -1,4 +1,4 @@
-"""Objects under held/ through hold while everything fails: a row for each recipient, and one only."""
+"""Objects under held/ go through hold while everything fails: exactly one row for each recipient."""
 
 import string
 from collections import Counter
@@ -18,16 +18,16 @@ from tests.chaos.sources import Agenda, Source
 from tests.chaos.stage import Stage, batch_size, redrive, staged
 
 _COPIES = 2  # of each notification
-_STORED_AT_ONCE = 100  # moto looks at each message of a queue whenever it gives one out
-_UNREADABLE_SHARE = 0.02  # of the objects have a recipient that is no address
-_A_SECOND = 10  # objects that come in, on average
+_STORED_AT_ONCE = 100  # moto reads all messages of a queue for each receive
+_UNREADABLE_SHARE = 0.02  # of the objects have a recipient that is not an address
+_A_SECOND = 10  # new objects, on average
 
 
 @dataclass(frozen=True, slots=True)
 class HeldObject:
-    """A mail that a filter leaves in the bucket.
+    """A mail that a filter stores in the bucket.
 
-    recipients: those that are addresses. unreadable: those that are none.
+    recipients: those that are addresses. unreadable: those that are not.
     """
 
     key: str
@@ -49,7 +49,7 @@ class HeldObject:
 
 
 def objects(rng: Random, number: int) -> Iterator[HeldObject]:
-    """Make up objects; some share a Message-ID, as one mail that a filter sees twice."""
+    """Generate objects; some share a Message-ID, like one mail that a filter sees twice."""
     for place in range(number):
         recipients = rng.sample(range(200), rng.choices(range(6), [1, 60, 20, 9, 5, 5])[0])
         message_id = f"m{place - 1 if place and rng.random() < 0.05 else place}"
@@ -73,10 +73,10 @@ class Rejections:
 
 @dataclass(slots=True)
 class Account:
-    """The end of a run.
+    """The result of a run.
 
-    rejected: objects in the dead-letter queue that belong there; rejections: messages that say so.
-    bad_luck: messages that failed too often, and were redriven.
+    rejected: objects in the dead-letter queue that belong there; rejections: their messages.
+    bad_luck: messages that failed too often and were redriven.
     """
 
     seed: int
@@ -100,9 +100,9 @@ def run(
     rate: float = 0.1,
     endpoint_url: str | None = None,
 ) -> Account:
-    """Let objects be held under faults, then end the faults and redrive.
+    """Hold objects under faults, then end the faults and redrive.
 
-    progress: is told how many batches ran. rate: the share of AWS calls that fail.
+    progress: called with the number of batches. rate: the share of AWS calls that fail.
     endpoint_url: of an emulator; None for moto.
     """
     rng = Random(seed)  # noqa: S311 - chance, not a secret
@@ -181,7 +181,7 @@ def _rows(stage: Stage) -> Counter[tuple[str, str]]:
 
 
 def _missing(stage: Stage, put: tuple[HeldObject, ...]) -> set[str]:
-    """Return the keys of the objects that lack a row."""
+    """Return the keys of the objects for which rows are missing."""
     rows = _rows(stage)
     return {each.key for each in put if not each.rows <= rows.keys()}
 

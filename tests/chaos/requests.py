@@ -1,4 +1,4 @@
-"""Requests of many mailboxes through intake and report while everything fails, and an account of each."""
+"""Requests of many mailboxes go through intake and report while everything fails; each is accounted for."""
 
 import base64
 import json
@@ -34,20 +34,20 @@ _TRIGGER = "manual-report-request@reports.example.com"
 _PEER, _STRANGER = "192.0.2.25", "203.0.113.66"
 _EVERY = 20.0  # seconds between two requests, on average
 _COOLDOWN = timedelta(seconds=300)
-_CLOCKS_DIFFER = timedelta(seconds=25)  # two clocks, each as far off as a jump goes, and whole seconds
+_CLOCKS_DIFFER = timedelta(seconds=25)  # two clocks, each wrong by the farthest jump, in whole seconds
 
 
 class Kind(StrEnum):
-    """What a mail in a mailbox's name is like."""
+    """The kinds of mail in a mailbox's name."""
 
-    OWN = "own"  # the mailbox's own, and it can be seen
-    LONG = "long"  # so too, with more header fields than SES puts into its event
-    FORGED = "forged"  # from somewhere else
+    OWN = "own"  # proven to be the mailbox's own
+    LONG = "long"  # the same, with more header fields than SES puts into its event
+    FORGED = "forged"  # from another server
     ROBOT = "robot"  # an out-of-office reply
     TWO_FROM = "two from"
     SPAM = "spam"
     VIRUS = "virus"
-    ELSEWHERE = "elsewhere"  # to an address that is no trigger
+    ELSEWHERE = "elsewhere"  # to an address that is not the trigger
 
 
 _WEIGHTS = {
@@ -72,7 +72,7 @@ _REFUSED_AS = {
 
 @dataclass(frozen=True, slots=True)
 class Mailbox:
-    """A requester. by_dmarc: else by a relay. held: how many messages."""
+    """A requester. by_dmarc: proven by DMARC, else by a relay. held: the number of messages."""
 
     name: str
     by_dmarc: bool
@@ -90,7 +90,7 @@ class Mailbox:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A mail that comes in."""
+    """An incoming mail."""
 
     request_id: str
     kind: Kind
@@ -99,13 +99,13 @@ class Request:
 
     @property
     def refusal(self) -> Refusal | None:
-        """Why it gets no report; None when it does, unless it is too soon."""
+        """Why it gets no report; None if it gets one unless it is too soon."""
         if self.mailbox.denied and self.kind in {Kind.OWN, Kind.LONG, Kind.FORGED}:
             return Refusal.DENIED
         return _REFUSED_AS.get(self.kind)
 
     def received(self) -> Received:
-        """Return what SES makes of it."""
+        """Return the mail as SES receives it."""
         fields = {
             "From": f"<{self.mailbox.address}>",
             "To": f"<{_TRIGGER}>",
@@ -138,7 +138,7 @@ class Request:
 
 
 def mailboxes(rng: Random, number: int) -> tuple[Mailbox, ...]:
-    """Make up mailboxes: some have nothing held, a few are denied."""
+    """Generate mailboxes: some have no held mail, a few are denied."""
     return tuple(
         Mailbox(f"u{place}", rng.random() < 0.5, rng.random() < 0.02, rng.choice([0, 1, 1, 2, 3]))
         for place in range(number)
@@ -146,7 +146,7 @@ def mailboxes(rng: Random, number: int) -> tuple[Mailbox, ...]:
 
 
 def requests(rng: Random, number: int, of: tuple[Mailbox, ...], start: datetime) -> Iterator[Request]:
-    """Make up requests; each third comes from who has asked a moment ago, for the cooldown to matter."""
+    """Generate requests; one in three comes from a recent requester, so that the cooldown matters."""
     at, lately = start, [of[0]]
     for _ in range(number):
         at += timedelta(seconds=rng.expovariate(1 / _EVERY))
@@ -160,10 +160,10 @@ def requests(rng: Random, number: int, of: tuple[Mailbox, ...], start: datetime)
 
 
 class Fate(StrEnum):
-    """Where a request ends."""
+    """The end of a request."""
 
     ONCE = "reported once"
-    TWICE = "reported more than once"  # SES had the mail, and a fault kept the row from saying so
+    TWICE = "reported more than once"  # SES accepted the mail, but a fault prevented the update of the row
     EMPTY = "nothing held"
     REFUSED = "refused"
     WAITING = "waiting in a dead-letter queue"
@@ -172,7 +172,7 @@ class Fate(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A mail that SES took. subjects: of the held messages that it lists."""
+    """A mail that SES accepted. subjects: of the held messages that it lists."""
 
     to: tuple[str, ...]
     to_field: str
@@ -181,14 +181,14 @@ class Report:
 
 @dataclass(slots=True)
 class Ledger:
-    """What each request led to, as seen behind the wire.
+    """The results of each request, as seen behind the wire.
 
-    windows: how often a fault struck between SES taking a request's report and the row saying so.
+    windows: how often a fault occurred after SES accepted a request's report and before the row's update.
     """
 
     reports: defaultdict[str, list[Report]] = field(default_factory=lambda: defaultdict(list))
     windows: Counter[str] = field(default_factory=Counter)
-    outcomes: dict[str, str] = field(default_factory=dict)  # what intake answered last
+    outcomes: dict[str, str] = field(default_factory=dict)  # intake's last answer
     jobs_sent: bool = False
 
     def saw(self, operation: str, request: AWSPreparedRequest, invocation: Invocation) -> None:
@@ -196,8 +196,8 @@ class Ledger:
             case "SendMessage":
                 self.jobs_sent = True
             case "SendEmail":
-                request_id, told = _report(asked(request))
-                self.reports[request_id].append(told)
+                request_id, report = _report(asked(request))
+                self.reports[request_id].append(report)
                 invocation.sending, invocation.struck = request_id, False
             case "UpdateItem" if _settles(asked(request)):
                 invocation.sending = None
@@ -224,7 +224,7 @@ def _settles(update: Mapping[str, Any]) -> bool:
 
 @dataclass(slots=True)
 class Account:
-    """The end of a run. waited: how many were in a dead-letter queue until they were redriven."""
+    """The result of a run. waited: how many were in a dead-letter queue until they were redriven."""
 
     seed: int
     requests: int
@@ -248,9 +248,9 @@ def run(
     rate: float = 0.1,
     endpoint_url: str | None = None,
 ) -> Account:
-    """Let requests come in under faults, then end the faults and redrive.
+    """Deliver requests under faults, then end the faults and redrive.
 
-    progress: is told how many came in. rate: the share of AWS calls that fail, outside storms.
+    progress: called with the number of requests. rate: the share of AWS calls that fail, outside storms.
     endpoint_url: of an emulator; None for moto.
     """
     rng = Random(seed)  # noqa: S311 - chance, not a secret
@@ -260,7 +260,7 @@ def run(
 
 
 class _Run:
-    """One run in the making."""
+    """A run in progress."""
 
     def __init__(
         self,
@@ -354,7 +354,7 @@ class _Run:
                 )
 
     def _come_in(self, place: int, request: Request) -> None:
-        """Do what the receipt rule does: store the raw mail, then invoke intake."""
+        """Act as the receipt rule: store the raw mail, then invoke intake."""
         received = request.received()
         if request.kind is Kind.LONG:
             self._s3.put_object(
@@ -391,7 +391,7 @@ class _Run:
         }
 
     def _fates(self, violations: list[str]) -> dict[str, str]:
-        """Say where each request is, and note the lost."""
+        """Return where each request ended, and note the lost ones."""
         rows = self._rows()
         dead = {*self._dead_events, *(json.loads(body)["request_id"] for body in self._jobs.dead)}
         fates = {}
@@ -434,7 +434,7 @@ class _Run:
             yield from _of_fate(request, fates[request.request_id], rows, accepted)
         for address, times in accepted.items():
             for earlier, later in pairwise(sorted(times)):
-                if later - earlier < _COOLDOWN - timedelta(seconds=1):  # the row has whole seconds
+                if later - earlier < _COOLDOWN - timedelta(seconds=1):  # the row stores whole seconds
                     yield f"the cooldown of {address} did not hold: {earlier}, {later}"
 
     def _of_reports(self, request: Request, sent: list[Report]) -> Iterator[str]:
@@ -475,7 +475,7 @@ def _of_fate(
     rows: Mapping[str, Mapping[str, Any]],
     accepted: Mapping[str, list[datetime]],
 ) -> Iterator[str]:
-    """Say what is wrong with where a request ended, if it is not lost, which is said elsewhere."""
+    """Yield what is wrong with a request's end, unless it is lost, which is reported elsewhere."""
     if fate == Fate.LOST:
         return
     if request.refusal:

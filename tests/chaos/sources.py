@@ -1,6 +1,6 @@
-"""Lambda's and SQS's part, on a clock that only the driver moves: retries, visibility, dead letters.
+"""The parts of Lambda and SQS, with a clock that only the driver moves: retries, visibility, dead letters.
 
-No threads and no waiting: what is due is a list, and its order is that of the seed.
+There are no threads and no waiting: the due events are a list, whose order depends on the seed.
 """
 
 import heapq
@@ -16,12 +16,12 @@ from tests.functions.faults import ProcessDied
 type Event = dict[str, Any]
 type Action = Callable[[], None]
 
-_AT_ONCE = timedelta(seconds=5)  # what is due so soon may be served in the middle of something else
+_AT_ONCE = timedelta(seconds=5)  # an event that is due so soon may interleave with another
 _DEEPEST = 3
 
 
 class Agenda:
-    """What is to happen, and when."""
+    """The coming events and their times."""
 
     def __init__(self, chance: Chance) -> None:
         self._chance = chance
@@ -36,7 +36,7 @@ class Agenda:
         heapq.heappush(self._due, (when, self._number, action))
 
     def run(self) -> None:
-        """Do all there is to do, and what comes of it."""
+        """Run all events, including those that they cause."""
         clock = self._chance.clock
         while self._due:
             when, _, action = heapq.heappop(self._due)
@@ -44,7 +44,7 @@ class Agenda:
             action()
 
     def interleave(self) -> None:
-        """Do what is due about now, if anything, in the middle of what is being done."""
+        """Run an event that is due about now, if there is one, during the current one."""
         if self._due and self._depth < _DEEPEST and self._due[0][0] <= self._chance.clock.now + _AT_ONCE:
             self._depth += 1
             try:
@@ -69,7 +69,7 @@ class Asynchronous:
     _latest: int = 0
 
     def invoke(self, event: Event, within: float = 20) -> None:
-        """Take an event: it is served soon, and now and then twice."""
+        """Accept an event: it is served soon, and sometimes twice."""
         self._taken += 1
         number = self._taken
 
@@ -105,7 +105,7 @@ def failure_record(event: Event, error: BaseException, attempts: int) -> Event:
 
 @dataclass(slots=True)
 class Message:
-    """A message of a queue. received: how often it was handed out."""
+    """A message of a queue. received: how often it was delivered."""
 
     body: str
     received: int = 0
@@ -115,9 +115,9 @@ class Message:
 class Source:
     """A queue and the event source mapping that empties it in batches, in any order.
 
-    A message is taken from the queue of moto as soon as it is sent; its visibility and its receive count are
-    played here. What is received too often is put into moto's dead-letter queue.
-    dead: the bodies of those.
+    A message is removed from moto's queue as soon as it is sent; this class simulates its visibility and its
+    receive count. A message that is received too often is put into moto's dead-letter queue.
+    dead: the bodies of those messages.
     """
 
     agenda: Agenda
@@ -142,7 +142,7 @@ class Source:
         )["QueueUrl"]
 
     def pull(self, within: float = 2, copies: int = 1) -> int:
-        """Take over what was sent, to be served soon, each so many times. Return how many that were."""
+        """Take the sent messages from moto, to serve each soon, `copies` times. Return their number."""
         bodies = list(drain(self.sqs, self.url))
         for body in bodies:
             for _ in range(copies):
@@ -150,7 +150,7 @@ class Source:
         return len(bodies)
 
     def dead_letters(self) -> list[dict[str, Any]]:
-        """Look at the dead-letter queue, as a script would that then puts all of it back."""
+        """Read the dead-letter queue, like a script that then puts all messages back."""
         found: list[dict[str, Any]] = []
         while messages := self.sqs.receive_message(
             QueueUrl=self._dead_letters,
@@ -199,11 +199,11 @@ class Source:
         for record, message in zip(records, messages, strict=True):
             if record["messageId"] in failed:
                 self._show(message, self._visibility)
-            elif self.chance.happens(Fault.DUPLICATE, 0.02):  # a copy of what was deleted, late
+            elif self.chance.happens(Fault.DUPLICATE, 0.02):  # a late copy of a deleted message
                 self._show(Message(message.body, message.received), self._visibility)
 
     def _taken(self) -> Iterator[Message]:
-        """Receive a batch, in no order; what was received too often leaves for the dead-letter queue."""
+        """Receive a batch in any order; messages received too often move to the dead-letter queue."""
         for _ in range(min(self.batch, len(self._visible))):
             place = self.chance.rng.randrange(len(self._visible))
             self.chance.struck[Fault.OUT_OF_ORDER] += place > 0
@@ -219,7 +219,7 @@ class Source:
 
 
 def drain(sqs: Any, url: str) -> Iterator[str]:
-    """Take every message from a queue."""
+    """Remove and return every message of a queue."""
     while messages := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
         sqs.delete_message_batch(
             QueueUrl=url,

@@ -1,6 +1,6 @@
-"""Where a run takes place: the stack of template.yaml, on moto in this process or on an emulator beside it.
+"""The environment of a run: the stack of template.yaml, on moto in this process or on an emulator.
 
-Nothing waits or prints.
+Nothing waits, and nothing is printed.
 """
 
 import copy
@@ -34,7 +34,7 @@ _ACCOUNT = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_D
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """session: one that nothing befalls. answer: what is behind the wire of the functions."""
+    """session: without faults. answer: the service behind the functions' wire."""
 
     session: boto3.Session
     stack: Stack
@@ -42,9 +42,9 @@ class Stage:
 
 
 class _OneThread:
-    """A ThreadPoolExecutor that does one thing after the other: with threads no seed says in which order.
+    """A ThreadPoolExecutor that runs one call after the other: with threads, a seed would not fix the order.
 
-    As with threads, all is done before the first error is seen.
+    As with threads, all calls run before the first error is raised.
     """
 
     def __init__(self, rng: Random) -> None:
@@ -79,7 +79,7 @@ _execute_statement = DynamoDBBackend.execute_statement
 
 
 def _of_one_table(backend: Any, statement: str, parameters: Any) -> Any:
-    """Execute a statement on the table that it names: moto reads every row of every table for each."""
+    """Execute a statement only on the table that it names: moto reads every row of every table."""
     one = copy.copy(backend)
     one.tables = {name: table for name, table in backend.tables.items() if f'"{name}"' in statement}
     return _execute_statement(one, statement, parameters)
@@ -87,15 +87,15 @@ def _of_one_table(backend: Any, statement: str, parameters: Any) -> Any:
 
 @contextmanager
 def staged(rng: Random, endpoint_url: str | None = None) -> Iterator[Stage]:
-    """Set up the stack. Within, no retry of botocore waits, and the functions' logs go nowhere.
+    """Set up the stack. In it, botocore retries without waiting, and the functions' logs are discarded.
 
-    endpoint_url: of an emulator that is empty; None for moto.
+    endpoint_url: of an empty emulator; None for moto.
     """
     loggers = [Logger(service=name) for name in ("intake", "report", "hold")]
     levels = {logger: logger.log_level for logger in loggers}
     with (
         patch.dict(os.environ, _ACCOUNT),
-        open(os.devnull, "w") as nowhere,  # noqa: PTH123 - the null device is no path
+        open(os.devnull, "w") as nowhere,  # noqa: PTH123 - the null device is not a path
         redirect_stdout(nowhere),
         patch("botocore.endpoint.time", SimpleNamespace(sleep=lambda _: None)),
         patch("quarantine.services.holding.ThreadPoolExecutor", lambda _: _OneThread(rng)),
@@ -118,7 +118,7 @@ def staged(rng: Random, endpoint_url: str | None = None) -> Iterator[Stage]:
 
 
 class _Deployed(Operator):
-    """An operator of a stack that has its functions too."""
+    """An operator of a stack that includes the functions."""
 
     def name(self, output: str) -> str:
         return "intake" if output == "IntakeFunctionName" else super().name(output)
@@ -145,7 +145,7 @@ def redrive(stage: Stage, invoke: Callable[[dict[str, Any]], None]) -> list[dict
 
 
 def _at_once(params: dict[str, Any], **_: object) -> None:
-    params["WaitTimeSeconds"] = 0  # moto waits in earnest, and has all there is at once
+    params["WaitTimeSeconds"] = 0  # moto really waits, and returns all messages at once
 
 
 def batch_size(mapping: str) -> int:

@@ -1,4 +1,4 @@
-"""Small runs of the chaos, and that the account of a run finds what it is for."""
+"""Small chaos runs, and tests that the account of a run finds each kind of violation."""
 
 import json
 from collections import Counter
@@ -70,7 +70,7 @@ def _refuse(*_: object, **__: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("where", "name", "broken", "told"),
+    ("where", "name", "broken", "reported"),
     [
         pytest.param(Jobs, "put", _nothing, "lost", id="a job is not queued"),
         pytest.param(
@@ -93,11 +93,11 @@ def _refuse(*_: object, **__: object) -> None:
     ],
 )
 def test_what_is_broken_is_told(
-    monkeypatch: pytest.MonkeyPatch, where: type, name: str, broken: Callable[..., object], told: str
+    monkeypatch: pytest.MonkeyPatch, where: type, name: str, broken: Callable[..., object], reported: str
 ) -> None:
     monkeypatch.setattr(where, name, broken)
     violations = requests.run(seed=3, number=12, mailbox_count=12).violations
-    assert any(told in each for each in violations), violations
+    assert any(reported in each for each in violations), violations
 
 
 def test_a_row_that_is_missing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,7 +130,7 @@ class Always(Chance):
 
 
 class Seen(Rejections):
-    """Counts what took effect."""
+    """Counts the calls that took effect."""
 
     def __init__(self) -> None:
         super().__init__()

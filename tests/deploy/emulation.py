@@ -16,15 +16,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-# In an environment of its own: its botocore is not SAM's, and of this project's libraries the functions see
-# only the layer.
+# In its own environment: its botocore differs from SAM's, and the functions must see only the layer of this
+# project's libraries.
 EMULATOR = ("--from", "ministack==1.5.33", "--with", "aws-sam-translator==1.115.0", "ministack")
 REGION = "eu-west-1"
 ARCHITECTURE = {"aarch64": "arm64", "arm64": "arm64"}.get(platform.machine(), "x86_64")
 
 
 def eventually[T](look: Callable[[], T], within: float = 60) -> T:
-    """Look until there is something to see."""
+    """Call `look` until it returns something."""
     deadline = time.monotonic() + within
     while not (seen := look()):
         assert time.monotonic() < deadline, f"still {seen!r} after {within} s"
@@ -33,7 +33,7 @@ def eventually[T](look: Callable[[], T], within: float = 60) -> T:
 
 
 def environment(home: Path) -> dict[str, str]:
-    """What the emulator and SAM may know of this machine: where programs and caches are, and no account."""
+    """The environment for the emulator and SAM: the paths of programs and caches, but no AWS account."""
     return {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "COV"))} | {
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
         "TMPDIR": str(home),
@@ -48,13 +48,13 @@ def environment(home: Path) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Emulator:
-    """Where the emulator is. certificate: what it proves that with."""
+    """The address of the emulator. certificate: the one that it presents."""
 
     url: str
     certificate: Path
 
     def get(self, path: str) -> Any:
-        """Ask what AWS has no API for."""
+        """Call an endpoint for which AWS has no API."""
         trust = ssl.create_default_context(cafile=str(self.certificate)) if self.url[:5] == "https" else None
         address = f"{self.url}/_ministack/{path}"
         with urllib.request.urlopen(address, timeout=10, context=trust) as response:  # noqa: S310  # ours
@@ -63,14 +63,14 @@ class Emulator:
     def is_ready(self) -> bool:
         try:
             return bool(self.get("ready"))
-        except OSError:  # no certificate yet, nobody listens yet, or it answers that it is not ready
+        except OSError:  # there is no certificate yet, it does not listen yet, or it is not ready
             return False
 
 
 def with_numbers(client: Any) -> None:
     """Give each event source mapping its concurrency as a number. client: of Lambda.
 
-    CloudFormation makes a number of a parameter; the emulator leaves it a text, at which its poller stumbles.
+    CloudFormation converts a parameter to a number; the emulator leaves it a text, on which its poller fails.
     """
     for mapping in client.list_event_source_mappings()["EventSourceMappings"]:
         most = mapping.get("ScalingConfig", {}).get("MaximumConcurrency")
@@ -85,9 +85,9 @@ ENFORCING = {"AUTH": "true", "USE_SSL": "1"}  # IAM, and TLS to see its conditio
 
 @contextmanager
 def running(home: Path, settings: dict[str, str]) -> Iterator[Emulator]:
-    """Run an emulator until the block is left, ready and with nothing in it.
+    """Run an emulator until the end of the block; it is ready and empty.
 
-    settings: ENFORCING or none, for plain HTTP and whatever anybody asks.
+    settings: ENFORCING; or none, for plain HTTP without authorisation.
     """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -120,9 +120,9 @@ def running(home: Path, settings: dict[str, str]) -> Iterator[Emulator]:
             assert process.poll() is None, (home / "log").read_text()
             yield found
         finally:
-            with suppress(ProcessLookupError):  # it had died
+            with suppress(ProcessLookupError):  # it has exited already
                 os.killpg(process.pid, signal.SIGTERM)
             with suppress(subprocess.TimeoutExpired):
                 process.wait(10)
-            with suppress(ProcessLookupError):  # all of it went
+            with suppress(ProcessLookupError):  # all processes have exited
                 os.killpg(process.pid, signal.SIGKILL)

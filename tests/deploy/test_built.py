@@ -1,4 +1,4 @@
-"""What `sam build` made starts as Lambda starts it: a function beside the layer, and nothing else."""
+"""The output of `sam build` starts as on Lambda: a function with the layer, and nothing else."""
 
 import json
 import os
@@ -138,7 +138,7 @@ print(json.dumps(shown))
 
 
 def shown(packages: Path) -> dict[str, list[object]]:
-    """Say what boto3's clients are like, region by region, with the libraries of a folder."""
+    """Describe boto3's clients, region by region, with the libraries of a folder."""
     done = subprocess.run(
         [sys.executable, "-S", "-B", "-c", SHOWN],
         env={"PYTHONPATH": str(packages)},
@@ -151,18 +151,18 @@ def shown(packages: Path) -> dict[str, list[object]]:
 
 
 def test_clients_are_those_of_the_whole_library() -> None:
-    """What was taken out of botocore's data changes no endpoint and no signature, in any partition."""
+    """The data removed from botocore changes no endpoint and no signature, in any partition."""
     whole = Path(str(distribution("botocore").locate_file("")))
     assert shown(whole) == shown(LAYER)
 
 
 @pytest.mark.parametrize("built", [*(BUILD / function for function in REQUIRED), LAYER / "quarantine"])
 def test_byte_code_is_there_and_is_not_checked_against_times(built: Path) -> None:
-    """Lambda's file system is read-only and unpacks with times of its own (PEP 552: flags 1, unchecked)."""
+    """Lambda's file system is read-only, with its own file times (PEP 552: flags 1, unchecked)."""
     flags = {path.stem: Path(cache_from_source(str(path))).read_bytes()[4:8] for path in built.rglob("*.py")}
     assert {name: (1).to_bytes(4, "little") for name in flags} == flags
 
 
 def test_templates_are_compiled() -> None:
-    """The sources may go: the built layer renders from what was compiled ahead."""
+    """Without the sources, the built layer renders from the compiled templates."""
     assert len(names_of(TEMPLATES)) == len(list((TEMPLATES / "compiled").glob("*.py"))) > 0

@@ -1,4 +1,4 @@
-"""A small chaos over the emulator: another DynamoDB, SQS, S3 and SES than moto's, and the same account."""
+"""A small chaos over the emulator: another DynamoDB, SQS, S3 and SES than moto's, and the same checks."""
 
 from pathlib import Path
 

@@ -1,26 +1,26 @@
-"""The real template, built and deployed by SAM to an emulator, and asked for a report as SES asks.
+"""The real template, built and deployed by SAM to an emulator, and invoked for a report as SES would.
 
-The functions run from the built packages beside the built layer, each as the role that the template gives it.
-The event source mapping drives report; Lambda's retries, its destination and the redrive policy are the
-template's. The emulator, ministack, listens with TLS and enforces IAM (AUTH=true): it authorises each call of
-a function by the policies of its role and of the queues and the bucket, `OnlyOverTls` included.
+The functions run from the built packages with the built layer, each with its role in the template. The event
+source mapping drives report; Lambda's retries, its destination and the redrive policy come from the template.
+The emulator, ministack, uses TLS and enforces IAM (AUTH=true): it authorises each call of a function by the
+policies of its role, of the queues and of the bucket, including `OnlyOverTls`.
 
 Where the emulator and AWS differ:
 
 - It receives no mail: the receipt rule is left out by its switch, and the event is invoked asynchronously, as
-  SES does. What SES itself may do (the bucket's policy, IntakePermission) is looked at in test_template.py.
-- It does not tell IAM from whom and as which identity a mail is to be sent, so the statement `SendReports`
-  never matches. Here, report may send anything; test_template.py and test_policies.py look at the statement.
-- It knows neither the actions of PartiQL nor the table of a statement: a statement is an action of its own to
-  it, which `StateAnything` grants. test_template.py and test_policies.py look at `ReadSenders` and
+  SES does. test_template.py checks what SES itself may do (the bucket's policy, IntakePermission).
+- It does not pass the sender and the identity of a mail to IAM, so the statement `SendReports` never
+  matches. Here, report may send anything; test_template.py and test_policies.py check the statement.
+- It knows neither the actions of PartiQL nor the table of a statement: it treats a statement as an action of
+  its own, which `StateAnything` grants. test_template.py and test_policies.py check `ReadSenders` and
   `NeverScanSenders`.
 - The event source mapping and the on-failure destination act without the role: `TakeJobs` and the grant on
-  IntakeFailures are not needed here. test_policies.py looks at them.
-- Lambda waits a minute and then two before it tries an event again; here, a fraction of a second. SQS gives a
-  job that failed to report again after 180 s; here, after one.
-- What comes to IntakeFailures has fields of the emulator's own in the event, and another type of error.
+  IntakeFailures are not needed here. test_policies.py checks them.
+- Lambda waits one minute and then two before it retries an event; here, a fraction of a second. SQS delivers
+  a failed job to report again after 180 s; here, after 1 s.
+- Events in IntakeFailures have additional fields of the emulator, and another type of error.
 - Its CloudFormation gives an identity no DKIM tokens, so CreateIdentity stays off. Alarms and the dashboard
-  are made, and nothing is measured.
+  are created, but nothing is measured.
 - The functions run on this machine's Python, with the emulator's libraries in reach behind the layer's;
   test_built.py starts them with nothing but the layer.
 """
@@ -58,7 +58,7 @@ PARAMETERS = {
     "ReportsDomain": "reports.example.com",
     "ReportSender": "quarantine@reports.example.com",
     "CreateReceiptRule": "false",
-    "CooldownSeconds": "0",  # the tests are all Bob's, one after the other
+    "CooldownSeconds": "0",  # Bob makes all requests, one after the other
     "Architecture": ARCHITECTURE,
 }
 BOB = "bob@example.com"
@@ -118,12 +118,12 @@ class Deployed:
         return {name: next(iter(value.values())) for name, value in answer.get("Item", {}).items()}
 
     def sent(self) -> list[dict[str, Any]]:
-        """What SES was asked to send."""
+        """The mails that SES was asked to send."""
         accounts: dict[str, list[dict[str, Any]]] = self.emulator.get("ses/messages")["messages"]
         return [mail for mails in accounts.values() for mail in mails]
 
     def take(self, queue: str) -> list[dict[str, Any]]:
-        """Take what is in a queue. queue: the output with its URL."""
+        """Receive the messages of a queue. queue: the output with its URL."""
         sqs, url = self.client("sqs"), self.outputs[queue]
         messages: list[dict[str, Any]] = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get(
             "Messages", []
@@ -153,7 +153,7 @@ def deployed(emulator: Emulator, tmp_path_factory: pytest.TempPathFactory) -> De
 
 @pytest.fixture(scope="module")
 def world(deployed: Deployed) -> Deployed:
-    """The deployed stack, with a sender that SES knows, senders who may ask, and a mail held for Bob."""
+    """The deployed stack, with a verified report sender, permitted senders, and a mail held for Bob."""
     deployed.client("sesv2").create_email_identity(EmailIdentity="reports.example.com")
     outputs = deployed.outputs
     # See the module's docstring.
@@ -186,7 +186,7 @@ def role_of(function: str, world: Deployed) -> str:
 
 
 def allow(function: str, sid: str, actions: list[str], world: Deployed) -> None:
-    """Give a function's role one more policy. function: the output with its name."""
+    """Add a policy to a function's role. function: the output with its name."""
     statement = {"Sid": sid, "Effect": "Allow", "Action": actions, "Resource": "*"}
     world.client("iam").put_role_policy(
         RoleName=role_of(function, world),
@@ -197,7 +197,7 @@ def allow(function: str, sid: str, actions: list[str], world: Deployed) -> None:
 
 @contextmanager
 def without(sid: str, function: str, world: Deployed) -> Iterator[None]:
-    """Take one statement out of the policy of a function's role. function: the output with its name."""
+    """Remove one statement from the policy of a function's role. function: the output with its name."""
     iam = world.client("iam")
     role = role_of(function, world)
     policies = {
@@ -226,7 +226,7 @@ def raw_mail(file: str) -> bytes:
 
 
 def store(world: Deployed, request_id: str, raw: bytes) -> None:
-    """Store a mail as SES's S3 action does. Intake reads it when the event has not the whole header."""
+    """Store a mail as SES's S3 action does. Intake reads it if the event does not have the whole header."""
     world.client("s3").put_object(
         Bucket=world.outputs["MailBucketName"], Key=f"inbound/{request_id}", Body=raw
     )
@@ -285,7 +285,7 @@ def test_a_job_that_is_none_ends_among_the_dead_letters(world: Deployed) -> None
 
 
 def hold(world: Deployed, key: str, mail: bytes, **metadata: str) -> None:
-    """Leave a mail in the bucket, as a filter does."""
+    """Store a mail in the bucket, as a filter does."""
     world.client("s3").put_object(
         Bucket=world.outputs["MailBucketName"], Key=f"held/{key}", Body=mail, Metadata=metadata
     )
@@ -327,9 +327,9 @@ def test_a_mail_of_nobody_waits_among_the_dead_letters(world: Deployed) -> None:
 
 @pytest.mark.parametrize("sid", ["StateAnything", "RecordRequests", "QueueJobs", "ReadRawMail"])
 def test_intake_can_do_nothing_that_its_policy_does_not_grant(sid: str, world: Deployed) -> None:
-    """IAM is awake: without a statement of the policy, a call is refused.
+    """IAM is enforced: without the statement of the policy, a call is refused.
 
-    `StateAnything` is the test's own, in the place of ReadSenders: see the module's docstring.
+    `StateAnything` belongs to the test and replaces ReadSenders: see the module's docstring.
     """
     id_ = message_id(load_event(TRUNCATED))
     other = f"without{sid.lower()}".ljust(40, "0")  # SES's own header fields name the mail, too

@@ -1,12 +1,12 @@
-"""The commands of docs/operating.md, typed as they stand into an empty emulator, end in a report for Bob.
+"""The commands of docs/operating.md, run unchanged on an empty emulator, lead to a report for Bob.
 
-What the emulator has not is told it in the environment, or left out:
+Features that the emulator lacks are configured in the environment, or left out:
 
 - `PARAMETERS`: without a receipt rule (it receives no mail) and an identity (it makes no DKIM tokens), for
   this machine's processor. SES knows the sender's domain beforehand.
-- `quarantine activate` and `doctor`: there is no rule set to activate. tests/ops/ plays AWS for both.
+- `quarantine activate` and `doctor`: the emulator has no rule sets. tests/ops/ simulates AWS for both.
 
-`y` is what the operator answers when SAM asks whether to deploy.
+`y` is the operator's answer when SAM asks whether to deploy.
 """
 
 import os
@@ -36,7 +36,7 @@ pytestmark = pytest.mark.deployed
 
 
 def commands() -> list[str]:
-    """Return the lines of the guide's installation, but for those that need a receipt rule."""
+    """Return the lines of the guide's installation, except those that need a receipt rule."""
     blocks = re.findall(r"```console\n(.*?)```", INSTALL, flags=re.DOTALL)
     lines = [line.strip() for block in blocks for line in block.strip().splitlines()]
     return [line for line in lines if not line.endswith(("activate", "doctor"))]

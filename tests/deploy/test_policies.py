@@ -1,6 +1,6 @@
-"""What a function does to AWS and what its policy lets it do are the same, in both directions.
+"""A function's calls to AWS and the permissions of its policy are the same, in both directions.
 
-The calls are taken down where botocore makes them, with what they name; the policies are the template's.
+The calls are recorded where botocore makes them, with their resources; the policies come from the template.
 """
 
 from collections.abc import Iterator, Mapping
@@ -20,7 +20,7 @@ EVENT = load_event("accepted_relay_ipv4")
 TRUNCATED = load_event("accepted_headers_truncated")
 BOB = "bob@example.com"
 
-# What AWS does in a function's name: its code does not.
+# The actions that AWS carries out for a function, without a call in its code.
 LAMBDA_TAKES_JOBS = {
     ("sqs:ReceiveMessage", "${JobsQueue.Arn}"),
     ("sqs:DeleteMessage", "${JobsQueue.Arn}"),
@@ -31,12 +31,12 @@ LAMBDA_TAKES_HELD_OBJECTS = {
     ("sqs:DeleteMessage", "${HeldQueue.Arn}"),
     ("sqs:GetQueueAttributes", "${HeldQueue.Arn}"),
 }
-# No call of ours: it lets S3 say 404 of an object that is gone, where it would say 403.
+# Not a call: this permission makes S3 answer 404 instead of 403 for a deleted object.
 # https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
 TELLS_GONE_FROM_FORBIDDEN = {("s3:ListBucket", "${MailBucket.Arn}")}
 LAMBDA_KEEPS_FAILURES = {("sqs:SendMessage", "${IntakeFailures.Arn}")}
 
-# What authorises the parts of a transaction.
+# The actions that authorise the parts of a transaction.
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis-iam.html
 TRANSACTED = {
     "Put": "dynamodb:PutItem",
@@ -45,7 +45,7 @@ TRANSACTED = {
     "ConditionCheck": "dynamodb:ConditionCheckItem",
 }
 
-# What authorises a statement of PartiQL.
+# The actions that authorise a PartiQL statement.
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ql-iam.html
 STATED = {"SELECT": "dynamodb:PartiQLSelect"}
 
@@ -54,7 +54,7 @@ AUTHORISED_AS = {"HeadObject": "GetObject"}
 
 
 class Ledger:
-    """What the processes of one function asked of AWS. `wire` is the next one's."""
+    """The AWS calls of the processes of one function. `wire` is that of the next process."""
 
     def __init__(self, world: World, function: str) -> None:
         self.world = world
@@ -101,7 +101,7 @@ class Ledger:
         assert params["Content"].keys() == {"Raw"}
         sender = self._names[params["FromEmailAddress"]]
         domain = sender.partition("@")[2]
-        # SES takes the address as the identity when it is one, and its domain otherwise.
+        # SES uses the address as the identity if that exists, and its domain otherwise.
         for resource in (
             f"identity/{sender}",
             f"identity/{domain}",

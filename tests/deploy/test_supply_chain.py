@@ -1,4 +1,4 @@
-"""What runs and ships is what is written down: workflows, their actions, the bill of materials."""
+"""Only declared components run and ship: workflows, their actions, the bill of materials."""
 
 import json
 import os

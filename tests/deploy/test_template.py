@@ -1,4 +1,4 @@
-"""What template.yaml promises to the functions, to SES and to whoever deploys it.
+"""What template.yaml guarantees to the functions, to SES and to the operator.
 
 The template is read as CloudFormation reads it: SAM's transform first, then parameters and conditions.
 """
@@ -22,7 +22,7 @@ from quarantine.holding.notification import PREFIX
 from quarantine.settings import HoldSettings
 
 type Json = Any
-"""A part of a template: its shape is what the tests are about."""
+"""A part of a template: the tests check its shape."""
 
 PROJECT = Path(__file__).parents[2]
 TEMPLATE: dict[str, Json] = decode(str(PROJECT / "template.yaml"))[0]
@@ -49,7 +49,7 @@ class ManagedPolicies:
 
 
 def resolve(value: Json, given: dict[str, str]) -> Json:  # noqa: C901, PLR0911  # a case per function
-    """`value` as CloudFormation makes it; what only a made resource knows stays `${Resource.Attribute}`."""
+    """`value` as CloudFormation resolves it; attributes of created resources stay `${Resource.Attribute}`."""
     match value:
         case {"Ref": name}:
             return given.get(name, f"${{{name}}}")
@@ -90,7 +90,7 @@ def holds(condition: Json, given: dict[str, str]) -> bool:
 
 
 def deployed(**parameters: str) -> dict[str, Json]:
-    """The resources of a stack that is made with these parameters, by logical id."""
+    """The resources of a stack that is created with these parameters, by logical id."""
     given = PSEUDO | DEFAULTS | GIVEN | parameters
     packaged = copy.deepcopy(TEMPLATE)
     for resource in packaged["Resources"].values():
@@ -240,7 +240,7 @@ def test_function_is_given_its_settings(function: str, settings: dict[str, str])
 
 
 def test_settings_need_only_what_the_local_run_makes() -> None:
-    """It makes the tables, the queues and the bucket of this template, and nothing else of it."""
+    """The local run creates the tables, the queues and the bucket of this template, and nothing else."""
     made = {
         name
         for name, resource in TEMPLATE["Resources"].items()
@@ -480,8 +480,8 @@ def test_what_made_no_row_is_kept_longer_than_any_that_did() -> None:
 
 
 def test_the_bucket_tells_of_objects_under_held() -> None:
-    (told,) = properties("MailBucket")["NotificationConfiguration"]["QueueConfigurations"]
-    assert told == {
+    (notification,) = properties("MailBucket")["NotificationConfiguration"]["QueueConfigurations"]
+    assert notification == {
         "Event": "s3:ObjectCreated:*",
         "Queue": "${HeldQueue.Arn}",
         "Filter": {"S3Key": {"Rules": [{"Name": "prefix", "Value": PREFIX}]}},
@@ -602,7 +602,7 @@ def test_outputs_print_each_record_to_publish(parameters: dict[str, str], expect
     }
 
 
-# Whoever deploys and watches it
+# Deployment and monitoring
 
 
 def test_dashboard_is_one_that_cloudwatch_reads() -> None:

@@ -8,11 +8,11 @@ type Call = tuple[str, str]  # service, operation
 
 
 class ProcessDied(BaseException):
-    """The process is gone: no handler of an Exception may see it."""
+    """The process is dead: no handler of an Exception may catch this."""
 
 
 class Wire:
-    """A session of its own for one process, whose calls are counted and can be made to fail."""
+    """A session for one process, whose calls are counted and can be made to fail."""
 
     def __init__(self) -> None:
         self.session = new_session()
@@ -24,15 +24,15 @@ class Wire:
         self.session.events.register_last("after-call.*.*", self._after)
 
     def die_before(self, place: int) -> None:
-        """Die instead of making the call at a place, counted from 0."""
+        """Die instead of making the call with this index, counted from 0."""
         self._die_before = place
 
     def die_after(self, place: int) -> None:
-        """Die when the call at a place has taken effect, before its answer is seen."""
+        """Die when the call with this index has taken effect, before its answer is seen."""
         self._die_after = place
 
     def fail(self, service: str, operation: str, error: Exception) -> None:
-        """Raise an error in the place of each such call."""
+        """Raise an error instead of each such call."""
         self._errors[service, operation] = error
 
     def _before(self, model: Any, **_: object) -> None:

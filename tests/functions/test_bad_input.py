@@ -1,4 +1,4 @@
-"""Input that nobody should have made: each gets a clear error, and harms nothing but itself."""
+"""Invalid input: each gets a clear error, and does not affect anything else."""
 
 import io
 import json
@@ -22,7 +22,7 @@ HEADERS_TRUNCATED = "accepted_headers_truncated"
 
 @pytest.fixture
 def logged(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
-    """What both functions write to their logs, from now on."""
+    """The log output of both functions, from now on."""
     stream = io.StringIO()
     for service in ("intake", "report"):
         monkeypatch.setattr(Logger(service=service).registered_handler, "stream", stream)
@@ -89,7 +89,7 @@ def test_two_records_in_one_event(world: World) -> None:
 
 def test_the_raw_mail_is_missing(world: World) -> None:
     world.records.put_auth("example.com", ["dkim"])
-    with pytest.raises(ClientError, match="NoSuchKey"):  # so that the event comes again
+    with pytest.raises(ClientError, match="NoSuchKey"):  # so that the event is retried
         world.intake(load_event(HEADERS_TRUNCATED))
     assert recorded(world) == []
     assert world.jobs() == []
@@ -230,7 +230,7 @@ def test_an_auth_record_that_cannot_be_read(
     attributes: Mapping[str, object], world: World, logged: io.StringIO
 ) -> None:
     world.records.put("SENDERS_TABLE", {"principal": BOB, "record": "auth", **attributes})
-    world.records.put_auth("*", ["dmarc"])  # more general: it does not step in
+    world.records.put_auth("*", ["dmarc"])  # more general: it is not used instead
     assert world.intake(load_event("accepted_dmarc")) == {"outcome": "unauthenticated"}
     (error,) = errors(logged)
     assert (error["message"], error["record"]["principal"]) == ("a record cannot be read", BOB)
@@ -290,7 +290,7 @@ def test_a_held_message_that_cannot_be_read_is_left_out(
         "entry": "2026-11-23T12:00:00Z#<2@x.example>",
         "status": "held",
         "message_id": "<2@x.example>",
-        "received_at": "2026-11-23T12:00:00Z",  # as the one that can be read: the two are compared
+        "received_at": "2026-11-23T12:00:00Z",  # the same as in the readable row: the two are compared
         "reason": "spam",
         "sender": "x@x.example",
         "subject": "Spoilt",
@@ -300,7 +300,7 @@ def test_a_held_message_that_cannot_be_read_is_left_out(
     (mail,) = held.sent()
     assert b"Invoice 7" in mail
     assert b"Spoilt" not in mail
-    assert b"1 message held" in mail  # the count leaves it out too
+    assert b"1 message held" in mail  # the count does not include it either
     (error,) = errors(logged)
     assert error["message"] == "a record cannot be read"
     assert error["record"] == {"recipient": BOB, "entry": "2026-11-23T12:00:00Z#<2@x.example>"}
@@ -393,5 +393,5 @@ def test_lambda_finds_one_handler(app: Any, monkeypatch: pytest.MonkeyPatch) -> 
         monkeypatch.setenv(name, value)
     monkeypatch.delitem(vars(app), "handler", raising=False)
     handler = app.handler
-    monkeypatch.setitem(vars(app), "handler", handler)  # so that it is gone after this test
+    monkeypatch.setitem(vars(app), "handler", handler)  # so that it is removed after this test
     assert app.handler is handler

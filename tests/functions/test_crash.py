@@ -1,4 +1,4 @@
-"""The process dies around each AWS call, and the event or the job comes again: Lambda and SQS see to it."""
+"""The process dies around each AWS call, and Lambda or SQS delivers the event or the job again."""
 
 import pytest
 
@@ -61,7 +61,7 @@ def test_intake_dies_and_the_event_comes_again(bob: World, where: str, place: in
     assert bob.row(REQUEST_ID)["status"] == "sent"
 
 
-# SES has the mail, and nothing says so: the one place where a crash sends a report twice.
+# SES accepted the mail, but this is not recorded: the only place where a crash sends a report twice.
 TWICE = [("after", 2), ("before", 3)]
 
 

@@ -1,4 +1,4 @@
-"""Both functions with the files of events/: one event an outcome, and each file is used."""
+"""Both functions with the files of events/: one event per outcome, and each file is used."""
 
 import io
 import json
@@ -55,7 +55,7 @@ ALL_PASS = {"spf": "PASS", "dkim": "PASS", "dmarc": "PASS"}
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What comes of one file. evidence: the part of it that this outcome rests on."""
+    """The outcome of one file. evidence: the part of the evidence on which this outcome depends."""
 
     file: str
     records: Records
@@ -135,7 +135,7 @@ CASES = [
         "dkim, by the auth record of example.com",
     ),
     Case(
-        "refused_not_a_trigger",  # the trigger stands in To and in mail.destination only
+        "refused_not_a_trigger",  # the trigger is only in To and in mail.destination
         EVERYTHING_COUNTS,
         "not_a_trigger",
         None,
@@ -265,7 +265,7 @@ CASES = [
         {"spf": "PASS", "dmarc": "FAIL"},
     ),
 ]
-MALFORMED = {  # tests/functions/test_bad_input.py reads them; what the error says
+MALFORMED = {  # tests/functions/test_bad_input.py reads them; with the text of the error
     "malformed_no_ses_event": "aws:ses",
     "malformed_no_message_id": "mail.messageId",
     "malformed_no_recipients": "receipt.recipients",
@@ -292,7 +292,7 @@ def named(case: Case) -> str:
 
 @pytest.fixture
 def logged(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
-    """What intake writes to its log, from now on."""
+    """Intake's log output, from now on."""
     stream = io.StringIO()
     monkeypatch.setattr(Logger(service="intake").registered_handler, "stream", stream)
     return stream
@@ -300,14 +300,14 @@ def logged(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
 
 @pytest.fixture
 def held(world: World) -> World:
-    """A world in which something is held for everyone who is named in a file."""
+    """A world in which mail is held for every address that a file names."""
     for mailbox in HELD_FOR:
         world.records.put_held(mailbox, f"<1@{mailbox}>", NOW, "x@supplier.example", f"held for {mailbox}")
     return world
 
 
 def arrive(case: Case, world: World, session: boto3.Session | None = None) -> dict[str, str]:
-    """Let SES store the raw mail, where there is one, and invoke intake."""
+    """Store the raw mail as SES does, if there is one, and invoke intake."""
     raw = EVENTS / f"{case.file}.eml"
     if raw.exists():
         world.store_mail(case.message_id, raw.read_bytes())
@@ -415,7 +415,7 @@ def test_a_refused_mail_sends_to_nobody(case: Case, held: World) -> None:
 
 @pytest.mark.parametrize("case", [case for case in CASES if "unauthenticated" in case.file], ids=named)
 def test_a_forgery_is_accepted_from_the_real_server(case: Case, world: World) -> None:
-    """The forged files lack nothing but the proof: with a relay record for the real peer they pass."""
+    """The forged files lack only the proof: with a relay record for the real peer they pass."""
     world.records.put_relay("example.com", f"{STRANGER}/32")
     assert arrive(case, world) == {"outcome": "accepted"}
 
@@ -425,7 +425,7 @@ def test_only_a_mail_with_cut_headers_is_read_from_s3(case: Case, world: World) 
     case.records(world)
     called: list[str] = []
     session = boto3.Session()
-    # First, because moto answers at this event too, and nothing is asked after an answer.
+    # First, because moto answers on this event too, and later handlers are not called after an answer.
     session.events.register_first(
         "before-send.*.*", lambda event_name, **_: called.append(event_name.removeprefix("before-send."))
     )

@@ -1,4 +1,4 @@
-"""What hold makes of an object under held/, and what becomes of what it cannot."""
+"""The rows that hold creates for an object under held/, and the objects that it rejects."""
 
 import json
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ def store(world: World, key: str = KEY, mail: bytes = MAIL, /, **metadata: str) 
 
 
 def notification(world: World, *keys: str) -> str:
-    """The message that S3 sends of objects, as far as hold reads it."""
+    """The message that S3 sends about objects, reduced to the parts that hold reads."""
     bucket = {"name": world.stack.environ["MAIL_BUCKET"]}
     records = [
         {"eventSource": "aws:s3", "s3": {"bucket": bucket, "object": {"key": quote_plus(key, safe="/")}}}
@@ -288,7 +288,7 @@ def ranges() -> list[tuple[str, int]]:
 
 
 def reading(ranges: list[tuple[str, int]]) -> Wire:
-    """A process whose reads are taken down: the range that it asked for, the bytes that came."""
+    """A process whose reads are recorded: the requested range, the number of bytes received."""
     wire = Wire()
 
     def asked(params: dict[str, Any], context: dict[str, Any], **_: object) -> None:
@@ -345,7 +345,7 @@ def test_recipients_that_are_cut_off_are_not_believed(world: World) -> None:
     assert (rows(world), reasons(world)) == ([], ["no_recipient"])
 
 
-# --- What makes no row ---
+# --- Objects without a row ---
 
 
 def test_an_object_that_is_gone_is_no_dead_letter(world: World) -> None:
@@ -393,7 +393,7 @@ def test_a_rejection_waits_with_its_reason_and_can_be_sent_again(
     assert len(rows(world, AL)) == 1
 
 
-SOME = f"{BOB},bob,{AL}"  # of which one is no address
+SOME = f"{BOB},bob,{AL}"  # of which one is not an address
 
 
 def test_a_recipient_that_is_no_address_takes_no_other_away(world: World) -> None:
@@ -405,7 +405,7 @@ def test_a_recipient_that_is_no_address_takes_no_other_away(world: World) -> Non
     assert attributes["rejection"] == "unreadable_recipient"
     assert "'bob'" in attributes["detail"]
     assert AL not in attributes["detail"]
-    assert tags(world) == {}  # the mail is kept longest, for who has no row of it yet
+    assert tags(world) == {}  # the mail is kept longest, for the recipient without a row
 
 
 def test_a_mail_that_made_some_rows_makes_no_other_when_it_comes_again(world: World) -> None:
@@ -481,7 +481,7 @@ def test_what_is_no_notification_waits_as_it_came(body: str, world: World) -> No
 
 
 def test_the_bucket_that_a_notification_names_is_not_asked(world: World) -> None:
-    """Any bucket of the account can write to the queue; the mail is read from ours alone."""
+    """Any bucket of the account can write to the queue; hold reads mail only from our bucket."""
     world.session.client("s3").create_bucket(Bucket="another")
     world.session.client("s3").put_object(
         Bucket="another", Key="held/theirs", Body=MAIL, Metadata={"recipients": BOB}
@@ -559,10 +559,10 @@ def test_one_row_that_fails_leaves_the_mail_untagged(world: World) -> None:
     assert [len(rows(world, mailbox)) for mailbox in (BOB, AL)] == [1, 1]
 
 
-# --- What it tells ---
+# --- Logs and metrics ---
 
 
-def told(output: str) -> list[dict[str, Any]]:
+def logged_lines(output: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in output.splitlines() if line.startswith("{")]
 
 
@@ -580,7 +580,7 @@ def test_each_object_is_counted_by_its_outcome(
     store(world, **metadata)
     capsys.readouterr()
     world.hold(body or notification(world, KEY))
-    metrics = [line for line in told(capsys.readouterr().out) if "_aws" in line]
+    metrics = [line for line in logged_lines(capsys.readouterr().out) if "_aws" in line]
     assert [(line["service"], line["outcome"], line["HeldMails"]) for line in metrics] == [
         ("hold", outcome, [1.0])
     ]
@@ -592,5 +592,5 @@ def test_a_mail_that_made_some_rows_is_counted_as_both(
     store(world, recipients=SOME)
     capsys.readouterr()
     world.hold(notification(world, KEY))
-    metrics = [line for line in told(capsys.readouterr().out) if "_aws" in line]
+    metrics = [line for line in logged_lines(capsys.readouterr().out) if "_aws" in line]
     assert [line["outcome"] for line in metrics] == ["held", "unreadable_recipient"]

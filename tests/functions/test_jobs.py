@@ -1,4 +1,4 @@
-"""What a job may say: a job is a pointer, and the row that intake wrote decides."""
+"""A job is only a pointer: the row that intake wrote decides."""
 
 import json
 from typing import Any
@@ -10,7 +10,7 @@ from tests.world import World, load_event
 
 EVENT = load_event("accepted_relay_ipv4")
 REQUEST_ID = EVENT["Records"][0]["ses"]["mail"]["messageId"]
-PLANTED = {  # what an attacker who can write to the queue would like to have
+PLANTED = {  # what an attacker with write access to the queue would add
     "request_id": REQUEST_ID,
     "requester": "eve@evil.example",
     "mailboxes": ["alice@example.com", "bob@example.com"],
@@ -25,7 +25,7 @@ PLANTED = {  # what an attacker who can write to the queue would like to have
 
 @pytest.fixture
 def job(world: World) -> str:
-    """Bob's accepted request; something is held for him, for Alice, and for both of their sales@."""
+    """Bob's accepted request; mail is held for him, for Alice, and for their common sales@."""
     world.records.put_relay("*", "192.0.2.0/24")
     for number, mailbox in enumerate(("bob@example.com", "alice@example.com", "sales@example.com"), 1):
         hold(world, number, mailbox)
@@ -35,7 +35,7 @@ def job(world: World) -> str:
 
 
 def mail_and_row(world: World, job: str) -> tuple[list[list[str]], str, dict[str, Any]]:
-    """Serve a job; return the envelopes, the text and the row that come of it."""
+    """Serve a job; return the resulting envelopes, text and row."""
     assert world.report(job) == []
     (sent,) = world.sent()
     return world.destinations(), text_of(sent), world.row(REQUEST_ID)
@@ -61,7 +61,7 @@ def test_a_planted_job_changes_nothing(world: World, job: str, kind: dict[str, o
 
 def test_a_row_of_the_version_before_is_served_for_the_requesters_own_mailbox(world: World, job: str) -> None:
     table = world.stack.environ["REQUESTS_TABLE"]
-    for name in ("command", "asked", "mailboxes"):  # which that version did not write
+    for name in ("command", "asked", "mailboxes"):  # that version did not write them
         world.session.client("dynamodb").update_item(
             TableName=table,
             Key={"request_id": {"S": REQUEST_ID}},
@@ -127,5 +127,5 @@ def test_a_row_that_cannot_be_read_is_not_guessed(world: World, job: str, attrib
         "accepted",
         "UnreadableRequest",
     )
-    client.put_item(TableName=table, Item=row)  # somebody mends it
+    client.put_item(TableName=table, Item=row)  # somebody fixes it
     assert world.report(job) == []

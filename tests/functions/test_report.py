@@ -1,4 +1,4 @@
-"""What report sends, what it counts, and what it does when SES says no."""
+"""What report sends and counts, and what it does if SES refuses a mail."""
 
 from datetime import timedelta
 from email import message_from_bytes, policy
@@ -233,7 +233,7 @@ def test_what_may_pass_is_tried_again(world: World, job: str, error: Exception) 
 
 
 def test_a_lost_answer_of_ses_is_not_asked_for_again_by_botocore(world: World, job: str) -> None:
-    """SES may have taken the mail: only SQS tries again, where each attempt is seen and counted."""
+    """SES may have accepted the mail: only SQS retries, where each attempt is visible and counted."""
     hold(world, 1)
     wire, attempts = Wire(), []
 
@@ -269,7 +269,7 @@ def test_a_defect_of_ours_leaves_the_row_true(
 
 
 def test_the_report_goes_to_the_requester_alone(world: World, job: str) -> None:
-    """Whatever a header of the mail says, the envelope has one address."""
+    """The envelope has one address, regardless of the mail's header."""
     hold(world, 1)
     world.report(job)
     assert world.destinations() == [["bob@example.com"]]

@@ -1,7 +1,7 @@
 """Run the fuzz targets under atheris: `python -m tests.fuzz [--seconds N] [TARGET...]`.
 
-Each runs in a process of its own, from the seeds in corpus/, and ends when its time is over or at its first
-finding. What it learns is thrown away with its folder; the input of a finding is left in build/fuzz/.
+Each runs in a separate process, from the seeds in corpus/, and ends when its time is over or at its first
+finding. Its new corpus is deleted with its folder; the input of a finding is kept in build/fuzz/.
 """
 
 import argparse
@@ -28,10 +28,10 @@ _COVERAGE = re.compile(r"^#\d+\s+\w+\s+cov: (\d+) ft: (\d+)", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What came of a target.
+    """The result of a target.
 
-    coverage, features: libFuzzer's counts of branches, and of branches with how often; as the seeds leave
-    them, and at the end. findings: the inputs that broke it.
+    coverage, features: libFuzzer's counts of branches, and of branches with frequencies; after the seeds,
+    and at the end. findings: the inputs that made it fail.
     """
 
     target: str
@@ -46,7 +46,7 @@ class Run:
 
     @property
     def is_clean(self) -> bool:
-        """A target that did not run to its end is not clean, also when it left no input."""
+        """A target that did not run to its end is not clean, even without a finding."""
         return self.ended and not self.findings
 
 

@@ -1,6 +1,6 @@
 """Run one target under atheris: `python -m tests.fuzz.one TARGET [OPTION OF LIBFUZZER...] CORPUS...`.
 
-atheris is no dependency of the project: `make fuzz` brings it.
+atheris is not a dependency of the project: `make fuzz` installs it.
 """
 
 import json
@@ -16,7 +16,7 @@ with atheris.instrument_imports(include=["quarantine"]):
 
 
 def mutate_event(data: bytes, max_size: int, seed: int) -> bytes:
-    """Change one text of a JSON value, so that most of what is tried is still JSON."""
+    """Change one text of a JSON value, so that most inputs are still JSON."""
     chance = random.Random(seed)  # noqa: S311 - libFuzzer repeats itself by this seed
     try:
         value = json.loads(data)

@@ -1,7 +1,7 @@
-"""The fuzz targets: a parser each, and what has to hold of whatever it reads.
+"""The fuzz targets: one per parser, with the properties that must hold for any input.
 
-A target takes any bytes. It returns when all is well, also for bytes that it has no use for; an exception
-that leaves it is a finding. None needs the fuzzer: test_corpus.py calls them too.
+A target accepts any bytes. It returns if all is well, even for bytes that it does not use; an exception is a
+finding. The targets do not need the fuzzer: test_corpus.py calls them too.
 """
 
 import json
@@ -27,7 +27,7 @@ from quarantine.stores.quarantine import held_row
 from tests.mails import MESSAGE_ID, PEER, block, inbound, received, results
 
 TRIGGER: Final = "manual-report-request"
-EVE: Final = "evil.example"  # whose server hands the mail over, and whose signature SES verified
+EVE: Final = "evil.example"  # the domain of the delivering server, and of the signature that SES verified
 NOW: Final = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 _MOST_KEY_BYTES = 1024  # of a sort key of DynamoDB
 _MOST_ITEM_BYTES = 400 * 1024  # of an item of DynamoDB
@@ -48,13 +48,13 @@ def event(data: bytes) -> None:
 
 
 def trace(data: bytes) -> None:
-    """What a sender says changes neither the connecting IP nor whose signatures SES verified.
+    """A sender's text changes neither the connecting IP nor the domains of the signatures that SES verified.
 
-    data: a line each for what SES repeats in its own fields (the HELO name, the envelope sender, the local
-    part of a signer, what is below Eve's domain in a valid signature, the domain of one that is not valid,
-    the domain of an SPF record), then the fields of the sender's mail.
+    data: a line for each text that SES repeats in its own fields (the HELO name, the envelope sender, the
+    local part of a signer, the labels below Eve's domain in a valid signature, the domain of an invalid one,
+    the domain of an SPF record), then the fields of the mail from the sender.
     """
-    if MESSAGE_ID.encode() in data:  # the anchor: SES makes it after the sender has spoken
+    if MESSAGE_ID.encode() in data:  # the anchor: SES creates the id after the sender sent the mail
         return
     repeated, own = _told(data)
     helo, envelope_from, signer, below, invalid, spf = repeated
@@ -78,11 +78,11 @@ def trace(data: bytes) -> None:
         _names_only_eve(with_raw_header(as_event, top.encode() + mail + b"\r\n\r\n"))
 
 
-_REPEATED = 6  # texts of a sender's that SES repeats
+_REPEATED = 6  # texts from the sender that SES repeats
 
 
 def _told(data: bytes) -> tuple[list[str], list[bytes]]:
-    """Return what SES repeats, as it can have heard it, and the lines of the mail."""
+    """Return the texts that SES repeats, in a form that it can receive, and the lines of the mail."""
     lines = [*data.replace(b"\r", b"").split(b"\n"), *[b""] * _REPEATED]
     texts = [line.replace(b"\x00", b"").decode("utf-8", "replace") for line in lines[:_REPEATED]]
     # A tag of a signature ends at its semicolon.
@@ -99,7 +99,7 @@ def addresses(data: bytes) -> None:
             assert parse(str(address)) == address
             assert str(address).isascii()
             assert str(address) == str(address).lower()
-            assert address.local in text.lower()  # found in the mail, not made of it
+            assert address.local in text.lower()  # found in the mail, not derived from it
     found = first_command([text, f"{text}@reports.example.com"], TRIGGER)
     if found is not None:
         address = found.written_to
@@ -108,15 +108,15 @@ def addresses(data: bytes) -> None:
 
 
 def header(data: bytes) -> None:
-    """The start of a held mail: rows that the table takes, or a rejection; and S3's notification of it."""
+    """The start of a held mail: rows that the table accepts, or a rejection; and S3's notification."""
     fields = header_fields(data, SHOWN_FIELDS | FIELDS)
     parse_mail(fields)
     with suppress(NoRecipient, UnreadableRecipient):
         parse_recipients(fields.put_on, [b"x-envelope-to", b"to"])
     read_all(fields, frozenset(Family))
     text = data.decode("utf-8", "surrogateescape")
-    told = {"recipients": text, "reason": text, "score": text, "sender": text}
-    for metadata, unread in (({"recipients": "bob@example.com"}, 0), (told, 1)):
+    hostile = {"recipients": text, "reason": text, "score": text, "sender": text}
+    for metadata, unread in (({"recipients": "bob@example.com"}, 0), (hostile, 1)):
         mail = StoredMail(f"{PREFIX}1", metadata, data, len(data) + unread, NOW)
         _has_a_place(judge(mail, frozenset(Family)))
     with suppress(MalformedNotification):
@@ -124,7 +124,7 @@ def header(data: bytes) -> None:
 
 
 def intake(data: bytes) -> None:
-    """The raw mail whose fields SES cut: no From is overlooked that another reader would find."""
+    """A raw mail whose header SES cut off: no From field is missed that another parser would find."""
     try:
         mail = with_raw_header(inbound(), data)
     except MalformedHeader:
@@ -141,7 +141,7 @@ TARGETS: Final[Mapping[str, Callable[[bytes], None]]] = {
 
 
 def _is_readable(mail: InboundMail) -> None:
-    """What intake reads of any mail raises nothing, and is text that UTF-8 can say."""
+    """Reading any mail in intake never raises, and gives text that UTF-8 can encode."""
     said = [mail.envelope_from, *mail.recipients, *(f"{each.name}{each.value}" for each in mail.headers)]
     "".join(
         [*said, malformed_field(mail.headers) or "", str(connecting_ip(mail)), *dkim_domains(mail)]
@@ -165,7 +165,7 @@ def _names_only_eve(mail: InboundMail) -> None:
 def _has_a_place(judged: QuarantinedMail | RejectedObject) -> None:
     if isinstance(judged, RejectedObject):
         assert judged.detail.encode("ascii", "backslashreplace").isascii()
-        assert judged.detail.isprintable()  # an attribute of SQS takes no control characters
+        assert judged.detail.isprintable()  # an SQS attribute must not contain control characters
         return
     for recipient in judged.recipients:
         item = held_row(
@@ -182,6 +182,6 @@ def _has_a_place(judged: QuarantinedMail | RejectedObject) -> None:
             raw_key=judged.raw_key,
         )
         values = {name: next(iter(value.values())).encode() for name, value in item.items()}
-        assert all(values[name] for name in ("recipient", "entry"))  # DynamoDB takes no empty key
+        assert all(values[name] for name in ("recipient", "entry"))  # DynamoDB refuses an empty key
         assert len(values["entry"]) <= _MOST_KEY_BYTES
         assert sum(len(name) + len(value) for name, value in values.items()) <= _MOST_ITEM_BYTES

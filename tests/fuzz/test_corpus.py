@@ -1,4 +1,4 @@
-"""The fuzz targets on what is known: the seeds, and what the fuzzer has found. The search is `make fuzz`."""
+"""The fuzz targets with known inputs: the seeds, and the fuzzer's findings. `make fuzz` searches for more."""
 
 import re
 from pathlib import Path
@@ -13,7 +13,7 @@ SEEDS = sorted(path for path in CORPUS.glob("*/*") if path.is_file())
 
 
 def _none(mail: InboundMail) -> None:
-    """There is no malformed field."""
+    """Report that no field is malformed."""
 
 
 def _up_to_the_first_by(mail: InboundMail) -> str:

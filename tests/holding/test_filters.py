@@ -1,6 +1,6 @@
-"""What each family's fields say: why a mail is held, how bad it is, and for whom.
+"""What each family's fields say: the reason, the score and the recipients of a held mail.
 
-The fields of each case are as that filter writes them; `NEXT_HOP` parts them from those of the sender.
+The fields of each case are as that filter writes them; `NEXT_HOP` separates them from those of the sender.
 """
 
 from collections.abc import Mapping
@@ -25,8 +25,8 @@ type Recipients = Mapping[bytes, bytes] | None
 
 
 def found(header: bytes, *families: Family) -> Finding:
-    """Read a header section as these families, or as all, with the sender's part below it."""
-    # Below it stands what the sender wrote.
+    """Read a header section with these families, or with all, with the sender's part below it."""
+    # The sender wrote the fields below it.
     fields = header_fields(header + b"\nReceived: by mx.example.com\n\n", FIELDS | {b"received"})
     return read_all(fields, families or frozenset(Family))
 
@@ -440,7 +440,7 @@ def test_a_score(text: bytes, expected: str | None) -> None:
     ],
 )
 def test_a_hostile_number_is_one_that_the_table_holds(text: bytes) -> None:
-    """DynamoDB has 38 digits and 126 powers of ten; whatever is read is far within."""
+    """DynamoDB has 38 digits and 126 powers of ten; all scores that are read are far below that."""
     score = found(b"X-Spam-Score: " + text + b"\nX-MS-Exchange-Organization-SCL: " + text).score
     assert score is None or abs(score) < 10**6
 
@@ -448,5 +448,5 @@ def test_a_hostile_number_is_one_that_the_table_holds(text: bytes) -> None:
 @given(st.binary(max_size=60))
 def test_any_bytes_in_any_field_are_read(value: bytes) -> None:
     for name in sorted(FIELDS):
-        told = found(name + b": " + value)
-        assert told.score is None or abs(told.score) < 10**6
+        finding = found(name + b": " + value)
+        assert finding.score is None or abs(finding.score) < 10**6

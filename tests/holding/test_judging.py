@@ -1,4 +1,4 @@
-"""What becomes of a stored mail: rows, or a rejection that has a name."""
+"""A stored mail becomes rows, or a named rejection."""
 
 import json
 from collections.abc import Mapping
@@ -142,7 +142,7 @@ def test_what_is_no_notification(body: str) -> None:
     assert len(str(raised.value)) < 1000
 
 
-# Who
+# Recipients
 
 
 @pytest.mark.parametrize(
@@ -272,8 +272,8 @@ def test_a_recipient_with_a_lone_surrogate_is_not_another_mailbox() -> None:
 
 
 def test_every_rejection_has_a_case() -> None:
-    told_before = {Rejection.NOT_A_NOTIFICATION}  # there is no object to judge
-    assert {case.values[0] for case in REJECTIONS} == set(Rejection) - told_before
+    decided_before = {Rejection.NOT_A_NOTIFICATION}  # without an object to judge
+    assert {case.values[0] for case in REJECTIONS} == set(Rejection) - decided_before
 
 
 def test_a_family_that_is_not_believed_names_nobody() -> None:
@@ -284,7 +284,7 @@ def test_a_family_that_is_not_believed_names_nobody() -> None:
     assert rejected.reason is Rejection.NO_RECIPIENT
 
 
-# Why, how bad, from whom
+# Reason, score, sender
 
 
 @pytest.mark.parametrize(
@@ -411,7 +411,7 @@ TO_BOB = b"X-Envelope-To: <bob@example.com>\n"
     ],
 )
 def test_the_field_where_a_header_was_cut_is_dropped(start: bytes, more: int, expected: list[str]) -> None:
-    """A half may read as a whole."""
+    """Half a field may look complete."""
     match judge(stored(start, {}, len(start) + more), frozenset(Family)):
         case QuarantinedMail() as hold:
             assert mailboxes(hold) == expected
@@ -459,7 +459,7 @@ def test_any_bytes_become_a_hold_that_the_table_takes_or_a_rejection(
             assert len(f"2026-11-23T12:00:00Z#{hold.shown.message_id}".encode()) <= 1024
             assert hold.score is None or abs(hold.score) < 10**6
         case RejectedObject() as rejected:
-            assert rejected.detail  # SQS takes no empty attribute
+            assert rejected.detail  # SQS refuses an empty attribute
 
 
 JSON = st.recursive(

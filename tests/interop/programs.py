@@ -1,6 +1,6 @@
-"""Mail servers and filters of Debian, each an instance of its own under a directory of the test.
+"""Mail servers and filters of Debian, each a separate instance in a directory of the test.
 
-They listen where their recipes say, on ports of any number: the network is the test's own (see `run`).
+They listen on the addresses and ports in their recipes: the test has its own network (see `run`).
 """
 
 import json
@@ -18,13 +18,13 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 QUARANTINE = Path(sys.executable).parent / "quarantine"
-STRANGER = "192.0.2.10"  # an address of lo that Postfix does not call its own network
-SES, FRONT, S3 = 2525, 2526, 4566  # ports; where the recipes say
+STRANGER = "192.0.2.10"  # an address of lo that does not belong to Postfix's own networks
+SES, FRONT, S3 = 2525, 2526, 4566  # ports, as in the recipes
 _PATIENCE = 120  # seconds: a filter reads thousands of rules before it answers
 
 
 def eventually[T](look: Callable[[], T], what: str) -> T:
-    """Return the first true value that `look` has."""
+    """Return the first true value that `look` returns."""
     deadline = time.monotonic() + _PATIENCE
     while not (seen := look()):
         if time.monotonic() > deadline:
@@ -42,7 +42,7 @@ def _answers(port: int) -> bool:
 def program(
     log: Path, port: int, *command: str | Path, environ: Mapping[str, str] | None = None
 ) -> Iterator[None]:
-    """Run a program with its children from when it listens until the block is left."""
+    """Run a program with its children until the end of the block; it listens already."""
     with (
         log.open("a") as output,
         subprocess.Popen(
@@ -72,7 +72,7 @@ class Postfix:
         return [path.read_text() for path in self.configuration.glob(f"mailboxes/{user}/new/*")]
 
     def deferred(self) -> list[str]:
-        """Return the reasons of what could not be delivered, a line for each recipient in the queue."""
+        """Return the reasons why mail was not delivered, a line for each recipient in the queue."""
         return [
             recipient["delay_reason"]
             for mail in self.run("postqueue", "-j").splitlines()
@@ -84,7 +84,7 @@ class Postfix:
         return not self.run("postqueue", "-j")
 
     def flush(self) -> None:
-        """Try everything in the queue now."""
+        """Retry all mail in the queue now."""
         self.run("postqueue", "-f")
 
     def run(self, name: str, *arguments: str) -> str:
@@ -143,7 +143,7 @@ def _output(*command: str | Path, stdin: str | None = None) -> str:
 
 
 def mail_from_outside(sender: str, recipients: str, subject: str, body: str) -> None:
-    """Hand a mail to Postfix as a server on the internet does."""
+    """Deliver a mail to Postfix as a server on the internet does."""
     _swaks(
         "--local-interface", STRANGER, "--helo", "supplier.example",
         "--from", sender, "--to", recipients, "--header", f"Subject: {subject}", "--body", body,
@@ -232,10 +232,10 @@ def front(directory: Path, environ: Mapping[str, str]) -> Iterator[None]:
 
 
 class Door:
-    """The way to S3, which can be shut: whoever holds mail finds nobody there."""
+    """The connection to S3, which can be closed, so that a program that holds mail cannot reach S3."""
 
     def __init__(self, log: Path, port: int) -> None:
-        """port: where S3 really is."""
+        """port: the real port of S3."""
         self._log, self._port, self._open = log, port, ExitStack()
 
     def open(self) -> None:

@@ -1,7 +1,7 @@
-"""The recipes of docs/holding.md, tried with the programs themselves: `make test-interop`.
+"""The recipes of docs/holding.md, tested with the real programs: `make test-interop`.
 
-A company's Postfix takes mail from the internet and asks a filter. What is spam ends in the quarantine, by
-`quarantine hold` or its front; then Bob's mail client asks, Postfix relays that to SES, the report lists it.
+A company's Postfix receives mail from the internet and asks a filter. Spam goes to the quarantine, through
+`quarantine hold` or its front. Then Bob's mail client asks, Postfix relays that to SES, the report lists it.
 """
 
 import socket
@@ -41,8 +41,8 @@ pytestmark = [
 BOB, ALICE = "bob@example.com", "alice@example.com"
 STRANGER = "stranger@supplier.example"
 GTUBE = "XJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X"
-# https://spamassassin.apache.org/gtube/. rspamd refuses that one whatever is configured, before it looks at
-# anything else; with this one of its own it takes the action `add header`.
+# https://spamassassin.apache.org/gtube/. rspamd always refuses that one, before any other
+# check; for this pattern of its own it takes the action `add header`.
 # https://rspamd.com/doc/other/gtube_patterns.html
 SPAM = {"rspamd": f"Y{GTUBE[1:]}", "amavis": GTUBE, "spamassassin": GTUBE}
 ASK: dict[str, Callable[[str, str], None]] = {
@@ -62,7 +62,7 @@ class Circle:
     s3: Door
 
     def held(self, recipient: str) -> list[dict[str, str]]:
-        """Return what the quarantine has for one recipient, the oldest first."""
+        """Return the quarantine's rows for one recipient, the oldest first."""
         items = self.aws.client("dynamodb").query(
             TableName=self.aws.environ["QUARANTINE_TABLE"],
             KeyConditionExpression="recipient = :recipient",
@@ -79,7 +79,7 @@ def circle(request: pytest.FixtureRequest) -> Iterator[Circle]:
     name: str = request.param
     with tempfile.TemporaryDirectory() as path, ExitStack() as stack:
         directory = Path(path)
-        directory.chmod(0o755)  # the programs have users of their own
+        directory.chmod(0o755)  # the programs run as their own users
         aws = stack.enter_context(serving(directory, "--smtp-port", str(SES)))
         aws.records.put_relay("example.com", "127.0.0.1/32")
         s3 = Door(directory / "socat.out", urlsplit(aws.ready["endpoint_url"]).port or 0)

@@ -181,10 +181,10 @@ def test_an_id_that_no_key_holds_is_told_apart(value: bytes) -> None:
 
 @pytest.fixture
 def failing_codec() -> Iterator[str]:
-    """A charset whose decoder raises, whatever it is told of errors, as one of an extension may."""
+    """A charset whose decoder raises with any error handler, as one in an extension may."""
 
     def decode(data: Buffer, errors: str = "strict", /) -> tuple[str, int]:
-        if bytes(data) == b"x":  # as any codec of text
+        if bytes(data) == b"x":  # like any text codec
             return "x", 1
         raise ValueError("this codec has failed")
 

@@ -1,8 +1,8 @@
-"""The report's HTML in Chromium, to the eye, to a screen reader, and to the mail clients that people have.
+"""The report's HTML in Chromium: its pictures, its accessibility, and its support by common mail clients.
 
-`make test-rendering` runs these. Pictures are approved: tests/approved/pictures/*.png. After a change that is
-meant, `APPROVE=1 make test-rendering` writes them anew; look at them before you commit them. What was shown
-is kept in tests/rendering/build. README.md says what clients ignore; a test holds it to that.
+`make test-rendering` runs these tests. The pictures are approved: tests/approved/pictures/*.png. After an
+intended change, `APPROVE=1 make test-rendering` writes them again; look at them before you commit them. The
+actual pictures are in tests/rendering/build. README.md lists what clients ignore; a test checks the list.
 """
 
 import json
@@ -46,18 +46,18 @@ CLIENTS = (
 )
 PAGES = ("ordinary", "shared-mailbox", "nothing-held", "hostile")
 VIEWS = ("light", "dark", "phone", "phone-dark")
-PICTURED = [  # the rest shows no colour and no line break that these do not
+PICTURED = [  # the other pages show no further colour or line break
     (page, view)
     for page in PAGES
     for view in VIEWS
     if view != "phone-dark" and (page, view) != ("hostile", "dark")
 ]
-FLAT = 24  # most frequent colours that an approved picture keeps as they are
-COLOURS = 40  # of an approved picture, besides its flat ones
+FLAT = 24  # the most frequent colours, which an approved picture keeps unchanged
+COLOURS = 40  # further colours of an approved picture
 
 # Tolerance: two pictures are compared in cells of 4 x 4 pixels, so that the edges of letters, which each
-# version of Chromium may draw a little differently, average out. A cell differs when a channel does by more
-# than 6 of 255; README.md has what faults measure.
+# version of Chromium may draw a little differently, average out. A cell differs if a channel differs by more
+# than 6 of 255; README.md lists the values that real faults have.
 CELL = 4
 CELL_DIFFERS = 6
 CELLS_MAY_DIFFER = 0.0005
@@ -67,7 +67,7 @@ pytestmark = pytest.mark.rendered
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """One page at one width in one theme. violations: what axe has against it."""
+    """One page at one width in one theme. violations: those that axe found."""
 
     scroll_width: int
     width: int
@@ -76,7 +76,7 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """ignored: features that clients do not know, with those clients; partly: that one knows in part."""
+    """ignored: features that clients do not support, with those clients; partly: with partial support."""
 
     views: dict[str, View]
     ignored: dict[str, list[str]]
@@ -112,7 +112,7 @@ HOSTILE = (
 
 
 def hostile_html() -> str:
-    """A report of what an attacker may send, for a requester with the longest address."""
+    """A report of mail that an attacker may send, for a requester with the longest address."""
     now = datetime(2025, 3, 10, 8, 15, 30, tzinfo=UTC)
     longest = Address.parse(f"{'b' * 64}@{'w' * 60}.{'w' * 60}.example")
     request = Accepted(
@@ -143,11 +143,11 @@ def chromium() -> str:
 def show(pages: dict[str, str], folder: Path) -> Look:
     """Show pages in Chromium, and write a picture of each view of each to the folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    told = {"chromium": chromium(), "folder": str(folder), "clients": CLIENTS, "pages": pages}
+    page_arguments = {"chromium": chromium(), "folder": str(folder), "clients": CLIENTS, "pages": pages}
     environment = os.environ | {"FONTCONFIG_FILE": str(HERE / "fonts.conf")}
     done = subprocess.run(
         ["node", HERE / "show.mjs"],
-        input=json.dumps(told),
+        input=json.dumps(page_arguments),
         capture_output=True,
         text=True,
         check=False,
@@ -184,7 +184,7 @@ def colours(picture: Image.Image) -> list[tuple[int, int, int]]:
 
 
 def approve(picture: Image.Image, path: Path) -> None:
-    """Write a picture with few colours, a third of the bytes: flat ones exact, edges of letters nearly."""
+    """Write a picture with few colours, in a third of the bytes: flat colours exactly, edges nearly."""
     every = colours(picture)
     palette = every[:FLAT] + colours(picture.quantize(COLOURS, Image.Quantize.MAXCOVERAGE))
     nearest = {colour: min(range(len(palette)), key=lambda n: dist(colour, palette[n])) for colour in every}

@@ -1,4 +1,4 @@
-"""What is cut, and where."""
+"""Which texts are cut, and where."""
 
 import html
 from dataclasses import replace

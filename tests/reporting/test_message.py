@@ -1,7 +1,7 @@
-"""rendering.py: the mail as it goes on the wire.
+"""message.py: the mail as it is sent.
 
-Whole mails are approved: tests/approved/*.eml are compared byte for byte. After a change that is meant,
-`APPROVE=1 pytest tests/reporting/test_message.py` writes them anew; read their diff, and look at them
+Whole mails are approved: tests/approved/*.eml are compared byte for byte. After an intended change,
+`APPROVE=1 pytest tests/reporting/test_message.py` writes them again; read their diff, and look at them
 in a mail client, before you commit them.
 """
 
@@ -311,7 +311,7 @@ def test_a_hundred_rows_are_less_than_gmail_cuts(
 
 
 class _Outline(HTMLParser):
-    """The tags of a page with their attributes, less the `<wbr>` that keeps words from being links."""
+    """The tags of a page with their attributes, without the `<wbr>` that prevents automatic links."""
 
     def __init__(self, page: str) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What is merged, in which order, and how it is counted."""
+"""How listings are merged, ordered and counted."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta

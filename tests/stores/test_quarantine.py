@@ -1,4 +1,4 @@
-"""How far a mailbox is read, what is counted, and what that costs."""
+"""How far a mailbox is read, which rows are counted, and what that costs."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ _serialize = TypeSerializer().serialize
 
 
 def fill(world: World, newest_first: Iterable[dict[str, Any]]) -> None:
-    """Put rows straight into moto's table: thousands through its API would take minutes."""
+    """Put rows directly into moto's table: thousands of rows through its API would take minutes."""
     table = dynamodb_backends["123456789012"]["us-east-1"].get_table(world.stack.environ["QUARANTINE_TABLE"])
     for number, over in enumerate(newest_first):
         item = {
@@ -41,7 +41,7 @@ def fill(world: World, newest_first: Iterable[dict[str, Any]]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """What report learned of a mailbox, and what it read for that."""
+    """The listing that report read from a mailbox, and the rows that it read for that."""
 
     shown: int
     total: int

@@ -104,7 +104,7 @@ def test_a_cooldown_of_nothing(requests: Requests) -> None:
 
 @pytest.mark.parametrize("cooldown", ["None", "ConditionalCheckFailed"])
 def test_a_conflict_between_transactions_is_an_error(world: World, cooldown: str) -> None:
-    """Also where the cooldown is another delivery's of the same request, whose row is not there yet."""
+    """Also if another delivery of the same request, whose row does not exist yet, started the cooldown."""
     client = boto3.client("dynamodb")
     stubber = Stubber(client)
     stubber.add_client_error(

@@ -1,4 +1,4 @@
-"""Proofs of a domain that is not Bob's, verdicts that are not PASS, and records that say no."""
+"""Proofs of a domain that is not Bob's, verdicts that are not PASS, and records that deny."""
 
 from quarantine.asking.admission import Refusal
 from tests.attacks.attack import (
@@ -21,7 +21,7 @@ _UNAUTHENTICATED = Refusal.UNAUTHENTICATED
 _RELAXED = "RFC 7489 3.1"
 _LIST = "RFC 7489 3.2; publicsuffix.org"
 
-# From domain, the domain of the signature, whether they are aligned. Each is from a stranger's server.
+# From domain, the domain of the signature, whether they are aligned. Each comes from a stranger's server.
 _DKIM = [
     ("same", "victim.example", "victim.example", True, _RELAXED),
     ("child", "victim.example", "mail.victim.example", True, _RELAXED),

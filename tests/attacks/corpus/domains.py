@@ -7,7 +7,7 @@ _AMBIGUOUS = Refusal.AMBIGUOUS_SENDER
 _UNAUTHENTICATED = Refusal.UNAUTHENTICATED
 _IDNA = "RFC 5892 (IDNA 2008)"
 
-# Bob's server may relay for victim.example: that is why a look-alike that became it would be accepted.
+# Bob's server may relay for victim.example, so a look-alike that is converted to it would be accepted.
 _LOOK_ALIKES = [
     ("full-width", "a full-width letter", "UTS 46 4", "bob@\uff56ictim.example", _AMBIGUOUS),
     ("kelvin", "the Kelvin sign for k", "UTS 46 4", "bob@\u212aictim.example", _AMBIGUOUS),
@@ -103,7 +103,7 @@ _LOOK_ALIKES = [
     ),
 ]
 
-# So may it for what other standards make of some of them.
+# Bob's server may also relay for the results of other standards for some of them.
 _MAPPED = ("kictim.example", "svictim.example", "strasse.example", "xn--mxa0b.example")
 _RECORDS = tuple(
     Relay(domain, "127.0.0.1/32") for domain in ("victim.example", "victim-example.example", *_MAPPED)

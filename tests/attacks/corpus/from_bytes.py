@@ -1,4 +1,4 @@
-"""Bytes that end a line, a field or a word for one reader and not for another."""
+"""Bytes that end a line, a field or a word for one parser but not for another."""
 
 from quarantine.asking.admission import Refusal
 from tests.attacks.attack import ALL_PASS, BOB, TRIGGER, Attack, Event, mail

@@ -1,4 +1,4 @@
-"""Connecting addresses and networks in forms that two readers take for different hosts."""
+"""Connecting addresses and networks in forms that two parsers read as different hosts."""
 
 from quarantine.asking.admission import Refusal
 from tests.attacks.attack import BOB, EVES_SERVER, STRANGER, Attack, Event, Relay, mail
@@ -10,7 +10,7 @@ _RECEIVED = (
 )
 _FORMS = "RFC 6943 3.1.1"
 
-# The address as SES would write it, the recorded network, whether the one is in the other.
+# The address as SES would write it, the recorded network, whether the address is in the network.
 _PEERS = [
     ("plain", "192.0.2.10", "192.0.2.0/24", True, "control"),
     ("ipv6", "2001:db8::a1", "2001:db8::/48", True, "control"),

@@ -1,4 +1,4 @@
-"""Trace fields and HELO names that imitate what SES says. They come from a stranger's server."""
+"""Trace fields and HELO names that imitate SES's fields. They come from a stranger's server."""
 
 from quarantine.asking.admission import Refusal
 from tests.attacks.attack import (
@@ -189,7 +189,7 @@ _SES_RESULTS = [
     ("empty", "an empty field", "own", ""),
 ]
 
-# A signature may have any text in d= and i=, and SES repeats it: what the mail's signatures say, and SES.
+# A signature may have any text in d= and i=, and SES repeats it: the mail's signatures, and SES's text.
 _COMPOSED = "Composition Kills, DKIM results injection"
 _SIGNATURES = [
     (
@@ -235,7 +235,7 @@ _SIGNATURES = [
 
 
 def _repeated(name: str, trick: str, source: str, signatures: list[str], results: str) -> Attack:
-    """Return a mail of Eve's in Bob's name, signed as she likes, with what SES says of it."""
+    """Return a mail of Eve's in Bob's name, signed as she likes, with SES's results for it."""
     return Attack(
         f"results-{name}",
         trick,

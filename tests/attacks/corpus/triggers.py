@@ -1,4 +1,4 @@
-"""Envelope recipients that look like the trigger, and odd ones that are."""
+"""Envelope recipients that look like the trigger, and unusual spellings of the trigger."""
 
 from quarantine.asking.admission import Refusal
 from tests.attacks.attack import BOB, TRIGGER, Attack, Event, mail
@@ -35,7 +35,7 @@ _OTHERS = [
     ("domain-only", "the trigger as the domain", _RULE, "x@manual-report-request.example.com"),
 ]
 
-# The SMTP server of the local run refuses these, or reads quotes and encoded words for itself.
+# The SMTP server of the local run refuses these, or interprets quotes and encoded words itself.
 _EVENT_ONLY = [
     (
         "quoted",
