@@ -37,7 +37,7 @@ class HeldObject:
 
     @property
     def rejection(self) -> Rejection | None:
-        """Why it belongs in the dead-letter queue, whatever rows it has."""
+        """Why it belongs in the dead-letter queue, regardless of its rows."""
         if self.unreadable:
             return Rejection.UNREADABLE_RECIPIENT
         return None if self.recipients else Rejection.NO_RECIPIENT

@@ -147,11 +147,11 @@ def mailboxes(rng: Random, number: int) -> tuple[Mailbox, ...]:
 
 def requests(rng: Random, number: int, of: tuple[Mailbox, ...], start: datetime) -> Iterator[Request]:
     """Generate requests; one in three comes from a recent requester, so that the cooldown matters."""
-    at, lately = start, [of[0]]
+    at, recent = start, [of[0]]
     for _ in range(number):
         at += timedelta(seconds=rng.expovariate(1 / _EVERY))
-        mailbox = rng.choice(lately[-20:]) if rng.random() < 1 / 3 else rng.choice(of)
-        lately.append(mailbox)
+        mailbox = rng.choice(recent[-20:]) if rng.random() < 1 / 3 else rng.choice(of)
+        recent.append(mailbox)
         request_id = "".join(rng.choices(string.ascii_lowercase + string.digits, k=40))
         yield Request(request_id, rng.choices(list(_WEIGHTS), list(_WEIGHTS.values()))[0], mailbox, at)
 
