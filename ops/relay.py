@@ -80,7 +80,7 @@ def _principal(domain: str) -> str:
 def _check(operator: Operator, principal: str, network: Network, *, force: bool) -> None:
     doubts = []
     if principal == "*":
-        doubts.append("every host in it could ask in the name of any address at any domain")
+        doubts.append("every host in it could ask in the name of anybody at any domain")
     if network.prefixlen < _WIDE[network.version]:
         doubts.append(f"{network} has {network.num_addresses} addresses")
     for doubt in doubts:
