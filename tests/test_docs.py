@@ -1,4 +1,4 @@
-"""The documents keep their word: each line that an operator looks up, each path that a developer follows."""
+"""The documents are correct: each line that an operator looks up, each path that a developer follows."""
 
 import json
 import re
@@ -78,7 +78,7 @@ def test_each_test_that_a_developer_is_sent_to_is_there() -> None:
 
 @pytest.fixture
 def items(world: World) -> list[dict[str, Any]]:
-    """Put each item that the reference puts into a table, as it stands there."""
+    """Put each item that the reference puts into a table, unchanged."""
     client = world.session.client("dynamodb")
     commands = re.findall(
         r"put-item --table-name \"\$(\w+)\" --item \\\n\s*'(.*?)'\n```", REFERENCE, flags=re.DOTALL
