@@ -28,25 +28,43 @@ def allow(
         list[Method], typer.Option("--method", "-m", help="A method to accept; may be repeated.")
     ],
     mailbox: Annotated[
-        list[str], typer.Option(help="Another mailbox whose held mail this address sees; may be repeated.")
-    ] = [],  # noqa: B006 - typer only reads the default
+        list[str], typer.Option(help="Whose held mail this address sees too; may be repeated.")
+    ] = [],  # noqa: B006 - typer reads the default, nobody changes it
+    forwarded: Annotated[
+        bool,
+        typer.Option(
+            "--forwarded",
+            help="An alias of the company forwards to the trigger: To need not name the trigger.",
+        ),
+    ] = False,
     note: Note = "",
+    force: Annotated[bool, typer.Option(help="Also for everybody (*).")] = False,
 ) -> None:
-    """Accept methods as proof. Replaces the principal's record."""
+    """Accept methods as proof; replaces the principal's record."""
     operator: Operator = context.obj
     name = _principal(principal)
     mailboxes = sorted(str(Address.parse(each)) for each in mailbox)
     if mailboxes and "@" not in name:
-        raise Declined("other mailboxes can be opened only to an address, not to a domain")
+        raise Declined("other mailboxes are opened to one address, not to a domain")
+    if name == "*":
+        operator.warn("anyone on the internet who owns a domain can then ask, and make this system send mail")
+        if not force:
+            raise Declined("this lets every domain in; say --force if it is meant")
     if Method.SPF in method or Method.DKIM in method:
         operator.warn(
             "every host or service that may send mail for the domain can then ask for each of its users"
         )
-    record = auth_values(name, method, mailboxes=mailboxes, note=note, now=operator.clock())
+    record = auth_values(
+        name, method, mailboxes=mailboxes, forwarded=forwarded, note=note, now=operator.clock()
+    )
     operator.sender_records.put(record)
     sets = {"accept": sorted(method)} | ({"mailboxes": mailboxes} if mailboxes else {})
-    also = f", and also sees {', '.join(mailboxes)}" if mailboxes else ""
-    operator.say(f"{name} is proven by {', '.join(sorted(method))}{also}", principal=name, **sets)
+    also = f", and sees {', '.join(mailboxes)} too" if mailboxes else ""
+    if forwarded:
+        operator.warn("a mail that only DKIM proves is then accepted once from anyone who holds it")
+    operator.say(
+        f"{name} is proven by {', '.join(sorted(method))}{also}", principal=name, **sets, forwarded=forwarded
+    )
 
 
 @app.command()
@@ -67,14 +85,15 @@ def list_(context: typer.Context) -> None:
             "principal": record["principal"],
             "accept": sorted(record.get("accept", ())),
             "deny": record.get("deny", False),
+            "forwarded": record.get("forwarded", False),
             "mailboxes": sorted(record.get("mailboxes", ())),
             "note": record.get("note", ""),
             "updated_at": record.get("updated_at", ""),
         }
         for record in operator.sender_records.auth_records()
     )
-    columns = ["principal", "accept", "deny", "mailboxes", "note", "updated_at"]
-    operator.answer(columns, rows, empty="no auth record: only mail from a relay is accepted")
+    columns = ["principal", "accept", "deny", "mailboxes", "forwarded", "note", "updated_at"]
+    operator.answer(columns, rows, empty="no auth record: only relays can ask")
 
 
 @app.command()

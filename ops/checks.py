@@ -248,18 +248,23 @@ def rule(site: Site) -> CheckResult:
 
 def sender(site: Site) -> CheckResult:
     address, own_domain = _sender(site)
-    if address.partition("@")[0] == site.operator.parameter("Trigger"):
-        step = "set ReportSender to another address: until then, intake does not start"
-        return CheckResult(
-            Health.FAULT, f"{address} is the trigger: a reply to a report would request another", step
-        )
-    # Not the parent domain, although SES would accept it: the report function may use only these two.
+    for parameter in ("ReportSender", "ReplyTo"):
+        text = site.operator.parameter(parameter)
+        if _local_part(text) == site.operator.parameter("Trigger"):
+            step = f"set {parameter} to another address: until then the functions do not start"
+            seen = f"{text} is the trigger: an answer to a report would ask for another"
+            return CheckResult(Health.FAULT, seen, step)
+    # Not the domain above it, though SES would: the report function may send in the name of these two.
     for name in (address, own_domain):
         if site.is_verified(name):
             return CheckResult(Health.OK, f"{name} is verified")
     known = site.identity(address) or site.identity(own_domain)
     status = known.get("VerificationStatus", "PENDING") if known else "not known to SES"
     return CheckResult(Health.FAULT, f"{address} is not verified for sending ({status})", _verify(own_domain))
+
+
+def _local_part(address: str) -> str:
+    return address.partition("@")[0].partition("+")[0].lower()
 
 
 def dkim(site: Site) -> CheckResult:
@@ -330,13 +335,12 @@ def table(site: Site, output: str) -> CheckResult:
 
 
 def permission(site: Site) -> CheckResult:
-    pages = site.operator.dynamodb.get_paginator("scan").paginate(
-        TableName=site.operator.name("SendersTableName"),
-        FilterExpression="begins_with(#record, :relay) OR (#record = :auth AND attribute_exists(accept))",
-        ExpressionAttributeNames={"#record": "record"},
-        ExpressionAttributeValues={":relay": {"S": "relay#"}, ":auth": {"S": "auth"}},
-    )
-    if any(page["Items"] for page in pages):
+    records = site.operator.sender_records
+    accepting = [record["principal"] for record in records.auth_records() if record.get("accept")]
+    if "*" in accepting:
+        seen = "the auth record of * lets every domain on the internet ask"
+        return CheckResult(Health.WARNING, seen, "name your own domains, then: quarantine auth remove '*'")
+    if accepting or next(records.relay_records(), None) is not None:
         return CheckResult(Health.OK, "there is a relay or auth record")
     step = "quarantine relay add DOMAIN NETWORK, or quarantine auth allow DOMAIN -m dmarc"
     return CheckResult(Health.FAULT, "no record allows anybody to ask: every request is refused", step)

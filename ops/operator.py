@@ -129,6 +129,8 @@ class Operator:
             "REPORT_SENDER": "ReportSender",
             "REPLY_TO": "ReplyTo",
             "COOLDOWN_SECONDS": "CooldownSeconds",
+            "MAILBOX_REPORTS_PER_HOUR": "MailboxReportsPerHour",
+            "DOMAIN_REQUESTS_PER_HOUR": "DomainRequestsPerHour",
             "MAX_ROWS": "MaxRows",
             "WHEN_EMPTY": "WhenEmpty",
         }

@@ -22,7 +22,7 @@ from quarantine.mail.text import clean_text
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_sqs import SQSClient
-    from mypy_boto3_sqs.type_defs import MessageTypeDef
+    from mypy_boto3_sqs.type_defs import MessageTypeDef, SendMessageRequestTypeDef
 
 _HIDDEN = 300  # seconds for which nobody else can redrive the messages that we read
 _LONGEST_REASON = 200
@@ -73,11 +73,12 @@ class Diagnosis:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A message of a dead-letter queue."""
+    """A message of a dead-letter queue. group: its MessageGroupId; None where it has none."""
 
     queue: Queue
     queue_url: str
     receipt: str
+    group: str | None
     diagnosis: Diagnosis
 
 
@@ -138,7 +139,7 @@ def _failures(operator: Operator, sqs: "SQSClient", queue: Queue) -> Iterator[Fa
         VisibilityTimeout=_HIDDEN,
         WaitTimeSeconds=1,
         MessageAttributeNames=["All"],
-        MessageSystemAttributeNames=["SentTimestamp"],
+        MessageSystemAttributeNames=["SentTimestamp", "MessageGroupId"],
     ).get("Messages"):
         if seen.issuperset(message["MessageId"] for message in messages):
             return  # all messages became visible again: reading took too long
@@ -153,7 +154,8 @@ def _failures(operator: Operator, sqs: "SQSClient", queue: Queue) -> Iterator[Fa
                     diagnosis = _event(message["Body"])
                 case _:
                     diagnosis = _held(message)
-            yield Failure(queue, url, message["ReceiptHandle"], diagnosis)
+            group = message.get("Attributes", {}).get("MessageGroupId")
+            yield Failure(queue, url, message["ReceiptHandle"], group, diagnosis)
 
 
 def _sent_at(message: "MessageTypeDef") -> float:
@@ -216,7 +218,14 @@ def _redrive(operator: Operator, sqs: "SQSClient", failure: Failure) -> None:
     work = failure.diagnosis.work or ""
     match failure.queue:
         case Queue.JOBS:
-            sqs.send_message(QueueUrl=operator.name("JobsQueueUrl"), MessageBody=work)
+            # Its group, too: jobs of one domain must not delay those of others.
+            message: SendMessageRequestTypeDef = {
+                "QueueUrl": operator.name("JobsQueueUrl"),
+                "MessageBody": work,
+            }
+            if failure.group is not None:
+                message["MessageGroupId"] = failure.group
+            sqs.send_message(**message)
         case Queue.INTAKE:
             _invoke(operator, work)
         case Queue.HELD:

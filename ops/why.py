@@ -19,7 +19,7 @@ from botocore.exceptions import ClientError
 
 from ops.operator import Operator, OperatorError
 from ops.words import ADVICE, MEANING, arrival, moment, shown
-from quarantine.asking.admission import Accepted, Decision, Refused, evidence, too_soon
+from quarantine.asking.admission import Accepted, Decision, Refused, evidence, seen_before, too_soon
 from quarantine.asking.event import InboundMail, Verdict, Verdicts, parse_event, with_raw_header
 from quarantine.asking.trace import authentication_results, read_hop
 from quarantine.mail.strict import MalformedHeader, parse_header
@@ -54,7 +54,9 @@ def why(
     with _stored(mail.message_id):
         mail, decision = judge.judge(mail)
     past = _past(operator, mail, decision)
-    if isinstance(decision, Accepted) and past.is_cooling_down:
+    if isinstance(decision, Accepted) and past.is_seen:
+        decision = seen_before(decision.requester)
+    elif isinstance(decision, Accepted) and past.is_cooling_down:
         decision = too_soon(decision.requester, settings.cooldown)
     _answer(operator, mail, decision, past.notes)
     if isinstance(decision, Refused):
@@ -65,6 +67,7 @@ def why(
 class _Past:
     """What the requests table knows about a mail and its requester. notes: the same in words."""
 
+    is_seen: bool
     is_cooling_down: bool
     notes: tuple[str, ...]
 
@@ -206,7 +209,12 @@ def _past(operator: Operator, mail: InboundMail, decision: Decision) -> _Past:
         notes.append(
             f"{requester} asked for a report recently: the cooldown ends on {moment(until.isoformat())}"
         )
-    return _Past(is_cooling and not row, tuple(notes))
+    is_seen = (
+        isinstance(decision, Accepted)
+        and decision.replay_key is not None
+        and operator.requests.is_remembered(decision.replay_key, operator.clock())
+    )
+    return _Past(is_seen and not row, is_cooling and not row, tuple(notes))
 
 
 def _answer(operator: Operator, mail: InboundMail, decision: Decision, notes: tuple[str, ...]) -> None:

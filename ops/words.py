@@ -16,7 +16,9 @@ MEANING: Mapping[Refusal, str] = {
     Refusal.SPAM: "SES classified it as spam",
     Refusal.DENIED: "an auth record denies the address or its domain",
     Refusal.UNAUTHENTICATED: "nothing proves that the From address wrote it",
-    Refusal.TOO_SOON: "the requester asked within the cooldown",
+    Refusal.REPLAYED: "only a signature proves it, which anyone who holds the mail could use again",
+    Refusal.TOO_SOON: "the requester's mailbox asked within the cooldown",
+    Refusal.TOO_MUCH: "the mailbox or its domain made all the requests that it may in this hour",
 }
 
 ADVICE: Mapping[Refusal, str] = {
@@ -24,14 +26,19 @@ ADVICE: Mapping[Refusal, str] = {
     " is not enough, and such a mail has no row.",
     Refusal.AUTOMATIC: "nothing. If a person's mail program sets such a field, they must use another one.",
     Refusal.AMBIGUOUS_SENDER: "ask the user to write from a mail program that sets one plain From address:"
-    " comments, groups, quoted local parts and a display name that shows another address are refused.",
-    Refusal.INFECTED: "ask the user to send a new plain mail without attachments.",
-    Refusal.SPAM: "ask the user to send a new plain mail.",
-    Refusal.DENIED: "if they should get reports, remove the record: quarantine auth remove PRINCIPAL.",
-    Refusal.UNAUTHENTICATED: "if the mail came from your own server, let it relay: quarantine relay add"
-    " DOMAIN IP. If the domain has DMARC, or a shared service sends its mail, accept DMARC: quarantine auth"
+    " groups, routes, quoted local parts and a name or comment that shows another address are refused.",
+    Refusal.INFECTED: "ask the user to write a plain new mail, without attachments.",
+    Refusal.SPAM: "ask the user to write a plain new mail.",
+    Refusal.DENIED: "if they should have reports, remove the record: quarantine auth remove PRINCIPAL.",
+    Refusal.UNAUTHENTICATED: "if the mail came from a server of your own, let it relay: quarantine relay add"
+    " DOMAIN IP. If the domain has DMARC, or its mail comes by a shared service, accept that: quarantine auth"
     " allow DOMAIN -m dmarc. Otherwise the mail may be forged: do nothing.",
-    Refusal.TOO_SOON: "nothing; the earlier report is in their inbox, or the earlier request shows why not.",
+    Refusal.REPLAYED: "ask the user to write a new mail to the trigger alone. If their company forwards"
+    " mail to the trigger, allow that: quarantine auth allow DOMAIN -m dmarc --forwarded. If their mail"
+    " server has IP addresses of its own, let it relay: quarantine relay add DOMAIN IP; then a mail is"
+    " accepted whatever signs it.",
+    Refusal.TOO_MUCH: "nothing; or raise MailboxReportsPerHour or DomainRequestsPerHour.",
+    Refusal.TOO_SOON: "nothing; the earlier report is in their inbox, or its request says why not.",
 }
 
 WHAT_NEXT: Mapping[RequestStatus, str] = {

@@ -47,6 +47,15 @@ def block(*more: tuple[str, str], first: tuple[str, str] | None = None) -> list[
     ]
 
 
+# What a mail program writes and a mail server signs.
+FRESH = (
+    ("To", TRIGGER),
+    ("Date", "Mon, 23 Nov 2026 11:59:50 +0000"),
+    ("Message-ID", "<fresh@example.com>"),
+    ("DKIM-Signature", "v=1; a=rsa-sha256; d=example.com; s=x; h=From:To:Date:Message-ID; bh=x; b=x"),
+)
+
+
 def inbound(
     *fields: tuple[str, str],
     ses: Sequence[tuple[str, str]] | None = None,
@@ -54,14 +63,18 @@ def inbound(
     envelope_from: str = "bob@example.com",
     recipients: tuple[str, ...] = (TRIGGER,),
     truncated: bool = False,
+    fresh: bool = True,
     **verdicts: Verdict,
 ) -> InboundMail:
     """Return a mail from Bob through a server that SES names; the default of the verdicts is GRAY.
 
-    ses: the block on top. sender: the From field, None for none. fields: more fields from the sender.
+    ses: the block on top. sender: the From field, None for none. fields: more of the sender's own; what makes
+    a signed mail fresh is added where it is not among them, unless fresh is false.
     """
     own = [] if sender is None else [("From", sender)]
-    lines = [*(block() if ses is None else ses), *own, *fields]
+    given = {name.strip().lower() for name, _ in fields}
+    more = [field for field in FRESH if fresh and field[0].lower() not in given]
+    lines = [*(block(results()) if ses is None else ses), *own, *fields, *more]
     gray = dict.fromkeys(("spam", "virus", "spf", "dkim", "dmarc"), Verdict.GRAY)
     return InboundMail(
         message_id=MESSAGE_ID,

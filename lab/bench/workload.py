@@ -20,7 +20,7 @@ from quarantine.asking.event import Verdict, Verdicts
 from quarantine.asking.replying import ReplyContext
 from quarantine.jobs import ReportJob, to_json
 from quarantine.mail.addresses import Address
-from quarantine.stores.requests import Cooldown, Requests
+from quarantine.stores.requests import Limits, Requests
 
 FUNCTIONS = {"intake": intake.make_handler, "report": report.make_handler}
 MAILBOX_OF_TEN = "ten@example.com"
@@ -157,7 +157,7 @@ def _report_scenarios(session: boto3.Session, environ: Mapping[str, str]) -> Ite
         ("empty, no mail", "nobody@example.com", "empty"),
     ):
         job = request_of(mailbox, now)
-        requests.accept(job, {}, now, Cooldown(job.requester, timedelta(minutes=5)))
+        requests.accept(job, {}, now, Limits(timedelta(minutes=5)))
         yield Scenario(name, "report", _batch([job]), job.request_id, leaves)
 
 

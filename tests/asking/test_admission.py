@@ -158,9 +158,13 @@ ALL = accepting(*Method)
 
 
 def dmarc_of(*domains: str, helo: str = HELO) -> InboundMail:
-    """Return a mail with a DMARC verdict of PASS, for the From domain or domains that SES names."""
+    """Return a mail with a DMARC verdict of PASS, of the From domain that SES names, or more of them."""
+    return dmarc_with(" ".join(f"header.from={domain}" for domain in domains), helo)
+
+
+def dmarc_with(said: str, helo: str = HELO) -> InboundMail:
+    """Return a mail with a DMARC verdict of PASS, and what SES says of its From domain."""
     name, value = results(helo=helo)
-    said = " ".join(f"header.from={domain}" for domain in domains)
     return inbound(ses=block((name, value.replace("header.from=example.com", said))), dmarc=Verdict.PASS)
 
 
@@ -169,8 +173,6 @@ def dmarc_of(*domains: str, helo: str = HELO) -> InboundMail:
     [
         pytest.param(DMARC, [accepting(Method.DMARC)], [], id="dmarc"),
         pytest.param(dmarc_of("Mail.Example.com"), [ALL], [], id="dmarc of an aligned domain"),
-        pytest.param(dmarc_of(), [ALL], [], id="dmarc of no named domain"),
-        pytest.param(inbound(ses=[], dmarc=Verdict.PASS), [ALL], [], id="dmarc without a word of SES"),
         pytest.param(DKIM, [accepting(Method.DKIM)], [], id="aligned dkim"),
         pytest.param(SPF, [accepting(Method.SPF)], [], id="aligned spf"),
         pytest.param(DMARC, [accepting(Method.DMARC, principal="*")], [], id="by the record of everybody"),
@@ -214,6 +216,26 @@ _EVERY_PASS: dict[str, Any] = dict.fromkeys(("spf", "dkim", "dmarc"), Verdict.PA
         pytest.param(dmarc_of("evil.example"), [ALL], [], id="dmarc of another From"),
         pytest.param(dmarc_of("evil.example", "example.com"), [ALL], [], id="dmarc of two domains"),
         pytest.param(dmarc_of("not_a_domain"), [ALL], [], id="dmarc of no domain"),
+        pytest.param(dmarc_of(), [ALL], [], id="dmarc of no named domain"),
+        pytest.param(dmarc_with("header.from = example.com"), [ALL], [], id="dmarc, spaces about the sign"),
+        pytest.param(
+            dmarc_with("header.from=example.com header.from = evil.example"),
+            [ALL],
+            [],
+            id="dmarc, one with spaces",
+        ),
+        pytest.param(dmarc_with("header.from="), [ALL], [], id="dmarc of an empty domain"),
+        pytest.param(dmarc_with("Header.From"), [ALL], [], id="dmarc of a bare word"),
+        pytest.param(
+            inbound(
+                ses=block(("Authentication-Results", "evil.example; dmarc=pass header.from=example.com")),
+                dmarc=Verdict.PASS,
+            ),
+            [ALL],
+            [],
+            id="dmarc in the results of another server",
+        ),
+        pytest.param(inbound(ses=[], dmarc=Verdict.PASS), [ALL], [], id="dmarc without a word of SES"),
         pytest.param(
             dmarc_of("evil.example", helo='x header.from=example.com "'), [ALL], [], id="dmarc, odd HELO"
         ),
@@ -343,14 +365,15 @@ def test_only_the_addresss_own_record_opens_other_mailboxes() -> None:
     ],
 )
 def test_the_requesters_utc_offset(date: str | None, expected: timedelta) -> None:
-    request = decided(inbound(*[("Date", date)] if date is not None else [], dmarc=Verdict.PASS), ALL)
+    fields = [("Date", date)] if date is not None else []
+    request = decided(inbound(*fields, fresh=False), relays=(RELAY,))
     assert isinstance(request, Accepted)
     assert request.reply.utc_offset == expected
 
 
 @given(st.text())
 def test_no_date_is_too_odd(date: str) -> None:
-    request = decided(inbound(("Date", date), dmarc=Verdict.PASS), ALL)
+    request = decided(inbound(("Date", date)), relays=(RELAY,))
     assert isinstance(request, Accepted)
     assert abs(request.reply.utc_offset) <= timedelta(hours=14)
 
@@ -382,7 +405,7 @@ def test_no_date_is_too_odd(date: str) -> None:
 def test_threading(
     fields: list[tuple[str, str]], message_id: str | None, references: tuple[str, ...]
 ) -> None:
-    request = decided(inbound(*fields, dmarc=Verdict.PASS), ALL)
+    request = decided(inbound(*fields, fresh=False), relays=(RELAY,))
     assert isinstance(request, Accepted)
     assert (message_id, references) == (request.reply.message_id, request.reply.references)
 

@@ -4,7 +4,7 @@ import io
 import json
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email import message_from_bytes, policy
 from email.utils import getaddresses
 from pathlib import Path
@@ -135,7 +135,17 @@ CASES = [
         "dkim, by the auth record of example.com",
     ),
     Case(
-        "refused_not_a_trigger",  # the trigger is only in To and in mail.destination
+        "refused_replayed",  # a mail of two weeks ago, with its valid signature
+        auth("bob@example.com", "dkim"),
+        "replayed",
+        BOB,
+        "198.51.100.203",
+        {"dkim": "PASS", "dmarc": "GRAY"},
+        "only DKIM proves it, and: written on 2026-11-09T11:59:55+00:00, received on"
+        " 2026-11-23T11:59:58.214000+00:00",
+    ),
+    Case(
+        "refused_not_a_trigger",  # the trigger stands in To and in mail.destination only
         EVERYTHING_COUNTS,
         "not_a_trigger",
         None,
@@ -282,6 +292,13 @@ TOO_SOON = Case(
     "a report was asked for within the last 0:05:00",
 )
 
+TOO_MUCH = replace(
+    TOO_SOON,
+    file="refused_too_much",
+    outcome="too_much",
+    detail="bob@example.com may make 1 accepted requests in an hour",
+)
+
 ACCEPTED = [case for case in CASES if case.is_accepted]
 REFUSED = [case for case in CASES if not case.is_accepted]
 
@@ -319,7 +336,7 @@ def decision_lines(log: str) -> list[dict[str, Any]]:
 
 
 def test_every_file_of_the_folder_is_in_a_table() -> None:
-    in_tables = {case.file for case in [*CASES, TOO_SOON]} | set(MALFORMED)
+    in_tables = {case.file for case in [*CASES, TOO_SOON, TOO_MUCH]} | set(MALFORMED)
     assert {path.stem for path in EVENTS.glob("*.json")} == in_tables
 
 
@@ -328,11 +345,11 @@ def test_every_raw_mail_belongs_to_a_file() -> None:
 
 
 def test_every_refusal_has_a_file() -> None:
-    assert {case.outcome for case in [*REFUSED, TOO_SOON]} == {str(word) for word in Refusal}
+    assert {case.outcome for case in [*REFUSED, TOO_SOON, TOO_MUCH]} == {str(word) for word in Refusal}
 
 
 def test_each_message_id_is_used_once() -> None:
-    message_ids = Counter(case.message_id for case in [*CASES, TOO_SOON])
+    message_ids = Counter(case.message_id for case in [*CASES, TOO_SOON, TOO_MUCH])
     assert message_ids.most_common(1)[0][1] == 1
 
 
@@ -365,6 +382,28 @@ def test_outcome_job_row_and_log(case: Case, world: World, logged: io.StringIO) 
     assert case.detail in line["detail"]
     assert "The plumber says" not in logged.getvalue()  # the body of the one raw mail
     assert "What is held for me?" not in logged.getvalue()  # the subject of most
+
+
+def test_too_much_within_an_hour(held: World) -> None:
+    TOO_MUCH.records(held)
+    (first,) = [case for case in CASES if case.file == "accepted_relay_ipv4"]
+    limits = {"COOLDOWN_SECONDS": "0", "MAILBOX_REPORTS_PER_HOUR": "1"}
+    assert held.intake(first.event, **limits) == {"outcome": "accepted"}
+    assert held.intake(TOO_MUCH.event, **limits) == {"outcome": "too_much"}
+    row = held.row(TOO_MUCH.message_id)
+    assert (row["status"], row["reason"], row["detail"]) == ("refused", "too_much", TOO_MUCH.detail)
+    assert held.intake(TOO_MUCH.event, **limits | {"MAILBOX_REPORTS_PER_HOUR": "0"}) == {"outcome": "refused"}
+
+
+def test_a_signed_mail_is_accepted_once(held: World) -> None:
+    (first,) = [case for case in CASES if case.file == "accepted_dkim"]
+    first.records(held)
+    assert arrive(first, held) == {"outcome": "accepted"}
+    again = json.loads(json.dumps(first.event).replace(first.message_id, "another0id"))
+    held.clock.move(hours=2)
+    assert held.intake(again) == {"outcome": "replayed"}
+    row = held.row("another0id")
+    assert (row["status"], row["reason"]) == ("refused", "replayed")
 
 
 def test_too_soon_within_the_cooldown(held: World, logged: io.StringIO) -> None:

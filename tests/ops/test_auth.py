@@ -48,10 +48,26 @@ def test_a_denial_takes_the_place_of_a_permission(world: World, terminal: Termin
 
 
 def test_a_record_is_removed(world: World, terminal: Terminal) -> None:
-    terminal("auth", "allow", "*", "-m", "dmarc")
+    terminal("auth", "allow", "*", "-m", "dmarc", "--force")
     assert terminal("auth", "remove", "*") == 0
     assert records(world) == ()
     assert terminal("auth", "remove", "*") == 3
+
+
+def test_everybody_is_let_in_only_with_force(world: World, terminal: Terminal) -> None:
+    assert terminal("auth", "allow", "*", "-m", "dmarc") == 3
+    assert "--force" in terminal.warned
+    assert records(world) == ()
+    assert terminal("auth", "allow", "*", "-m", "dmarc", "--force") == 0
+    assert [record.principal for record in records(world)] == ["*"]
+
+
+def test_a_company_that_forwards(world: World, terminal: Terminal) -> None:
+    assert terminal("auth", "allow", "example.com", "-m", "dkim", "--forwarded") == 0
+    assert [record.forwarded for record in records(world)] == [True]
+    assert terminal.json("auth", "list")[0]["forwarded"] is True
+    assert terminal("auth", "allow", "example.com", "-m", "dkim") == 0
+    assert [record.forwarded for record in records(world)] == [False]
 
 
 @pytest.mark.parametrize(

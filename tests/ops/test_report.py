@@ -11,7 +11,7 @@ from quarantine.asking.admission import Accepted
 from quarantine.asking.commands import ReportCommand
 from quarantine.jobs import ReportJob, to_json
 from quarantine.mail.addresses import Address
-from quarantine.stores.requests import Cooldown, Requests
+from quarantine.stores.requests import Limits, Requests
 from tests.ops.conftest import Terminal
 from tests.world import NOW, World
 
@@ -67,7 +67,7 @@ def test_it_is_the_mail_that_report_sends(world: World, terminal: Terminal, fold
     trigger = Address.parse("manual-report-request@reports.example.com")
     request = Accepted("preview", mailboxes[0], mailboxes, ReportCommand(trigger), NOW)
     table = Requests(world.session.client("dynamodb"), world.stack.environ["REQUESTS_TABLE"])
-    table.accept(request, {}, NOW, Cooldown(mailboxes[0], timedelta()))
+    table.accept(request, {}, NOW, Limits(timedelta()))
     assert world.report(to_json(ReportJob("preview"))) == []
     (sent,) = world.sent()
     assert preview.as_bytes() == message_from_bytes(sent, policy=policy.default).as_bytes()

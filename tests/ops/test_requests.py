@@ -6,7 +6,7 @@ from ops.words import ADVICE, MEANING, WHAT_NEXT
 from quarantine.asking.admission import Accepted, Refusal, Refused
 from quarantine.asking.commands import ReportCommand
 from quarantine.mail.addresses import Address
-from quarantine.stores.requests import Cooldown, Outcome, Requests, RequestStatus
+from quarantine.stores.requests import Limits, Outcome, Requests, RequestStatus
 from tests.ops.conftest import Terminal
 from tests.world import NOW, World
 
@@ -42,7 +42,7 @@ def accept(world: World, request_id: str, requester: Address = BOB, **ago: float
         received_at,
         "dmarc, by the auth record of example.com",
     )
-    store(world).accept(request, EVIDENCE, received_at, Cooldown(requester, COOLDOWN))
+    store(world).accept(request, EVIDENCE, received_at, Limits(COOLDOWN))
 
 
 def refuse(world: World, request_id: str, refused: Refused, **ago: float) -> None:

@@ -129,8 +129,9 @@ def test_a_record_that_cannot_be_read_is_a_warning(
 # --- Raw mails ---
 
 SIGNED = (
-    b"DKIM-Signature: v=1; a=rsa-sha256; d=example.com; s=s1; b=abc\r\n"
-    b"From: Bob <bob@example.com>\r\nTo: somebody@example.org\r\n\r\nThe body.\r\n"
+    b"DKIM-Signature: v=1; a=rsa-sha256; d=example.com; s=s1; h=from:to:date:message-id; b=abc\r\n"
+    b"From: Bob <bob@example.com>\r\nTo: manual-report-request@reports.example.com\r\n"
+    b"Date: Mon, 23 Nov 2026 12:00:00 +0000\r\nMessage-ID: <1@example.com>\r\n\r\nThe body.\r\n"
 )
 DELIVERY = Delivery("192.0.2.10", "mail.example.com", BOB, (TRIGGER,), SIGNED)
 ALL_PASS = Verdicts(*[Verdict.PASS] * 5)

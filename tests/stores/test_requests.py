@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import timedelta
 
 import boto3
@@ -8,25 +9,29 @@ from botocore.stub import Stubber
 from quarantine.asking.admission import Accepted, Refusal, Refused
 from quarantine.asking.commands import ReportCommand
 from quarantine.mail.addresses import Address
+from quarantine.stores.counters import domain_count
 from quarantine.stores.requests import (
     Admitted,
     Busy,
     Claim,
     Claimed,
-    Cooldown,
     CoolingDown,
+    Exhausted,
     Known,
+    Limits,
     Outcome,
     Requests,
     RequestStatus,
+    SeenBefore,
     Settled,
     UnknownRequest,
+    backoff,
 )
 from tests.world import NOW, World
 
 BOB = Address.parse("bob@example.com")
 COOLDOWN = timedelta(minutes=5)
-BOBS = Cooldown(BOB, COOLDOWN)
+BOBS = Limits(COOLDOWN)
 ANNE = Address.parse("x@y.example")
 LEASE = timedelta(seconds=60)
 SENT = Outcome(RequestStatus.SENT, 3, ses_message_id="ses-1")
@@ -64,7 +69,9 @@ def test_a_new_request_is_admitted_with_its_evidence(world: World, requests: Req
         "decided_at": "2026-11-23T12:00:00.000Z",
         "expires_at": str(int((NOW + timedelta(days=30)).timestamp())),
     }
-    assert world.row("cooldown#bob@example.com")["expires_at"] == str(int((NOW + COOLDOWN).timestamp()))
+    item = world.row("cooldown#bob@example.com")
+    assert item["cooling_until"] == str(int((NOW + COOLDOWN).timestamp()))
+    assert int(item["expires_at"]) >= int(item["cooling_until"])  # TTL must not end it
 
 
 def test_the_same_request_again_is_admitted_until_report_takes_it_up(requests: Requests) -> None:
@@ -94,26 +101,183 @@ def test_the_cooldown(
 
 def test_the_cooldown_is_each_requesters_own(requests: Requests) -> None:
     requests.accept(request("a"), {}, NOW, BOBS)
-    assert requests.accept(request("b", ANNE), {}, NOW, Cooldown(ANNE, COOLDOWN)) == Admitted()
+    assert requests.accept(request("b", ANNE), {}, NOW, Limits(COOLDOWN)) == Admitted()
 
 
 def test_a_cooldown_of_nothing(requests: Requests) -> None:
     for request_id in ("a", "b"):
-        assert requests.accept(request(request_id), {}, NOW, Cooldown(BOB, timedelta())) == Admitted()
+        assert requests.accept(request(request_id), {}, NOW, Limits(timedelta())) == Admitted()
 
 
-@pytest.mark.parametrize("cooldown", ["None", "ConditionalCheckFailed"])
-def test_a_conflict_between_transactions_is_an_error(world: World, cooldown: str) -> None:
-    """Also if another delivery of the same request, whose row does not exist yet, started the cooldown."""
-    client = boto3.client("dynamodb")
+# --- Limits ---
+
+ANNE_PLUS = Address.parse("x+1@y.example")
+
+
+def test_a_cooldown_is_of_the_mailbox_whatever_its_suffix(requests: Requests) -> None:
+    assert requests.accept(request("a", ANNE), {}, NOW, BOBS) == Admitted()
+    assert requests.accept(request("b", ANNE_PLUS), {}, NOW, BOBS) == CoolingDown()
+    assert requests.cooldown_until(ANNE_PLUS) == NOW + COOLDOWN
+
+
+def test_a_cooldown_of_the_version_before_holds_until_it_expires(world: World, requests: Requests) -> None:
+    until = int((NOW + COOLDOWN).timestamp())
+    world.records.put("REQUESTS_TABLE", {"request_id": "cooldown#bob@example.com", "expires_at": until})
+    assert requests.accept(request("a"), {}, NOW, BOBS) == CoolingDown()
+    assert requests.accept(request("a"), {}, NOW + COOLDOWN, BOBS) == Admitted()
+
+
+@pytest.mark.parametrize(
+    ("limits", "requester", "expected"),
+    [
+        pytest.param(Limits(timedelta(), mailbox=3), BOB, Exhausted("bob@example.com", 3), id="mailbox"),
+        pytest.param(
+            Limits(timedelta(), mailbox=3),
+            Address.parse("bob+x@example.com"),
+            Exhausted("bob@example.com", 3),
+            id="its sub-address",
+        ),
+        pytest.param(Limits(timedelta(), mailbox=3), ANNE, Admitted(), id="another mailbox"),
+        pytest.param(
+            Limits(timedelta(), domain=3),
+            Address.parse("al@example.com"),
+            Exhausted("example.com", 3),
+            id="domain",
+        ),
+        pytest.param(Limits(timedelta(), domain=3), ANNE, Admitted(), id="another domain"),
+        pytest.param(Limits(timedelta()), BOB, Admitted(), id="no limit"),
+        pytest.param(Limits(timedelta(), 4, 4), BOB, Admitted(), id="a limit that is not reached"),
+    ],
+)
+def test_requests_of_an_hour_are_counted(
+    requests: Requests, limits: Limits, requester: Address, expected: object
+) -> None:
+    minutes = iter(range(60))
+    for request_id in "abc":
+        assert (
+            requests.accept(request(request_id), {}, NOW + timedelta(minutes=next(minutes)), limits)
+            == Admitted()
+        )
+    assert requests.accept(request("d", requester), {}, NOW + timedelta(minutes=59), limits) == expected
+    # The clock strikes: all may ask again.
+    assert requests.accept(request("e"), {}, NOW + timedelta(hours=1), limits) == Admitted()
+
+
+def test_a_refused_request_counts_for_nothing(requests: Requests) -> None:
+    limits = Limits(COOLDOWN, mailbox=2)
+    assert requests.accept(request("a"), {}, NOW, limits) == Admitted()
+    for number in range(5):
+        assert requests.accept(request(f"b{number}"), {}, NOW, limits) == CoolingDown()
+    assert requests.accept(request("c"), {}, NOW + COOLDOWN, limits) == Admitted()
+    assert requests.accept(request("d"), {}, NOW + 2 * COOLDOWN, limits) == Exhausted("bob@example.com", 2)
+
+
+def test_counts_of_old_hours_do_not_pile_up(world: World, requests: Requests) -> None:
+    for hour in range(30):
+        assert requests.accept(request(f"{hour}"), {}, NOW + timedelta(hours=hour), BOBS) == Admitted()
+    counts = [name for name in world.row("cooldown#bob@example.com") if name.startswith("reports_")]
+    assert len(counts) == 1
+
+
+def test_a_large_domain_is_counted_in_parts_that_add_up_to_its_limit() -> None:
+    keys, shares = set(), set()
+    for number in range(2000):
+        (update,) = domain_count(Address.parse(f"u{number}@example.com"), NOW, 10_000).values()
+        keys.add(update["Key"]["request_id"]["S"])
+        shares.add(update["ExpressionAttributeValues"][":limit"]["N"])
+    assert len(keys) == 32
+    assert shares == {"313"}
+
+
+# --- Replays ---
+
+SIGNED = replace(request("a"), replay_key="k")
+FREELY = Limits(timedelta())
+
+
+def test_a_mail_that_only_dkim_proves_is_accepted_once(requests: Requests) -> None:
+    assert requests.accept(SIGNED, {}, NOW, FREELY) == Admitted()
+    again = replace(SIGNED, request_id="b")
+    assert requests.accept(again, {}, NOW + timedelta(days=6), FREELY) == SeenBefore()
+    assert requests.accept(again, {}, NOW + timedelta(days=7), FREELY) == Admitted()
+    assert requests.is_remembered("k", NOW + timedelta(days=8))
+    assert not requests.is_remembered("another", NOW)
+
+
+def test_the_second_delivery_of_an_event_is_not_a_replay(requests: Requests) -> None:
+    assert requests.accept(SIGNED, {}, NOW, BOBS) == Admitted()
+    assert requests.accept(SIGNED, {}, NOW, BOBS) == Admitted()
+
+
+def test_a_mail_that_was_refused_is_not_remembered(requests: Requests) -> None:
+    assert requests.accept(request("other"), {}, NOW, BOBS) == Admitted()
+    assert requests.accept(SIGNED, {}, NOW, BOBS) == CoolingDown()
+    assert requests.accept(SIGNED, {}, NOW + COOLDOWN, BOBS) == Admitted()
+
+
+def test_any_other_mail_is_not_remembered(requests: Requests) -> None:
+    """Exchange hands one mail to two of our addresses over twice."""
+    assert requests.accept(request("a"), {}, NOW, FREELY) == Admitted()
+    assert requests.accept(request("b"), {}, NOW, FREELY) == Admitted()
+
+
+# --- Transactions that meet ---
+
+
+def conflicting(times: int, *codes: str) -> tuple[Requests, list[float]]:
+    """Return a store whose transaction meets another one so many times, and the pauses that it makes."""
+    client, pauses = boto3.client("dynamodb"), []
     stubber = Stubber(client)
-    stubber.add_client_error(
-        "transact_write_items",
-        "TransactionCanceledException",
-        modeled_fields={"CancellationReasons": [{"Code": "TransactionConflict"}, {"Code": cooldown}]},
-    )
-    with stubber, pytest.raises(ClientError, match="TransactionCanceled"):
-        Requests(client, "requests").accept(request("a"), {}, NOW, BOBS)
+    for _ in range(times):
+        stubber.add_client_error(
+            "transact_write_items",
+            "TransactionCanceledException",
+            modeled_fields={"CancellationReasons": [{"Code": code} for code in codes]},
+        )
+    stubber.add_response("transact_write_items", {})
+    stubber.activate()
+    return Requests(client, "requests", pause=pauses.append), pauses
+
+
+@pytest.mark.parametrize("other", ["None", "ConditionalCheckFailed"])
+def test_a_transaction_that_meets_another_is_tried_again_at_once(world: World, other: str) -> None:
+    """Also where the cooldown is that of another delivery of the same event, whose row is not there yet."""
+    requests, pauses = conflicting(5, "TransactionConflict", other)
+    assert requests.accept(request("a"), {}, NOW, BOBS) == Admitted()
+    assert len(pauses) == 5
+    assert sum(pauses) < 2
+
+
+def test_a_transaction_that_always_meets_another_is_an_error(world: World) -> None:
+    requests, pauses = conflicting(50, "TransactionConflict", "None")
+    with pytest.raises(ClientError, match="TransactionCanceled"):
+        requests.accept(request("a"), {}, NOW, BOBS)
+    assert sum(pauses) < 4  # a part of intake's timeout, which Lambda's own retries follow
+
+
+def test_another_reason_is_an_error(world: World) -> None:
+    requests, pauses = conflicting(1, "ThrottlingError", "None")
+    with pytest.raises(ClientError, match="TransactionCanceled"):
+        requests.accept(request("a"), {}, NOW, BOBS)
+    assert pauses == []
+
+
+def test_five_hundred_requests_of_one_domain_at_one_moment_get_through() -> None:
+    """In virtual time: a transaction takes 10 ms, and of two that overlap on an item the later fails."""
+    free_at: dict[str, float] = {}
+    due = [(0.0, 0, f"u{number}@example.com") for number in range(500)]
+    most = 0
+    while due:
+        due.sort()
+        time, attempt, name = due.pop(0)
+        (update,) = domain_count(Address.parse(name), NOW, 10_000).values()
+        key = update["Key"]["request_id"]["S"]
+        if free_at.get(key, 0.0) <= time:
+            free_at[key] = time + 0.01
+            continue
+        most = max(most, attempt + 1)
+        due.append((time + 0.01 + backoff(attempt), attempt + 1, name))
+    assert most < 12  # the attempts of one call
 
 
 def test_a_refusal_is_recorded(world: World, requests: Requests) -> None:

@@ -28,7 +28,11 @@ class WhenEmpty(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class IntakeSettings:
-    """The settings of intake. trigger: a local part, in lower case, without suffix."""
+    """The settings of intake.
+
+    trigger: a local part, in lower case, without suffix. mailbox_reports, domain_requests: how many accepted
+    requests a mailbox and a domain may make in a clock hour; 0 for no limit.
+    """
 
     senders_table: str
     requests_table: str
@@ -37,6 +41,8 @@ class IntakeSettings:
     trigger: str
     report_sender: Address
     cooldown: timedelta
+    mailbox_reports: int
+    domain_requests: int
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
@@ -48,8 +54,10 @@ class IntakeSettings:
             jobs_queue_url=_read(environ, "JOBS_QUEUE_URL", str),
             mail_bucket=_read(environ, "MAIL_BUCKET", str),
             trigger=trigger,
-            report_sender=_read(environ, "REPORT_SENDER", partial(_report_sender, trigger)),
+            report_sender=_read(environ, "REPORT_SENDER", partial(_not_the_trigger, trigger)),
             cooldown=_read(environ, "COOLDOWN_SECONDS", _seconds, "300"),
+            mailbox_reports=_read(environ, "MAILBOX_REPORTS_PER_HOUR", _count, "20"),
+            domain_requests=_read(environ, "DOMAIN_REQUESTS_PER_HOUR", _count, "10000"),
         )
 
 
@@ -75,15 +83,15 @@ class ReportSettings:
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
         """Raises BadSetting."""
+        trigger = _read(environ, "TRIGGER", _trigger, _DEFAULT_TRIGGER)
         return cls(
             quarantine_table=_read(environ, "QUARANTINE_TABLE", str),
             requests_table=_read(environ, "REQUESTS_TABLE", str),
-            trigger=Address(
-                _read(environ, "TRIGGER", _trigger, _DEFAULT_TRIGGER),
-                _read(environ, "REPORTS_DOMAIN", normalise_domain),
-            ),
-            report_sender=_read(environ, "REPORT_SENDER", Address.parse),
-            reply_to=_read(environ, "REPLY_TO", Address.parse) if environ.get("REPLY_TO") else None,
+            trigger=Address(trigger, _read(environ, "REPORTS_DOMAIN", normalise_domain)),
+            report_sender=_read(environ, "REPORT_SENDER", partial(_not_the_trigger, trigger)),
+            reply_to=_read(environ, "REPLY_TO", partial(_not_the_trigger, trigger))
+            if environ.get("REPLY_TO")
+            else None,
             max_rows=_read(environ, "MAX_ROWS", _positive, "100"),
             when_empty=_read(environ, "WHEN_EMPTY", WhenEmpty, "silent"),
             lease=_read(environ, "LEASE_SECONDS", _seconds, "60"),
@@ -136,15 +144,19 @@ def _trigger(text: str) -> str:
     return trigger
 
 
-def _report_sender(trigger: str, text: str) -> Address:
-    sender = Address.parse(text)
-    if sender.without_suffix().local == trigger:  # an out-of-office reply to a report would request another
+def _not_the_trigger(trigger: str, text: str) -> Address:
+    address = Address.parse(text)
+    if address.without_suffix().local == trigger:  # an automatic reply to a report would ask for another
         raise ValueError(f"its local part is the trigger: {text!r}")
-    return sender
+    return address
 
 
 def _seconds(text: str) -> timedelta:
     return timedelta(seconds=_number(text, at_least=0))
+
+
+def _count(text: str) -> int:
+    return _number(text, at_least=0)
 
 
 def _positive(text: str) -> int:

@@ -13,8 +13,9 @@ from typing import assert_never
 from quarantine.asking.commands import Command
 from quarantine.asking.event import InboundMail, Verdict
 from quarantine.asking.machines import machine_sign
+from quarantine.asking.replays import OLDEST, Stale, freshness
 from quarantine.asking.replying import ReplyContext, read_reply_context
-from quarantine.asking.trace import connecting_ip, dkim_domains, dmarc_domains
+from quarantine.asking.trace import connecting_ip, dkim_domains, dmarc_domains, doubt
 from quarantine.mail.addresses import Address, InvalidAddress
 from quarantine.mail.domains import InvalidDomain, aligned, normalise_domain
 from quarantine.mail.strict import malformed_field, parse_from
@@ -30,7 +31,9 @@ class Refusal(StrEnum):
     SPAM = "spam"  # SES found it to be spam
     DENIED = "denied"  # an auth record denies it
     UNAUTHENTICATED = "unauthenticated"  # nothing proves that the From address wrote it
-    TOO_SOON = "too_soon"  # the requester's cooldown is not over
+    REPLAYED = "replayed"  # only DKIM proves it, and it is old, was not written to us, or was seen before
+    TOO_SOON = "too_soon"  # the cooldown of the requester's mailbox is not over
+    TOO_MUCH = "too_much"  # more requests within an hour than the mailbox or its domain may make
 
 
 class Method(StrEnum):
@@ -45,13 +48,15 @@ class Method(StrEnum):
 class AuthRecord:
     """The methods that prove an address, a domain or everybody (`*`).
 
-    mailboxes: further mailboxes whose held mail this address sees; only in an address's own record.
+    mailboxes: whose held mail this address sees too; of an address's own record only.
+    forwarded: an alias of the company forwards mail to the trigger, so that To does not name it.
     """
 
     principal: str
     accept: frozenset[Method] = frozenset()
     deny: bool = False
     mailboxes: tuple[Address, ...] = ()
+    forwarded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +85,7 @@ class Accepted:
     mailboxes: the mailboxes that they may see: the requester's own first, then aliases and shared mailboxes.
     received_at: when SES received the mail, UTC.
     accepted_by: the method and the record that accepted it, in words, for the operator.
+    replay_key: by which to remember a mail that only DKIM proves; None for any other.
     """
 
     request_id: str
@@ -89,6 +95,7 @@ class Accepted:
     received_at: datetime
     accepted_by: str = ""
     reply: ReplyContext = field(default_factory=ReplyContext)
+    replay_key: str | None = None
 
 
 type Decision = Accepted | Refused
@@ -133,23 +140,47 @@ def decide(
         # A denial of everybody applies only to requesters without a more specific record.
         if record.deny and (record.principal != "*" or record is auth[0]):
             return Refused(Refusal.DENIED, f"denied by the auth record of {record.principal}", requester)
-    accepted_by = _authenticated(mail, requester, auth[:1]) or _relayed(mail, requester, relays)
-    if accepted_by is None:
+    own = auth[0] if auth else AuthRecord(requester.domain)
+    method = _method(mail, requester, own)
+    is_connection_proven = _spf_aligned(mail, requester)
+    relayed = None if method and is_connection_proven else _relayed(mail, requester, relays)
+    if method is None and relayed is None:
         return Refused(Refusal.UNAUTHENTICATED, _unauthenticated(mail, auth[:1]), requester)
+    replay_key = None
+    if not is_connection_proven and relayed is None:
+        fresh = freshness(mail, requester, command, forwarded=own.forwarded)
+        if isinstance(fresh, Stale):
+            return Refused(Refusal.REPLAYED, f"only DKIM proves it, and: {fresh.detail}", requester)
+        replay_key = fresh.key
     return Accepted(
         request_id=mail.message_id,
         requester=requester,
         mailboxes=mailboxes_of(requester, auth),
         command=command,
         received_at=mail.received_at,
-        accepted_by=accepted_by,
+        accepted_by=f"{method}, by the auth record of {own.principal}" if method else relayed or "",
+        replay_key=replay_key,
         reply=read_reply_context(mail),
     )
 
 
+# What only the requests table knows.
+
+
 def too_soon(requester: Address, cooldown: timedelta) -> Refused:
-    """Return the refusal of a requester whose cooldown is not over; only the requests table can know this."""
+    """Return the refusal of a requester whose cooldown is not over."""
     return Refused(Refusal.TOO_SOON, f"a report was asked for within the last {cooldown}", requester)
+
+
+def seen_before(requester: Address) -> Refused:
+    """Return the refusal of a mail that only DKIM proves and that was accepted before."""
+    detail = f"only DKIM proves it, and the same mail was accepted within the last {OLDEST.days} days"
+    return Refused(Refusal.REPLAYED, detail, requester)
+
+
+def too_much(requester: Address, limited: str, limit: int) -> Refused:
+    """Return the refusal of a requester when `limited`, a mailbox or a domain, made all its requests."""
+    return Refused(Refusal.TOO_MUCH, f"{limited} may make {limit} accepted requests in an hour", requester)
 
 
 def evidence(mail: InboundMail) -> dict[str, str]:
@@ -179,27 +210,28 @@ def _from_address(mail: InboundMail) -> Address | InvalidAddress:
         return e
 
 
-def _authenticated(mail: InboundMail, requester: Address, auth: Sequence[AuthRecord]) -> str | None:
-    for record in auth:
-        for method in Method:
-            if method in record.accept and _passes(method, mail, requester):
-                return f"{method}, by the auth record of {record.principal}"
-    return None
+def _method(mail: InboundMail, requester: Address, record: AuthRecord) -> Method | None:
+    """Return the first method that the record accepts and the mail passes."""
+    passed = (method for method in Method if method in record.accept and _passes(method, mail, requester))
+    return next(passed, None)
 
 
 def _passes(method: Method, mail: InboundMail, requester: Address) -> bool:
     match method:
         case Method.DMARC:
-            # SES may have read another From than we did: its verdict is about the domain that it names.
-            return mail.verdicts.dmarc is Verdict.PASS and all(
-                _aligned(domain, requester) for domain in dmarc_domains(mail)
+            # SES may have read another From than we do: its verdict is of the domain that it names.
+            domains = dmarc_domains(mail)
+            return (
+                mail.verdicts.dmarc is Verdict.PASS
+                and bool(domains)  # `all` of none is not proof
+                and all(_aligned(domain, requester) for domain in domains)
             )
         case Method.DKIM:  # RFC 7489 3.1.1; SES's verdict is PASS for a signature by any domain
             return mail.verdicts.dkim is Verdict.PASS and any(
                 aligned(domain, requester.domain) for domain in dkim_domains(mail)
             )
-        case Method.SPF:  # RFC 7489 3.1.2
-            return mail.verdicts.spf is Verdict.PASS and _envelope_aligned(mail, requester)
+        case Method.SPF:
+            return _spf_aligned(mail, requester)
         case _:
             assert_never(method)
 
@@ -209,6 +241,10 @@ def _aligned(domain: str, requester: Address) -> bool:
         return aligned(normalise_domain(domain), requester.domain)
     except InvalidDomain:
         return False
+
+
+def _spf_aligned(mail: InboundMail, requester: Address) -> bool:
+    return mail.verdicts.spf is Verdict.PASS and _envelope_aligned(mail, requester)  # RFC 7489 3.1.2
 
 
 def _envelope_aligned(mail: InboundMail, requester: Address) -> bool:
@@ -227,12 +263,15 @@ def _relayed(mail: InboundMail, requester: Address, relays: Iterable[RelayRecord
 
 
 def _unauthenticated(mail: InboundMail, auth: Sequence[AuthRecord]) -> str:
-    accepts = [
-        f"{record.principal} accepts {', '.join(sorted(record.accept)) or 'nothing'}" for record in auth
-    ]
+    accepts = "no auth record"
+    for record in auth:
+        accepts = f"{record.principal} accepts {', '.join(sorted(record.accept)) or 'nothing'}"
     found = " ".join(f"{method}={getattr(mail.verdicts, method)}" for method in Method)
     ip = connecting_ip(mail) or "unknown"
-    return f"{found}; {''.join(accepts) or 'no auth record'}; connecting IP {ip} in no relay record"
+    doubted = ""
+    if mail.verdicts.dkim is Verdict.PASS and (why := doubt(mail)) is not None:
+        doubted = f"; SES's results count for nothing, because {why}"
+    return f"{found}; {accepts}; connecting IP {ip} in no relay record{doubted}"
 
 
 def mailboxes_of(requester: Address, auth: Sequence[AuthRecord]) -> tuple[Address, ...]:

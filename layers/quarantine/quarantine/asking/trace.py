@@ -94,18 +94,18 @@ def dkim_domains(mail: InboundMail) -> tuple[str, ...]:
 
 
 _DMARC_FROM = re.compile(r"\bheader\.from=\"?([^\s;()\"]+)", re.IGNORECASE)  # RFC 8601 2.7.2, RFC 7489 11.1
+_ANY_FROM = re.compile(r"\bheader\.from\b", re.IGNORECASE)
 
 
 def dmarc_domains(mail: InboundMail) -> tuple[str, ...]:
     """Return every From domain that SES's Authentication-Results names; empty if it names none.
 
-    The whole field is read, including text that the sender controls. That is safe because all domains must
-    be aligned: a domain that the sender added can only cause a refusal.
+    The field is taken as it stands, including text that the sender controls: all of the domains must be
+    right, so a word that the sender added can only be a wrong one. Where one cannot be read, none counts.
     """
-    if not mail.values("Received"):
-        return ()
-    fields = [header.value for header in _ses_block(mail) if header.key == "authentication-results"]
-    return tuple(_DMARC_FROM.findall(fields[0])) if fields else ()
+    field = _results_field(mail)
+    domains = tuple(_DMARC_FROM.findall(field))
+    return domains if len(domains) == len(_ANY_FROM.findall(field)) else ()
 
 
 # The fields of SES's block below its Received field, in the order in which SES writes them.
@@ -122,6 +122,8 @@ _SES_BLOCK = (
 def _ses_block(mail: InboundMail) -> Iterator[Header]:
     """Yield the fields that SES wrote below its Received field: up to the first one out of order."""
     keys = [header.key for header in mail.headers]
+    if "received" not in keys:
+        return
     below = iter(mail.headers[keys.index("received") + 1 :])
     place = 0
     while (header := next(below, None)) and header.key in _SES_BLOCK[place:]:
@@ -130,21 +132,42 @@ def _ses_block(mail: InboundMail) -> Iterator[Header]:
 
 
 def authentication_results(mail: InboundMail) -> list[list[str]]:
-    """Return the results of SES's own Authentication-Results, each as a list of words; empty if in doubt.
+    """Return the results of SES's own Authentication-Results, each as its words; none if in doubt."""
+    return [] if doubt(mail) is not None else _split_results(_results_field(mail))[1:]
+
+
+def doubt(mail: InboundMail) -> str | None:
+    """Return why SES's own Authentication-Results is not believed; None when it is.
 
     SES repeats five texts from the sender in this field: the HELO name, the envelope sender, a domain of
     their SPF record, and the `d=` and `i=` of each signature. The field is trusted only if none of these
     texts can have added or hidden a result.
     """
-    if not (_PLAIN_CLIENT.fullmatch(_client(mail)) and _has_plain_sender(mail) and _has_plain_signers(mail)):
-        return []
-    fields = [header.value for header in _ses_block(mail) if header.key == "authentication-results"]
-    authserv_id, *results = _split_results(fields[0]) if fields else [[]]
-    return results if authserv_id == ["amazonses.com"] and _is_in_order(results) else []
+    if not _PLAIN_CLIENT.fullmatch(_client(mail)):
+        return "the HELO name could imitate a result"
+    if not _has_plain_sender(mail):
+        return "the envelope sender could imitate a result"
+    if not _has_plain_signers(mail):
+        return "the d= or i= of a signature could imitate a result"
+    authserv_id, *results = _split_results(_results_field(mail))
+    if authserv_id != [_AUTHSERV_ID]:
+        return "there is no Authentication-Results field of SES that can be read"
+    return None if _is_in_order(results) else "its results are not in the order of SES"
 
 
-# The characters of a dot-atom: an envelope sender that a forwarder rewrote may be longer than an address.
-_PLAIN_SENDER = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+@[A-Za-z0-9.-]+")
+_AUTHSERV_ID = "amazonses.com"
+
+
+def _results_field(mail: InboundMail) -> str:
+    """Return the value of SES's Authentication-Results; empty where SES wrote none."""
+    fields = (header.value for header in _ses_block(mail) if header.key == "authentication-results")
+    field = next(fields, "")
+    return field if field.partition(";")[0].strip() == _AUTHSERV_ID else ""
+
+
+# Of the characters of a dot-atom: an envelope sender that a forwarder rewrote may be longer than an address.
+_LOCAL_PART = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]"
+_PLAIN_SENDER = re.compile(rf"{_LOCAL_PART}+@[A-Za-z0-9.-]+")
 
 
 def _has_plain_sender(mail: InboundMail) -> bool:
@@ -152,20 +175,28 @@ def _has_plain_sender(mail: InboundMail) -> bool:
 
 
 _PLAIN_SIGNERS = {
-    "d": re.compile(r"[\w.-]+"),  # RFC 6376 3.5; a U-label cannot add a result
-    "i": re.compile(r"[\w.+-]*@[\w.-]+", re.ASCII),
+    "d": re.compile(r"[\w.-]+"),  # RFC 6376 3.5; a U-label adds no result
+    "i": re.compile(rf"{_LOCAL_PART}*@[\w.-]+", re.ASCII),  # RFC 6376 3.5: any local part, or none
 }
 
 
 def _has_plain_signers(mail: InboundMail) -> bool:
     """Return whether each signature, valid or not, has plain names: SES repeats the names of both kinds."""
     tags = (tag.partition("=") for value in mail.values("DKIM-Signature") for tag in value.split(";"))
-    named = ((name.strip().lower(), value.strip()) for name, _, value in tags)
+    named = ((name.strip().lower(), _unquoted("".join(value.split()))) for name, _, value in tags)
     return all(_PLAIN_SIGNERS[name].fullmatch(value) for name, value in named if name in _PLAIN_SIGNERS)
 
 
-# The results that SES writes, in its order; only dkim may occur more than once. A result that a sender added
-# would be too early, or a duplicate of SES's own.
+_HEX_OCTET = re.compile(r"=([0-9A-F]{2})")
+
+
+def _unquoted(value: str) -> str:
+    """Decode dkim-quoted-printable (RFC 6376 2.11): SES may repeat a text as it stands or decoded."""
+    return _HEX_OCTET.sub(lambda match: chr(int(match[1], 16)), value)
+
+
+# What SES says, in its order; only dkim may come more than once. A result that a sender added would come
+# too early, or stand beside SES's own.
 _RESULTS_ORDER = ("spf", "client-ip", "envelope-from", "helo", "dkim", "dmarc")
 
 

@@ -22,9 +22,19 @@ _QUOTED_STRING = r'"(?:[^"\\]|\\.)*"'  # RFC 5322 3.2.4; control characters are 
 _PHRASE = rf'(?:[^()<>\[\]:;@\\,"]|{_QUOTED_STRING})*'  # RFC 5322 3.2.5, with the dots of obs-phrase
 _NAME_ADDR = re.compile(rf"(?P<display_name>{_PHRASE})<(?P<addr_spec>[^<>]*)>")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
-_SHOWN_ADDRESS = re.compile(r"[^\s<>()\[\]\"',:;]+@[^\s<>()\[\]\"',:;]+")
-_MAX_FROM = 998  # RFC 5322 2.1.1: a line
-_MAX_SHOWN = 254  # characters of the sender's text that an error message repeats
+# With a dot in its domain: `Bob@Home` is a name.
+_SHOWN_ADDRESS = re.compile(
+    r"[^\s<>()\[\]\"',:;@]+@[^\s<>()\[\]\"',:;]*[^\s<>()\[\]\"',:;.][.。][^\s<>()\[\]\"',:;]+"
+)
+_QUOTED_OR_PAREN = re.compile(rf"{_QUOTED_STRING}|[()]")
+# What counts within a comment, to four readers: with or without quoted pairs, with or without quoted strings.
+_COMMENT_TOKENS = tuple(
+    re.compile(pattern) for pattern in (r"\\.|[()]", r"[()]", rf"\\.|{_QUOTED_STRING}|[()]", r'"[^"]*"|[()]')
+)
+_SPACE = ("", " ", "\t")
+_TOUCHED = "\x00"  # stands for a comment with no space beside it; no field that is read has this character
+_MAX_FROM = 10 * 1024  # RFC 5322 2.1.1's limit is for a line; SES gives some 10 KB of all fields
+_MAX_SHOWN = 254  # characters of the sender's text that an error repeats
 
 
 class MalformedHeader(ValueError):
@@ -84,21 +94,63 @@ def unfolded(value: str) -> str:
 def parse_from(value: str) -> Address:
     """Read the one address of an unfolded From field: `addr-spec` or `display name <addr-spec>`.
 
-    The address is found before any encoded word is decoded. The decoded display name must not show
-    an address other than the real one.
+    Comments may stand beside either (RFC 5322 3.2.2), not within the addr-spec. Encoded words are never
+    decoded before the address is found; decoded, neither the display name nor a comment may show another
+    address.
 
     Raises InvalidAddress.
     """
     if len(value) > _MAX_FROM or _CONTROL.search(value):
         raise InvalidAddress(f"control characters, or too long: {value[:_MAX_SHOWN]!r}")
-    text = value.strip(" \t")
-    match = _NAME_ADDR.fullmatch(text)
+    text, comments = _split_comments(value)
+    match = _NAME_ADDR.fullmatch(text.strip(" \t"))
     if match is None:
-        return Address.parse(text)
-    address = Address.parse(match["addr_spec"])
-    if any(shown != address for shown in _shown_addresses(match["display_name"])):
-        raise InvalidAddress(f"the display name shows another address: {value[:_MAX_SHOWN]!r}")
+        if _TOUCHED in text:  # bob@example.com(.evil.example): for some readers a part of the domain
+            raise InvalidAddress(f"a comment within an address: {value[:_MAX_SHOWN]!r}")
+        address, display_name = Address.parse(text.strip(" \t")), ""
+    else:
+        address, display_name = Address.parse(match["addr_spec"]), match["display_name"]
+    for shown in (display_name, *comments):
+        if any(each != address for each in _shown_addresses(shown)):
+            raise InvalidAddress(f"it shows another address: {value[:_MAX_SHOWN]!r}")
     return address
+
+
+def _split_comments(value: str) -> tuple[str, list[str]]:
+    """Part a From field into what stands outside comments and the comments' texts.
+
+    Raises InvalidAddress for parentheses that are not in pairs, and for a comment that ends elsewhere for a
+    reader that does not know quoted pairs, or that takes quoted strings in a comment for such.
+    """
+    rest: list[str] = []
+    comments: list[str] = []
+    start = 0
+    while (match := _QUOTED_OR_PAREN.search(value, start)) is not None:
+        rest.append(value[start : match.start()])
+        if match[0] == "(":
+            ends = {_comment_end(value, match.end(), token) for token in _COMMENT_TOKENS}
+            if len(ends) > 1 or None in ends:
+                raise InvalidAddress(f"a comment with more than one reading: {value[:_MAX_SHOWN]!r}")
+            (end,) = ends
+            assert end is not None
+            comments.append(value[match.end() : end - 1])
+            is_apart = value[: match.start()][-1:] in _SPACE and value[end : end + 1] in _SPACE
+            rest.append(" " if is_apart else _TOUCHED)
+            start = end
+        else:  # a quoted string, or what will not parse
+            rest.append(match[0])
+            start = match.end()
+    return "".join([*rest, value[start:]]), comments
+
+
+def _comment_end(value: str, start: int, token: re.Pattern[str]) -> int | None:
+    """Return where the comment ends whose text starts there; None where it does not end."""
+    depth = 1
+    for match in token.finditer(value, start):
+        depth += {"(": 1, ")": -1}.get(match[0], 0)
+        if depth == 0:
+            return match.end()
+    return None
 
 
 def _raw_header(line: bytes) -> Header:

@@ -13,6 +13,8 @@ from quarantine.asking.admission import (
     decide,
     evidence,
     screen,
+    seen_before,
+    too_much,
     too_soon,
 )
 from quarantine.asking.commands import Command, ReportCommand, first_command
@@ -24,7 +26,15 @@ from quarantine.runtime import Journal, utc_now
 from quarantine.settings import IntakeSettings
 from quarantine.stores.items import Unreadable
 from quarantine.stores.objects import InboundObjects
-from quarantine.stores.requests import Admitted, Cooldown, CoolingDown, Known, Requests
+from quarantine.stores.requests import (
+    Admitted,
+    CoolingDown,
+    Exhausted,
+    Known,
+    Limits,
+    Requests,
+    SeenBefore,
+)
 from quarantine.stores.senders import Senders
 
 if TYPE_CHECKING:
@@ -153,18 +163,31 @@ class Intake:
                 assert_never(decision)
 
     def _admit(self, mail: InboundMail, request: Accepted, seen: Evidence, now: datetime) -> Decision | Known:
-        cooldown = Cooldown(request.requester, self.settings.cooldown)
-        admission = self.requests.accept(request, seen, now, cooldown)
+        limits = _limits(request, self.settings)
+        admission = self.requests.accept(request, seen, now, limits)
         match admission:
             case Admitted():
-                self.jobs.put(_job(request))
+                self.jobs.put(_job(request), group=request.requester.domain)
                 return request
-            case CoolingDown():
-                return self._record(mail, too_soon(request.requester, cooldown.time), seen)
             case Known():
                 return admission
+            case SeenBefore():
+                refused = seen_before(request.requester)
+            case CoolingDown():
+                refused = too_soon(request.requester, limits.cooldown)
+            case Exhausted(limited, limit):
+                refused = too_much(request.requester, limited, limit)
             case _:
                 assert_never(admission)
+        return self._record(mail, refused, seen)
+
+
+def _limits(request: Accepted, settings: IntakeSettings) -> Limits:
+    match request.command:
+        case ReportCommand():
+            return Limits(settings.cooldown, settings.mailbox_reports, settings.domain_requests)
+        case _:
+            assert_never(request.command)
 
 
 def _job(request: Accepted) -> Job:

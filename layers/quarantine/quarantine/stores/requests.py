@@ -1,9 +1,12 @@
 """The requests table: the requests and their outcomes. One row per request, and one per cooldown."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
+from itertools import count
+from random import uniform
+from time import sleep
 from typing import TYPE_CHECKING, assert_never
 
 from botocore.exceptions import ClientError
@@ -12,14 +15,17 @@ from quarantine.asking.admission import Accepted, Refusal, Refused
 from quarantine.asking.commands import Command, ReportCommand
 from quarantine.asking.replying import ReplyContext
 from quarantine.mail.addresses import Address
-from quarantine.stores import items
+from quarantine.stores import counters, items
 from quarantine.stores.items import Values, from_wire, to_wire
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 RETENTION_OF_REQUESTS = timedelta(days=30)
-_COOLDOWN = "cooldown#"
+_ATTEMPTS = 12  # at a transaction: three seconds at most, a part of intake's timeout
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.4  # seconds
+# Refusals that may be the doing of the request itself, at an earlier delivery.
+_BY_ITS_OWN = frozenset({Refusal.REPLAYED, Refusal.TOO_SOON, Refusal.TOO_MUCH})
 
 
 class RequestStatus(StrEnum):
@@ -48,11 +54,16 @@ class UnreadableRequest(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Cooldown:
-    """How long an address may not ask again after its request was accepted."""
+class Limits:
+    """What a mailbox and a domain may ask for. A mailbox is an address without its suffix (RFC 5233).
 
-    requester: Address
-    time: timedelta
+    cooldown: from one accepted request of a mailbox to its next. mailbox, domain: how many accepted requests
+    in a clock hour; 0 for no limit.
+    """
+
+    cooldown: timedelta
+    mailbox: int = 0
+    domain: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +73,20 @@ class Admitted:
 
 @dataclass(frozen=True, slots=True)
 class CoolingDown:
-    """The cooldown is not over; nothing was recorded."""
+    """The mailbox's cooldown is not over; nothing was recorded."""
+
+
+@dataclass(frozen=True, slots=True)
+class SeenBefore:
+    """A mail that only DKIM proves was accepted before; nothing was recorded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exhausted:
+    """A mailbox or a domain made all the requests that it may in this hour; nothing was recorded."""
+
+    limited: str
+    limit: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +113,9 @@ class Settled:
     """The request is final already."""
 
 
+type Admission = Admitted | Known | SeenBefore | CoolingDown | Exhausted
+
+
 type Claim = Claimed | Busy | Settled
 
 
@@ -103,16 +130,29 @@ class Outcome:
 
 
 class Requests:
-    """The rows of requests, and the conditions under which they may change."""
+    """The rows of requests, and the conditions under which each may change.
 
-    def __init__(self, client: "DynamoDBClient", table: str, trigger: Address | None = None) -> None:
-        """trigger: the address written to, for older rows that do not store it."""
-        self._client, self._table, self._trigger = client, table, trigger
+    trigger: what a row names that was written before rows kept the address written to.
+    pause: waits for some seconds before a transaction is tried again that met another one.
+    """
+
+    def __init__(
+        self,
+        client: "DynamoDBClient",
+        table: str,
+        trigger: Address | None = None,
+        pause: Callable[[float], None] = sleep,
+    ) -> None:
+        self._client, self._table, self._trigger, self._pause = client, table, trigger, pause
 
     def accept(
-        self, request: Accepted, evidence: Mapping[str, str], now: datetime, cooldown: Cooldown
-    ) -> Admitted | CoolingDown | Known:
-        """Record an accepted request and start a cooldown: both or neither."""
+        self, request: Accepted, evidence: Mapping[str, str], now: datetime, limits: Limits
+    ) -> Admission:
+        """Record an accepted request, count it and start the mailbox's cooldown: all of it or nothing.
+
+        Where several things forbid it, the first in the order of `Admission` is returned.
+        """
+        mailbox = request.requester.without_suffix()
         row = {
             "request_id": request.request_id,
             "command": _word(request.command),
@@ -126,41 +166,55 @@ class Requests:
             "decided_at": items.iso_milliseconds(now),
             "expires_at": items.epoch(now + RETENTION_OF_REQUESTS),
         }
-        cooling = {
-            "request_id": f"{_COOLDOWN}{cooldown.requester}",
-            "expires_at": items.epoch(now + cooldown.time),
-        }
-        try:
-            self._client.transact_write_items(
-                TransactItems=[
-                    {
-                        "Put": {
-                            "TableName": self._table,
-                            "Item": to_wire(row),
-                            "ConditionExpression": "attribute_not_exists(request_id)",
-                            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
-                        }
-                    },
-                    {
-                        "Put": {
-                            "TableName": self._table,
-                            "Item": to_wire(cooling),
-                            "ConditionExpression": "attribute_not_exists(request_id) OR expires_at <= :now",
-                            "ExpressionAttributeValues": to_wire({":now": items.epoch(now)}),
-                        }
-                    },
-                ]
+        # In the order of Admission: each item with what it means if its condition fails.
+        writes = [counters.new_row(row)]
+        meanings: list[Callable[[Values], Admission]] = [_known]
+        if request.replay_key is not None:
+            writes.append(counters.remembered(request.replay_key, now))
+            meanings.append(lambda _: SeenBefore())
+        writes.append(counters.mailbox_count(mailbox, now, limits.cooldown, limits.mailbox))
+        meanings.append(
+            lambda item: (
+                CoolingDown()
+                if counters.cooling_until(item) > now
+                else Exhausted(str(mailbox), limits.mailbox)
             )
-        except self._client.exceptions.TransactionCanceledException as e:
-            match [reason.get("Code") for reason in e.response["CancellationReasons"]]:
-                case ["ConditionalCheckFailed", _]:
-                    status = RequestStatus(from_wire(e.response["CancellationReasons"][0]["Item"])["status"])
-                    return Admitted() if status is RequestStatus.ACCEPTED else Known(status)
-                case ["None", "ConditionalCheckFailed"]:
-                    return CoolingDown()
-                case _:  # a conflict with another transaction: Lambda retries the event
-                    raise
-        return Admitted()
+        )
+        if limits.domain:
+            writes.append(counters.domain_count(mailbox, now, limits.domain))
+            meanings.append(lambda _: Exhausted(mailbox.domain, limits.domain))
+        failed = self._transact(writes)
+        if failed is None:
+            return Admitted()
+        place, item = failed
+        return meanings[place](item)
+
+    def _transact(self, writes: Sequence[counters.Write]) -> tuple[int, Values] | None:
+        """Write all items or none; return the first whose condition fails, with what is there instead.
+
+        A write that meets another transaction on the same item is tried again: so are the requests of one
+        domain that come at the same moment.
+        """
+        transaction = [
+            {kind: {"TableName": self._table, **write}} for each in writes for kind, write in each.items()
+        ]
+        for attempt in count():
+            try:
+                self._client.transact_write_items(TransactItems=transaction)  # type: ignore[arg-type]
+            except self._client.exceptions.TransactionCanceledException as e:
+                reasons = e.response["CancellationReasons"]
+                codes = [reason.get("Code") for reason in reasons]
+                # First: a condition that fails beside it may be that of another delivery of the same event.
+                if "TransactionConflict" in codes and attempt < _ATTEMPTS - 1:
+                    self._pause(backoff(attempt))
+                elif "ConditionalCheckFailed" in codes and "TransactionConflict" not in codes:
+                    place = codes.index("ConditionalCheckFailed")
+                    return place, from_wire(reasons[place].get("Item") or {})
+                else:
+                    raise  # the event comes again
+            else:
+                return None
+        raise AssertionError("the loop has no end")
 
     def refuse(
         self,
@@ -172,7 +226,7 @@ class Requests:
     ) -> Known | None:
         """Record a refusal; a request that report claimed or settled is Known and stays unchanged.
 
-        An accepted request that is refused because of its own cooldown stays unchanged too.
+        So does an accepted one that is refused because it was accepted: for its own cooldown, say.
         """
         row = {
             "request_id": request_id,
@@ -185,7 +239,7 @@ class Requests:
             "expires_at": items.epoch(now + RETENTION_OF_REQUESTS),
         } | ({"requester": str(refused.requester)} if refused.requester else {})
         # An operator may have denied the requester between two deliveries of the same event.
-        replaced = "none" if refused.reason is Refusal.TOO_SOON else RequestStatus.ACCEPTED
+        replaced = "none" if refused.reason in _BY_ITS_OWN else RequestStatus.ACCEPTED
         try:
             self._client.put_item(
                 TableName=self._table,
@@ -278,9 +332,13 @@ class Requests:
         return row
 
     def cooldown_until(self, requester: Address) -> datetime:
-        """Return when an address may ask again; a time in the past if it may ask now."""
-        until = self.find(f"{_COOLDOWN}{requester}").get("expires_at", 0)
-        return datetime.fromtimestamp(items.whole_number(until), UTC)
+        """Return when an address may ask again; a time in the past when it may now."""
+        return counters.cooling_until(self.find(counters.mailbox_key(requester.without_suffix())))
+
+    def is_remembered(self, replay_key: str, now: datetime) -> bool:
+        """Say whether such a mail, which only DKIM proves, was accepted before."""
+        item = self.find(counters.replay_key(replay_key))
+        return bool(item) and items.whole_number(item["expires_at"]) > items.epoch(now)
 
     def of_requester(self, requester: Address, since: datetime | None) -> Iterator[Values]:
         """Yield the requests of an address, newest first."""
@@ -299,11 +357,21 @@ class Requests:
         """Yield all requests in undefined order: a scan of the table."""
         pages = self._client.get_paginator("scan").paginate(
             TableName=self._table,
-            FilterExpression="NOT begins_with(request_id, :cooldown)",
-            ExpressionAttributeValues=to_wire({":cooldown": _COOLDOWN}),
+            FilterExpression="attribute_exists(#status)",  # a counter has none
+            ExpressionAttributeNames={"#status": "status"},
         )
         for page in pages:
             yield from (items.plain(from_wire(item)) for item in page["Items"])
+
+
+def backoff(attempt: int) -> float:
+    """Return for how many seconds to wait before a transaction is tried again: more each time, at random."""
+    return uniform(0, min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**attempt))  # noqa: S311 - so that they come apart
+
+
+def _known(item: Values) -> Admitted | Known:
+    status = RequestStatus(item["status"])
+    return Admitted() if status is RequestStatus.ACCEPTED else Known(status)
 
 
 def _word(command: Command) -> CommandWord:

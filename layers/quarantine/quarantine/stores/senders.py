@@ -65,7 +65,8 @@ class Senders:
         except (ValueError, TypeError) as e:
             self._unreadable(key_of(item), e)
             return AuthRecord(principal, deny=deny)
-        return AuthRecord(principal, accept, deny, tuple(self._mailboxes(item)))
+        forwarded = item.get("forwarded", False) is True  # it waives a check: only a clear `true` counts
+        return AuthRecord(principal, accept, deny, tuple(self._mailboxes(item)), forwarded)
 
     def _mailboxes(self, item: Values) -> Iterator[Address]:
         try:
@@ -81,19 +82,15 @@ def auth_values(
     *,
     deny: bool = False,
     mailboxes: Iterable[str] = (),
+    forwarded: bool = False,
     note: str = "",
     now: datetime,
 ) -> Values:
     """Return the auth record of an address, a domain or everybody (`*`)."""
     # DynamoDB does not store empty sets.
     sets = {name: set(words) for name, words in (("accept", accept), ("mailboxes", mailboxes)) if words}
-    return {
-        "principal": principal,
-        "record": _AUTH,
-        **sets,
-        **({"deny": True} if deny else {}),
-        **_noted(note, now),
-    }
+    flags = {name: True for name, is_set in (("deny", deny), ("forwarded", forwarded)) if is_set}
+    return {"principal": principal, "record": _AUTH, **sets, **flags, **_noted(note, now)}
 
 
 def relay_values(principal: str, network: str, *, note: str = "", now: datetime) -> Values:

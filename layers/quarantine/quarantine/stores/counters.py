@@ -1,0 +1,126 @@
+"""The items of the requests table that count and remember, as writes of a transaction.
+
+They lie beside the requests: `cooldown#<mailbox>` with its cooldown and its requests of each hour, a domain's
+requests of an hour under `domain#...`, and under `replay#<key>` a mail that only DKIM proves.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from typing import Any
+
+from quarantine.asking.replays import OLDEST
+from quarantine.mail.addresses import Address
+from quarantine.stores import items
+from quarantine.stores.items import Values, to_wire
+
+type Write = Mapping[str, Mapping[str, Any]]
+"""`{"Put": {...}}` or `{"Update": {...}}` of a transaction, without the table's name."""
+
+_HOUR = timedelta(hours=1)
+_STALE_HOURS = 24  # whose counts an update removes; TTL removes an item that was idle for longer
+_SHARDS = 32
+_COUNT_OF_A_SHARD = 300  # a lower limit has fewer shards, so that it stays exact
+
+
+def new_row(row: Values) -> Write:
+    """Return the write of a request's row, where there is none."""
+    return {
+        "Put": {
+            "Item": to_wire(row),
+            "ConditionExpression": "attribute_not_exists(request_id)",
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+        }
+    }
+
+
+def replay_key(key: str) -> str:
+    return f"replay#{key}"
+
+
+def remembered(key: str, now: datetime) -> Write:
+    """Return the write that remembers a mail, where no such mail is remembered."""
+    return {
+        "Put": {
+            "Item": to_wire({"request_id": replay_key(key), "expires_at": items.epoch(now + OLDEST)}),
+            "ConditionExpression": "attribute_not_exists(request_id) OR expires_at <= :now",
+            "ExpressionAttributeValues": to_wire({":now": items.epoch(now)}),
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+        }
+    }
+
+
+def mailbox_key(mailbox: Address) -> str:
+    return f"cooldown#{mailbox}"
+
+
+def cooling_until(item: Values) -> datetime:
+    """Return when a mailbox may ask again; a time in the past for an item that does not say."""
+    # An item of the version before has only the time at which it expires.
+    until = item.get("cooling_until", item.get("expires_at", 0))
+    return datetime.fromtimestamp(items.whole_number(until), UTC)
+
+
+def mailbox_count(mailbox: Address, now: datetime, cooldown: timedelta, limit: int) -> Write:
+    """Return the write that starts a cooldown and counts a request, where both allow it.
+
+    limit: requests in a clock hour; 0 for no limit.
+    """
+    hour = _hour(now)
+    old = {f"#h{ago}": f"reports_{hour - ago}" for ago in range(1, _STALE_HOURS + 1)}
+    until = now + cooldown
+    values = {
+        ":now": items.epoch(now),
+        ":until": items.epoch(until),
+        ":expires": items.epoch(max(until, _end_of(hour))),
+        ":one": 1,
+    }
+    condition = (
+        "(attribute_not_exists(request_id) OR cooling_until <= :now"
+        " OR (attribute_not_exists(cooling_until) AND expires_at <= :now))"
+    )
+    if limit:
+        condition += " AND (attribute_not_exists(#count) OR #count < :limit)"
+        values[":limit"] = limit
+    return {
+        "Update": {
+            "Key": to_wire({"request_id": mailbox_key(mailbox)}),
+            "UpdateExpression": "SET cooling_until = :until, expires_at = :expires"
+            f" REMOVE {', '.join(old)} ADD #count :one",
+            "ConditionExpression": condition,
+            "ExpressionAttributeNames": {"#count": f"reports_{hour}", **old},
+            "ExpressionAttributeValues": to_wire(values),
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+        }
+    }
+
+
+def domain_count(mailbox: Address, now: datetime, limit: int) -> Write:
+    """Return the write that counts a request of a domain, where its limit allows it.
+
+    A transaction fails if another one writes the same item at the same moment, so the count of a domain is
+    spread by mailbox over several items, each with its share of the limit.
+    """
+    shards = min(_SHARDS, max(1, limit // _COUNT_OF_A_SHARD))
+    shard = int.from_bytes(sha256(str(mailbox).encode()).digest()[:4]) % shards
+    hour = _hour(now)
+    return {
+        "Update": {
+            "Key": to_wire({"request_id": f"domain#{mailbox.domain}#{hour}#{shard}"}),
+            "UpdateExpression": "SET expires_at = :expires ADD requests :one",
+            "ConditionExpression": "attribute_not_exists(requests) OR requests < :limit",
+            "ExpressionAttributeValues": to_wire(
+                {":expires": items.epoch(_end_of(hour)), ":one": 1, ":limit": -(-limit // shards)}
+            ),
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+        }
+    }
+
+
+def _hour(now: datetime) -> int:
+    """Return the clock hour, UTC, as a number of hours since 1970."""
+    return items.epoch(now) // 3600
+
+
+def _end_of(hour: int) -> datetime:
+    return datetime.fromtimestamp(hour * 3600, UTC) + _HOUR
