@@ -388,11 +388,13 @@ def test_too_much_within_an_hour(held: World) -> None:
     TOO_MUCH.records(held)
     (first,) = [case for case in CASES if case.file == "accepted_relay_ipv4"]
     limits = {"COOLDOWN_SECONDS": "0", "MAILBOX_REPORTS_PER_HOUR": "1"}
-    assert held.intake(first.event, **limits) == {"outcome": "accepted"}
-    assert held.intake(TOO_MUCH.event, **limits) == {"outcome": "too_much"}
+    assert held.intake(first.event, None, **limits) == {"outcome": "accepted"}
+    assert held.intake(TOO_MUCH.event, None, **limits) == {"outcome": "too_much"}
     row = held.row(TOO_MUCH.message_id)
     assert (row["status"], row["reason"], row["detail"]) == ("refused", "too_much", TOO_MUCH.detail)
-    assert held.intake(TOO_MUCH.event, **limits | {"MAILBOX_REPORTS_PER_HOUR": "0"}) == {"outcome": "refused"}
+    assert held.intake(TOO_MUCH.event, None, **limits | {"MAILBOX_REPORTS_PER_HOUR": "0"}) == {
+        "outcome": "refused"
+    }
 
 
 def test_a_signed_mail_is_accepted_once(held: World) -> None:

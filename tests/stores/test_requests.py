@@ -226,7 +226,8 @@ def test_any_other_mail_is_not_remembered(requests: Requests) -> None:
 
 def conflicting(times: int, *codes: str) -> tuple[Requests, list[float]]:
     """Return a store whose transaction meets another one so many times, and the pauses that it makes."""
-    client, pauses = boto3.client("dynamodb"), []
+    client = boto3.client("dynamodb")
+    pauses: list[float] = []
     stubber = Stubber(client)
     for _ in range(times):
         stubber.add_client_error(
