@@ -34,9 +34,8 @@ ADVICE: Mapping[Refusal, str] = {
     " DOMAIN IP. If the domain has DMARC, or its mail comes by a shared service, accept that: quarantine auth"
     " allow DOMAIN -m dmarc. Otherwise the mail may be forged: do nothing.",
     Refusal.REPLAYED: "ask the user to write a new mail to the trigger alone. If their company forwards"
-    " mail to the trigger, allow that: quarantine auth allow DOMAIN -m dmarc --forwarded. If their mail"
-    " server has IP addresses of its own, let it relay: quarantine relay add DOMAIN IP; then a mail is"
-    " accepted whatever signs it.",
+    " mail to the trigger, allow it: quarantine auth allow DOMAIN -m dmarc --forwarded. If their server"
+    " has IP addresses of its own, let it relay: quarantine relay add DOMAIN IP.",
     Refusal.TOO_MUCH: "nothing; or raise MailboxReportsPerHour or DomainRequestsPerHour.",
     Refusal.TOO_SOON: "nothing; the earlier report is in their inbox, or its request says why not.",
 }

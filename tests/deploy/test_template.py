@@ -197,6 +197,8 @@ def test_table_keeps_what_it_should(table: str, expires_by: str | None, after_th
                 "TRIGGER": "manual-report-request",
                 "REPORT_SENDER": "quarantine@send.example.com",
                 "COOLDOWN_SECONDS": "300",
+                "MAILBOX_REPORTS_PER_HOUR": "20",
+                "DOMAIN_REQUESTS_PER_HOUR": "10000",
                 "POWERTOOLS_SERVICE_NAME": "intake",
                 "POWERTOOLS_METRICS_NAMESPACE": "QuarantineReport",
             },
@@ -315,6 +317,7 @@ def test_who_may_ask_is_never_found_by_a_scan() -> None:
             {
                 ("dynamodb:PartiQLSelect", "${SendersTable.Arn}"),
                 ("dynamodb:PutItem", "${RequestsTable.Arn}"),
+                ("dynamodb:UpdateItem", "${RequestsTable.Arn}"),
                 ("s3:GetObject", "${MailBucket.Arn}/inbound/*"),
                 ("sqs:SendMessage", "${JobsQueue.Arn}"),
                 ("sqs:SendMessage", "${IntakeFailures.Arn}"),

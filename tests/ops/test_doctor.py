@@ -303,7 +303,7 @@ def test_a_healthy_account_has_no_fault(account: Account, terminal: Terminal) ->
         pytest.param(
             lambda account: _set_parameter(account, "Trigger", "quarantine"),
             {Check.SENDER: FAULT},
-            "a reply to a report would request another",
+            "an answer to a report would ask for another",
             id="reports come from the trigger",
         ),
         pytest.param(
