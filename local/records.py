@@ -28,10 +28,18 @@ class Records:
         self.put("SENDERS_TABLE", relay_values(principal, network, now=datetime.now(UTC)))
 
     def put_auth(
-        self, principal: str, accept: Iterable[str] = (), *, deny: bool = False, mailboxes: Iterable[str] = ()
+        self,
+        principal: str,
+        accept: Iterable[str] = (),
+        *,
+        deny: bool = False,
+        mailboxes: Iterable[str] = (),
+        forwarded: bool = False,
     ) -> None:
         """Accept methods as proof of an address, a domain or everybody (`*`)."""
-        record = auth_values(principal, accept, deny=deny, mailboxes=mailboxes, now=datetime.now(UTC))
+        record = auth_values(
+            principal, accept, deny=deny, mailboxes=mailboxes, forwarded=forwarded, now=datetime.now(UTC)
+        )
         self.put("SENDERS_TABLE", record)
 
     def put_held(

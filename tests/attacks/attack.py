@@ -18,6 +18,11 @@ STRANGER = "127.0.0.99"  # a server without a record
 
 ALL_PASS = Verdicts(*[Verdict.PASS] * 5)
 
+DATE = "Date: Mon, 23 Nov 2026 12:59:55 +0100"
+"""When a mail was written; over SMTP, it was written now."""
+
+SIGNED = "DKIM-Signature: v=1; a=rsa-sha256; d=victim.example; s=s; h=from:to:date:message-id; bh=x; b=y"
+
 type Json = str | int | bool | list[Json] | dict[str, Json] | None
 
 
@@ -41,6 +46,7 @@ class Auth:
     accept: tuple[str, ...] = ()
     deny: bool = False
     mailboxes: tuple[str, ...] = ()
+    forwarded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +179,8 @@ def mail(*more: str, sender: str | None = "From: Bob Builder <bob@victim.example
         *([] if sender is None else [sender]),
         f"To: {TRIGGER}",
         "Subject: What is held for me?",
-        "Date: Mon, 23 Nov 2026 12:59:55 +0100",
+        DATE,
+        "Message-ID: <0123456789abcdef@victim.example>",
         *more,
         "",
         "Anything will do here.",

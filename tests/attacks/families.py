@@ -9,6 +9,8 @@ from tests.attacks.corpus import (
     from_bytes,
     from_fields,
     relays,
+    replays,
+    results,
     traces,
     triggers,
 )
@@ -22,6 +24,8 @@ FAMILIES: dict[str, tuple[Attack, ...]] = {
         "forged traces": traces.ATTACKS,
         "authentication": authentication.ATTACKS,
         "relays": relays.ATTACKS,
+        "replays": replays.ATTACKS,
+        "results that name nothing": results.ATTACKS,
         "machines": automatic.ATTACKS,
         "triggers": triggers.ATTACKS,
         "diversions": diversions.ATTACKS,

@@ -5,9 +5,10 @@ import re
 import smtplib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from email import message_from_bytes, policy
 from email.message import EmailMessage
-from email.utils import getaddresses
+from email.utils import format_datetime, getaddresses
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from functions.intake import app as intake_app
 from local.records import Records
 from local.ses import Delivery, receive
 from quarantine.asking.admission import Refusal
-from tests.attacks.attack import BOB, Accepted, Attack, Auth, Event, Relay, mail, secret_of
+from tests.attacks.attack import BOB, DATE, Accepted, Attack, Auth, Event, Relay, mail, secret_of
 from tests.local.serving import PATIENCE, Server, eventually
 from tests.world import NOW, World
 
@@ -124,8 +125,8 @@ def _put(batch: _Batch, attack: Attack) -> None:
         match record:
             case Relay(principal, network):
                 batch.put_relay(principal, network)
-            case Auth(principal, accept, deny, mailboxes):
-                batch.put_auth(principal, accept, deny=deny, mailboxes=mailboxes)
+            case Auth(principal, accept, deny, mailboxes, forwarded):
+                batch.put_auth(principal, accept, deny=deny, mailboxes=mailboxes, forwarded=forwarded)
     for mailbox in attack.mailboxes:
         batch.put_held(mailbox, "<1@supplier.example>", NOW, "x@supplier.example", secret_of(mailbox))
     batch.write()
@@ -241,7 +242,8 @@ def _send(server: Server, delivery: Delivery) -> str | None:
         for command in commands:
             if client.docmd(command)[0] != _OK:
                 return None
-        code, answer = client.data(delivery.data)
+        written_now = f"Date: {format_datetime(datetime.now(UTC))}"
+        code, answer = client.data(delivery.data.replace(DATE.encode(), written_now.encode()))
     return answer.decode().rpartition(" ")[2] if code == _OK else None
 
 

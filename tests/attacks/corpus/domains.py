@@ -120,6 +120,7 @@ ATTACKS = [
         "UTS 39; RFC 7489 2.4",
         Accepted("bob@xn--vctim-n2e.example"),
         mail(sender="From: bob@v\u0456ctim.example"),
+        envelope_from="bob@xn--vctim-n2e.example",
         verdicts=ALL_PASS,
         records=(Auth("*", ALL_METHODS),),
     ),

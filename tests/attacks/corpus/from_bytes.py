@@ -77,15 +77,15 @@ _BYTES = [
     ),
     (
         "long-line",
-        "a From longer than a line",
-        "RFC 5322 2.1.1",
-        b"From: " + b"x" * 980 + b" <bob@victim.example>",
+        "a From longer than all fields that SES gives",
+        "SES documentation: headersTruncated",
+        b"From: " + b"x" * 10_240 + b" <bob@victim.example>",
     ),
     (
         "long-folded",
-        "a From longer than a line, folded",
-        "RFC 5322 2.1.1",
-        b"From: " + b"xxxxxxxxx\r\n " * 120 + b"<bob@victim.example>",
+        "the same, folded",
+        "SES documentation: headersTruncated",
+        b"From: " + b"xxxxxxxxx\r\n " * 1_100 + b"<bob@victim.example>",
     ),
     (
         "long-local",

@@ -141,7 +141,19 @@ _VALUES = [
         "CVE-2019-16056 (Python email)",
         "<eve@evil.example@victim.example>",
     ),
-    ("comment-behind", "a comment behind", "RFC 5322 3.2.2", "bob@victim.example (Bob)"),
+    ("comment-touching", "a comment that touches it", "RFC 5322 3.2.2", "bob@victim.example(Bob)"),
+    (
+        "comment-hides-end",
+        "a quoted pair that hides a comment's end",
+        "RFC 5322 3.2.2",
+        r"bob@victim.example (a \) <eve@evil.example> (b)",
+    ),
+    (
+        "comment-quotes",
+        "quotes that hide a comment's end",
+        "RFC 5322 3.2.2",
+        'bob@victim.example ("a) <eve@evil.example> (b")',
+    ),
     ("comment-address", "an address in a comment", _ADDRESSES, "bob@victim.example (<eve@evil.example>)"),
     ("comment-before", "a comment before", "RFC 5322 3.2.2", "(eve@evil.example) bob@victim.example"),
     (
@@ -342,6 +354,58 @@ _LEGAL = [
         "own: Outlook",
         "From: \"'bob@victim.example'\" <bob@victim.example>",
         BOB,
+    ),
+    *(
+        (f"legal-{name}", f"control: {trick}", source, f"From: {value}", BOB)
+        for name, trick, source, value in (
+            ("comment", "a comment behind", "RFC 5322 3.2.2; mailx", "bob@victim.example (Bob Builder)"),
+            ("comment-before", "a comment before", "RFC 5322 3.2.2", "(Bob) bob@victim.example"),
+            (
+                "comment-phrase",
+                "a comment in the name",
+                "RFC 5322 3.2.2",
+                "Bob Builder (IT) <bob@victim.example>",
+            ),
+            ("comment-nested", "a nested comment", "RFC 5322 3.2.2", "bob@victim.example (Bob (IT))"),
+            ("at-home", "a name with an at and no dot", "cases: Bob@Home", '"Bob@Home" <bob@victim.example>'),
+            ("outlook", "a comma in quotes", "Outlook", '"Builder, Bob" <bob@victim.example>'),
+            ("gmail", "two plain words", "Gmail", "Bob Builder <bob@victim.example>"),
+            (
+                "apple",
+                "a name in base64",
+                "Apple Mail",
+                "=?utf-8?B?QsO2YiBCw7xpbGRlcg==?= <bob@victim.example>",
+            ),
+            (
+                "thunderbird",
+                "a name in UTF-8, Q",
+                "Thunderbird",
+                "=?UTF-8?Q?B=C3=B6b_Builder?= <bob@victim.example>",
+            ),
+            ("k9", "an address alone", "K-9 Mail", "bob@victim.example"),
+            ("mutt", "a dot and an apostrophe", "mutt", "Bob O'Builder Jr. <bob@victim.example>"),
+            ("webmail", "the address as the name", "Roundcube", '"bob@victim.example" <bob@victim.example>'),
+            ("quotes", "quotes in quotes", "Outlook", r'"Bob \"the\" Builder" <bob@victim.example>'),
+            (
+                "cyrillic",
+                "another script",
+                "Outlook on the web",
+                "=?koi8-r?B?4s/CIPPU0s/J1MXM2A==?= <bob@victim.example>",
+            ),
+            (
+                "japanese",
+                "a name in ISO-2022-JP",
+                "Becky!",
+                "=?iso-2022-jp?B?GyRCOzNFRBsoQg==?= <bob@victim.example>",
+            ),
+            ("chinese", "a name in gb2312", "Foxmail", '"=?gb2312?B?0KHN9Q==?=" <bob@victim.example>'),
+            (
+                "folded-long",
+                "a name of 1,100 characters",
+                "RFC 5322 2.1.1",
+                "\r\n ".join(["Bob Builder"] * 92) + " <bob@victim.example>",
+            ),
+        )
     ),
     (
         "legal-atext",

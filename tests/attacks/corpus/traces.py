@@ -3,6 +3,7 @@
 from quarantine.asking.admission import Refusal
 from tests.attacks.attack import (
     BOB,
+    SIGNED,
     STRANGER,
     Attack,
     Auth,
@@ -97,7 +98,7 @@ _ONLY_DKIM = (Auth("victim.example", ("dkim",)), Relay("victim.example", "127.0.
 _SPF_PART = (
     "spf=pass (spfCheck: x) client-ip=127.0.0.99; envelope-from=eve@evil.example; helo=mail.evil.example;"
 )
-_SIGNED = "DKIM-Signature: v=1; a=rsa-sha256; d=evil.example; s=s; h=from; bh=x; b=y"
+_SIGNED = "DKIM-Signature: v=1; a=rsa-sha256; d=evil.example; s=s; h=from:to:date:message-id; bh=x; b=y"
 
 _SES_RESULTS = [
     (
@@ -273,7 +274,10 @@ ATTACKS = [
             name,
             trick,
             source,
-            [f"DKIM-Signature: v=1; a=rsa-sha256; {tags}; s=s; h=from; bh=x; b=y" for tags in signatures],
+            [
+                f"DKIM-Signature: v=1; a=rsa-sha256; {tags}; s=s; h=from:to:date:message-id; bh=x; b=y"
+                for tags in signatures
+            ],
             f"amazonses.com; {results}",
         )
         for name, trick, source, signatures, results in _SIGNATURES
@@ -284,8 +288,8 @@ ATTACKS = [
         "RFC 6376 6.1",
         BOB,
         mail(
-            "DKIM-Signature: v=1; a=rsa-sha256; d=victim.example; i=@victim.example; s=s; h=from; bh=x; b=y",
-            "DKIM-Signature: v=1; a=rsa-sha256; d=old.example.net; s=s; h=from; bh=x; b=y",
+            SIGNED.replace("s=s;", "i=@victim.example; s=s;"),
+            "DKIM-Signature: v=1; a=rsa-sha256; d=old.example.net; s=s; h=from:to:date:message-id; bh=x; b=y",
         ),
         peer=STRANGER,
         envelope_from=f"SRS0={'x' * 60}=victim.example=bob@out.example.net",

@@ -39,7 +39,7 @@ _MACHINE_FIELDS = frozenset(
 )
 _PRECEDENCES = frozenset({"bulk", "junk", "list", "auto", "reply"})  # also auto_reply and auto-reply
 # MS-OXCMAIL 2.2.3.2.14: it asks for no answer of a machine. DR, NDR, RN and NRN are only about receipts.
-_SUPPRESSED = frozenset({"all", "autoreply", "oof"})
+_SUPPRESSED = frozenset({"all", "autoreply"})
 _AUTORESPONDER = "autoresponder"
 # A report of any kind (RFC 6522): a bounce, a read receipt that a stranger may have asked for (RFC 8098).
 _REPORT_TYPES = (
