@@ -214,7 +214,7 @@ def lines(terminal: Terminal, request_id: str) -> list[str]:
         if line.startswith(marks):
             sentences.append(line)
         else:
-            sentences[-1] += f" {line}"
+            sentences[-1] = f"{sentences[-1].rstrip()} {line}"
     return sentences
 
 
