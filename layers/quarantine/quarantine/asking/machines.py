@@ -108,13 +108,20 @@ def _is_a_machine(requester: Address, trigger: str, report_sender: Address) -> b
     return bare == report_sender.without_suffix() or bare.local in _MACHINES | {trigger}
 
 
-_COMMENT = re.compile(r"\([^()]*\)")
+_PARENTHESIS = re.compile(r"([()])")
 _LINE = 998  # RFC 5322 2.1.1: bounds the work; a value that is cut within a comment is not one that we know
 
 
 def _without_comments(value: str) -> str:
     """Return a field's value without comments (RFC 5322 3.2.2), in lower case."""
-    value = value[:_LINE]
-    while (shorter := _COMMENT.sub(" ", value)) != value:  # from the innermost comment outwards
-        value = shorter
-    return value.strip().lower()
+    kept: list[str] = []
+    opened: list[int] = []  # for each comment that has not ended, where in `kept` it begins
+    for part in _PARENTHESIS.split(value[:_LINE]):
+        if part == "(":
+            opened.append(len(kept))
+        if part == ")" and opened:
+            del kept[opened.pop() :]
+            kept.append(" ")
+        else:
+            kept.append(part)
+    return "".join(kept).strip().lower()

@@ -209,7 +209,7 @@ def _is_in_order(results: list[list[str]]) -> bool:
     return places == sorted(places) and all(methods.count(word) <= 1 for word in methods if word != "dkim")
 
 
-_RESULTS_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[();]|[^"();]+')
+_RESULTS_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+"|[();]|[^"();]+')
 
 
 def _split_results(value: str) -> list[list[str]]:
@@ -218,21 +218,24 @@ def _split_results(value: str) -> list[list[str]]:
     SES's field does not follow the grammar of RFC 8601 (it has bare `client-ip=` and `helo=` results), so
     libraries for that grammar refuse it. An unbalanced value yields one empty result.
     """
-    tokens = _RESULTS_TOKEN.findall(value)
-    results, depth = [""], 0
-    for token in tokens:
+    results: list[list[str]] = [[]]
+    depth = place = 0
+    for match in _RESULTS_TOKEN.finditer(value):
+        if match.start() != place:  # a quotation mark that has no other: what follows is not read
+            return [[]]
+        token, place = match[0], match.end()
         if token == "(":
             depth += 1
         elif token == ")":
             depth -= 1
         elif depth == 0 and token == ";":
-            results.append("")
+            results.append([])
         elif depth == 0:
-            results[-1] += '""' if token.startswith('"') else token
+            results[-1].append('""' if token.startswith('"') else token)
         if depth < 0:
             return [[]]
-    balanced = depth == 0 and "".join(tokens) == value
-    return [result.split() for result in results] if balanced else [[]]
+    balanced = depth == 0 and place == len(value)
+    return ["".join(result).split() for result in results] if balanced else [[]]
 
 
 def _passing_dkim(result: list[str]) -> Iterator[str]:

@@ -75,7 +75,8 @@ def _read_recipients(field: str, value: bytes) -> Recipients:
 
 
 # Where a comma may not separate: in a quoted string or pair, a comment, a literal, a group, a path.
-_ENCLOSED_COMMA = re.compile(rb'["(\[:\\]|<[^>]*,')
+# Of a path, the last `<` before the comma is enough: no letter is read twice.
+_ENCLOSED_COMMA = re.compile(rb'["(\[:\\]|<[^<>,]*,')
 
 
 def _without_brackets(text: bytes) -> bytes:

@@ -39,14 +39,17 @@ class Address:
         Raises InvalidAddress.
         """
         local, at, domain = text.rpartition("@")
+        # Lengths first: they bound the work. A domain is no shorter as A-labels than it was.
+        if len(local) > _MAX_LOCAL_PART or len(text) > _MAX_ADDRESS:
+            raise InvalidAddress(f"longer than an address may be: {text[:_MAX_ADDRESS]!r}")
         if not at or not _DOT_ATOM.fullmatch(local) or _ENCODED_WORD.search(local):
-            raise InvalidAddress(f"not an address: {text[:_MAX_ADDRESS]!r}")
+            raise InvalidAddress(f"not an address: {text!r}")
         try:
             address = cls(local.lower(), normalise_domain(domain))
         except InvalidDomain as e:
             raise InvalidAddress(str(e)) from e
-        if len(local) > _MAX_LOCAL_PART or len(str(address)) > _MAX_ADDRESS:
-            raise InvalidAddress(f"longer than an address may be: {text[:_MAX_ADDRESS]!r}")
+        if len(str(address)) > _MAX_ADDRESS:
+            raise InvalidAddress(f"longer than an address may be: {text!r}")
         return address
 
     def __str__(self) -> str:

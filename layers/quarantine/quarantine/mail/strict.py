@@ -22,11 +22,10 @@ _QUOTED_STRING = r'"(?:[^"\\]|\\.)*"'  # RFC 5322 3.2.4; control characters are 
 _PHRASE = rf'(?:[^()<>\[\]:;@\\,"]|{_QUOTED_STRING})*'  # RFC 5322 3.2.5, with the dots of obs-phrase
 _NAME_ADDR = re.compile(rf"(?P<display_name>{_PHRASE})<(?P<addr_spec>[^<>]*)>")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
-# With a dot in its domain: `Bob@Home` is a name.
-_SHOWN_ADDRESS = re.compile(
-    r"[^\s<>()\[\]\"',:;@]+@[^\s<>()\[\]\"',:;]*[^\s<>()\[\]\"',:;.][.。][^\s<>()\[\]\"',:;]+"
-)
-_QUOTED_OR_PAREN = re.compile(rf"{_QUOTED_STRING}|[()]")
+_WORD = re.compile(r"[^\s<>()\[\]\"',:;]+")
+_DOT_WITHIN = re.compile(r"[^.][.。].")  # in the domain of an address that is shown: `Bob@Home` is a name
+# A quoted string that does not end goes on to the end of the field, so that nothing is read twice.
+_QUOTED_OR_PAREN = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|[()]')
 # What counts within a comment, to four readers: with or without quoted pairs, with or without quoted strings.
 _COMMENT_TOKENS = tuple(
     re.compile(pattern) for pattern in (r"\\.|[()]", r"[()]", rf"\\.|{_QUOTED_STRING}|[()]", r'"[^"]*"|[()]')
@@ -134,7 +133,8 @@ def _split_comments(value: str) -> tuple[str, list[str]]:
             (end,) = ends
             assert end is not None
             comments.append(value[match.end() : end - 1])
-            is_apart = value[: match.start()][-1:] in _SPACE and value[end : end + 1] in _SPACE
+            before, after = value[max(0, match.start() - 1) : match.start()], value[end : end + 1]
+            is_apart = before in _SPACE and after in _SPACE
             rest.append(" " if is_apart else _TOUCHED)
             start = end
         else:  # a quoted string, or what will not parse
@@ -163,7 +163,10 @@ def _raw_header(line: bytes) -> Header:
 def _shown_addresses(display_name: str) -> Iterable[Address | None]:
     """Yield each text that a person would read as an address; None for one that is not valid."""
     # NFKC: a person reads a full-width @ as an @.
-    for shown in _SHOWN_ADDRESS.findall(unicodedata.normalize("NFKC", _decoded(display_name))):
+    for word in _WORD.findall(unicodedata.normalize("NFKC", _decoded(display_name))):
+        shown = word.lstrip("@")
+        if not _DOT_WITHIN.search(shown.partition("@")[2]):
+            continue
         try:
             yield Address.parse(shown.strip("."))
         except InvalidAddress:

@@ -102,15 +102,16 @@ def _is_narrow(text: str) -> bool:
 
 def _narrow_lines(text: str, columns: int) -> Iterator[str]:
     """Do the same for a text of one column per character, without examining each character."""
-    while len(text) > columns:
-        end = text.rfind(" ", 0, columns + 1)
+    start = 0
+    while len(text) - start > columns:
+        end = text.rfind(" ", start, start + columns + 1)
         if end == -1:
-            end = text.find(" ", columns)  # a word that is longer than a line is not broken
+            end = text.find(" ", start + columns)  # a word that is longer than a line is not broken
         if end == -1:
             break
-        yield text[:end]
-        text = text[end + 1 :]
-    yield text
+        yield text[start:end]
+        start = end + 1
+    yield text[start:]
 
 
 def _pieces(text: str) -> Iterator[str]:

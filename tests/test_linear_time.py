@@ -1,0 +1,313 @@
+"""The time to read what a stranger wrote grows with its length, and not with the square of it.
+
+Each parser reads a megabyte of each text that is known to slow some parser down. The steps of a regular
+expression cannot be counted from outside, so these tests compare CPU times of one thread: four times the text
+may take eight times as long; a quadratic parser takes sixteen times as long. The least of several counts, so
+a busy machine changes nothing.
+"""
+
+import gc
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Final
+
+import pytest
+
+from quarantine.asking.admission import evidence, screen
+from quarantine.asking.commands import first_command
+from quarantine.asking.event import InboundMail, parse_event, with_raw_header
+from quarantine.asking.machines import machine_sign
+from quarantine.asking.replying import read_reply_context
+from quarantine.asking.trace import connecting_ip, dkim_domains, dmarc_domains
+from quarantine.holding.filters.family import Family
+from quarantine.holding.filters.reading import FIELDS
+from quarantine.holding.judging import StoredMail, judge
+from quarantine.holding.notification import MalformedNotification, parse_notification
+from quarantine.holding.recipients import NoRecipient, read_recipients
+from quarantine.jobs import MalformedJob, from_json
+from quarantine.mail.addresses import Address, InvalidAddress
+from quarantine.mail.charsets import decoded
+from quarantine.mail.domains import InvalidDomain, normalise_domain
+from quarantine.mail.lenient import (
+    SHOWN_FIELDS,
+    header_fields,
+    parse_mail,
+    parse_sender,
+    parse_time,
+    usable_id,
+    without_last_field,
+)
+from quarantine.mail.strict import MalformedHeader, malformed_field, parse_from, parse_header, unfolded
+from quarantine.mail.text import clean_text, wrapped
+from tests.mails import MESSAGE_ID, block, inbound, received, results
+
+NOW: Final = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+REPORT_SENDER: Final = Address.parse("quarantine@reports.example.com")
+TRIGGER: Final = "manual-report-request"
+
+type Work = Callable[[], object]
+
+
+def repeated(unit: str, before: str = "", after: str = "") -> Callable[[int], str]:
+    return lambda length: before + unit * (length // len(unit)) + after
+
+
+def nested(opening: str, closing: str) -> Callable[[int], str]:
+    return lambda length: opening * (length // 2) + closing * (length // 2)
+
+
+GENERATORS: Final[Mapping[str, Callable[[int], str]]] = {
+    **{
+        ascii(unit): repeated(unit)
+        for unit in (
+            *("(", ")", "()", "<", ">", "<>", "<,", '"', '""', "\\", '\\"', '"a\\', "[", "]", "[1]"),
+            *(",", ";", ":", "@", ".", "-", "+", "=", "/", "_", "\t", " ", "  a", "\x00", "\x1b"),
+            *(
+                "a",
+                "A",
+                "0",
+                "1 ",
+                "a ",
+                "a.",
+                "a@",
+                "@.",
+                "a@b.example,",
+                "<a@b.example> ",
+                "a,",
+                "a:",
+                "a;",
+            ),
+            *("=?", "?=", "=?=", "=?a", "=?a?q?", "=?a?b?b", "=?utf-8?q?=", "=?utf-8?q?a?= ", "=?x?q?=E2?="),
+            *("\r\n", "\n", "\r", "\n ", "\r\n ", "\r\n\t\r\n", "a:\r\n", "a: b\r\n", "\n\n", ": \n x"),
+            *("From ", "\nFrom ", "\nFrom a@b Mon Nov 23 12:00:00 2026\n", "From - ", "\n>From "),
+            *("\nFrom a 0:00 2026\nA: b\n\n", "0:00 2026 ", "\n\nFrom \nTo: a\nContent-Length: 9\n"),
+            *("\x01\x01\x01\x01\n", "\nContent-Length: 9\n\n", "\rFrom \rTo: a\r\r"),
+            *(
+                "é",
+                "\u0301",
+                "a\u0301",
+                "\u202e",
+                "\U0001f600",
+                "\ufdfa",
+                "\u3000",
+                "。",
+                "\uff20",
+                "ß",
+                "xn--",
+            ),
+            *("dkim=pass ", "dkim=pass;", 'a"b"', "header.from=a ", "score=", "SCL:1;", ";A(", "www."),
+            *("{", "[[", '{"a":', "\\u", "Mon, ", "23 Nov ", "+0100 ", "GMT", "from ", "by inbound-smtp."),
+            *("d=a; ", "i=@", "Received: a\r\n", "DKIM-Signature: a\r\n", "From: a@b\r\n"),
+        )
+    },
+    "nested comments": nested("(", ")"),
+    "nested brackets": nested("<", ">"),
+    "an open quotation mark": repeated("a ", before='"'),
+    "escapes after a quotation mark": repeated('\\"', before='"'),
+    "an open comment": repeated("a) ", before="("),
+    "an open bracket": repeated("a, ", before="<"),
+    "an encoded word that does not end": repeated("a", before="=?utf-8?q?"),
+    "an encoded word of base64": repeated("QUJD", before="=?utf-8?b?", after="?="),
+    "an encoded word of UTF-7": repeated("+ACI-", before="=?utf-7?q?", after="?="),
+    "spaces before the end": repeated(" ", before="a", after="b"),
+    "an address that does not end": repeated("a", before="a@", after="@"),
+    "a name before an address": repeated("a ", after="<a@b.example>"),
+    "names with quotation marks": repeated('"a" ', after="<a@b.example>"),
+    "a hop": repeated("a ", before="from a (a [1]) by inbound-smtp.a.amazonaws.com with SMTP id "),
+}
+
+
+# --- What is read ---
+
+
+def of_text(parse: Callable[[str], object], *refusals: type[Exception]) -> Callable[[str], Work]:
+    """Return what makes the work of reading a text, which the parser may refuse."""
+
+    def of(text: str) -> Work:
+        def work() -> None:
+            with suppress(*refusals):
+                parse(text)
+
+        return work
+
+    return of
+
+
+def of_bytes(parse: Callable[[bytes], object], *refusals: type[Exception]) -> Callable[[str], Work]:
+    def of(text: str) -> Work:
+        data = text.encode()
+
+        def work() -> None:
+            with suppress(*refusals):
+                parse(data)
+
+        return work
+
+    return of
+
+
+def ask(mail: InboundMail) -> None:
+    """Read all that intake reads of a mail."""
+    first_command(mail.recipients, TRIGGER)
+    malformed_field(mail.headers)
+    screen(mail, TRIGGER, REPORT_SENDER)
+    evidence(mail)
+    dmarc_domains(mail)
+    read_reply_context(mail)
+
+
+ASKING_FIELDS: Final = (
+    *("From", "Date", "Message-ID", "References", "In-Reply-To"),
+    *("Auto-Submitted", "Precedence", "DKIM-Signature"),
+)
+
+
+def asking_fields(text: str) -> Work:
+    """Each field that intake reads has an equal part of the text."""
+    part = text[: len(text) // len(ASKING_FIELDS)]
+    mail = inbound(*((name, part) for name in ASKING_FIELDS))
+
+    def work() -> None:
+        machine_sign(mail, None, TRIGGER, REPORT_SENDER)
+        ask(mail)
+
+    return work
+
+
+def many_keywords(text: str) -> Work:
+    """As many fields as the text is long, each of a line."""
+    value = f"no; {text[:990]}"
+    mail = inbound(*[("Auto-Submitted", value)] * (len(text) // len(value)))
+    return lambda: machine_sign(mail, None, TRIGGER, REPORT_SENDER)
+
+
+def results_of_ses(text: str) -> Work:
+    mail = inbound(ses=block(("Authentication-Results", f"amazonses.com; {text[: len(text) // 2]}")))
+    return lambda: (dkim_domains(mail), dmarc_domains(mail))
+
+
+def hop_of_ses(text: str) -> Work:
+    mail = inbound(ses=block(results(), first=received(helo=text[: len(text) // 4])))
+    return lambda: (connecting_ip(mail), dkim_domains(mail))
+
+
+def event_of_ses(text: str) -> Work:
+    half = text[: len(text) // 2]
+    headers = [{"name": "From", "value": half}, {"name": half, "value": "a"}]
+    mail = {"messageId": MESSAGE_ID, "source": half, "timestamp": NOW.isoformat(), "headers": headers}
+    receipt = {"recipients": [half], "spfVerdict": {"status": half}}
+    event = {"Records": [{"eventSource": "aws:ses", "ses": {"mail": mail, "receipt": receipt}}]}
+    return lambda: ask(parse_event(event))
+
+
+def hold(start: bytes, **metadata: str) -> None:
+    judge(StoredMail("held/1", metadata, start, len(start) + 1, NOW), frozenset(Family))
+
+
+HELD_FIELDS: Final = sorted(SHOWN_FIELDS | FIELDS)
+
+
+def held_fields(text: str) -> Work:
+    """Each field that hold reads has an equal part of the text."""
+    value = text[: len(text) // len(HELD_FIELDS)].encode().replace(b"\n", b"\n ")
+    data = b"".join(name + b": " + value + b"\n" for name in HELD_FIELDS) + b"\n"
+    return lambda: hold(data)
+
+
+def held_metadata(text: str) -> Work:
+    return lambda: hold(b"", recipients=text, reason=text, score=text, sender=text)
+
+
+PARSERS: Final[Mapping[str, Callable[[str], Work]]] = {
+    "an address": of_text(Address.parse, InvalidAddress),
+    "a local part": of_text(lambda text: Address.parse(f"{text}@a.example"), InvalidAddress),
+    "a domain": of_text(normalise_domain, InvalidDomain),
+    "a From field": of_text(parse_from, InvalidAddress),
+    "a display name": of_text(lambda text: parse_from(f"{text} <a@b.example>"), InvalidAddress),
+    "a quoted display name": of_text(lambda text: parse_from(f'"{text}" <a@b.example>'), InvalidAddress),
+    "a folded field": of_text(unfolded),
+    "a strict header section": of_bytes(parse_header, MalformedHeader),
+    "the fields of a request": asking_fields,
+    "keywords with comments": many_keywords,
+    "a raw request": of_bytes(lambda data: ask(with_raw_header(inbound(), data)), MalformedHeader),
+    "an event of SES": event_of_ses,
+    "results of SES": results_of_ses,
+    "a hop of SES": hop_of_ses,
+    "a job": of_text(from_json, MalformedJob),
+    "an unstructured field": of_bytes(decoded),
+    "a lenient header section": of_bytes(lambda data: parse_mail(header_fields(data, SHOWN_FIELDS | FIELDS))),
+    "a cut header section": of_bytes(without_last_field),
+    "a Message-ID": of_bytes(usable_id),
+    "a date": of_bytes(parse_time),
+    "a sender": of_text(parse_sender),
+    "a text to clean": of_text(clean_text),
+    "a text to wrap": of_text(lambda text: wrapped(text[: len(text) // 4], 72, 4)),
+    "a notification of S3": of_text(parse_notification, MalformedNotification),
+    "recipients": of_bytes(lambda data: read_recipients({b"a": data}, [b"a"]), NoRecipient),
+    "a held mail": of_bytes(hold),
+    "the fields of a held mail": held_fields,
+    "the metadata of a held mail": held_metadata,
+}
+
+
+# --- How long it takes ---
+
+# To a megabyte; the third is the most that some fields may have, 10 KB.
+SIZES: Final = (*(9 * 4**power for power in range(3, 9)), 1024 * 1024)
+MOST: Final = 8  # times as long, for four times as much: between linear and quadratic
+FLOOR: Final = 0.005  # seconds of CPU: a quadratic parser needs minutes for a megabyte, not this
+ATTEMPTS: Final = 5
+
+
+def seconds(work: Work) -> float:
+    """Return how much CPU this thread spends on some work."""
+    start = time.thread_time()
+    work()
+    return time.thread_time() - start
+
+
+def growth(of: Callable[[str], Work], generator: Callable[[int], str]) -> float:
+    """Return how many times as long the work takes for four times the text: at the worst size, at best."""
+    worst = 0.0
+    before, before_took = of(generator(SIZES[0])), 0.0
+    for size in SIZES:
+        work = of(generator(size))
+        took = seconds(work)
+        for _ in range(ATTEMPTS):
+            if took <= max(FLOOR, MOST * before_took):
+                break
+            before_took = min(before_took, seconds(before)) if before_took else seconds(before)
+            took = min(took, seconds(work))
+        else:
+            worst = max(worst, took / before_took)
+            break  # the next size would take too long to be measured
+        before, before_took = work, took
+    return worst
+
+
+@pytest.fixture
+def _no_collections() -> Iterator[None]:
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("_no_collections")
+@pytest.mark.parametrize("parser", PARSERS)
+def test_no_text_takes_more_than_linear_time(parser: str) -> None:
+    slow = {name: growth(PARSERS[parser], generator) for name, generator in GENERATORS.items()}
+    assert {name: f"{times:.0f} times" for name, times in slow.items() if times} == {}
+
+
+@pytest.mark.parametrize(
+    "slow",
+    [
+        pytest.param(lambda text: re.search(r"<[^>]*,", text), id="a regular expression"),
+        pytest.param(lambda text: [text[place:] for place in range(0, len(text), 8)], id="copies"),
+    ],
+)
+def test_quadratic_time_is_noticed(slow: Callable[[str], object]) -> None:
+    assert growth(of_text(slow), repeated("<")) > MOST
