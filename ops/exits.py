@@ -1,6 +1,7 @@
 """How a command ends: the exit codes, and how a failure is shown.
 
-0 done, 1 could not be done, 2 wrong command line, 3 refused (for `why`: no report).
+0 done, 1 could not be done, 2 wrong command line, 3 refused (for `why`: no report), 4 done in part (an import
+that skipped something).
 `quarantine-hold` exits with 0 or 75, for the mail server.
 """
 
@@ -13,6 +14,7 @@ from ops.operator import Declined, Operator, OperatorError
 
 ERROR = 1
 REFUSED = 3
+PARTLY = 4
 EX_TEMPFAIL = 75  # sysexits.h: the mail server keeps the mail and retries
 
 

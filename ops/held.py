@@ -1,5 +1,6 @@
 """`quarantine held`: lists, adds and deletes the held mail of a mailbox, and imports stored mails."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
@@ -10,7 +11,18 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from ops.importing import RECIPIENT_FIELDS, UNCHECKED, Found, Rules, Tally, find, import_mails, write
+from ops.exits import PARTLY
+from ops.importing import (
+    RECIPIENT_FIELDS,
+    UNCHECKED,
+    Found,
+    NotImported,
+    Rules,
+    Tally,
+    find,
+    import_mails,
+    write,
+)
 from ops.operator import Declined, Operator, Output
 from quarantine.held import HeldStatus, HoldReason
 from quarantine.mail.addresses import Address
@@ -132,8 +144,11 @@ def import_(
     """Hold stored mails. Only their header sections are read.
 
     The import can be repeated at any time: a mail gets the same row each time. So a message that was released
-    or deleted in the meantime is held again. A mail without a readable recipient is not imported, and
-    is listed at the end.
+    or deleted in the meantime is held again.
+
+    The import ends with a list of what it skipped, and with exit code 4 if there is any: a mail without a
+    readable recipient, a file in a format that is not supported, or a line of an mbox that may begin another
+    mail and was read as text.
     """
     operator: Operator = context.obj
     rules = Rules(
@@ -146,20 +161,31 @@ def import_(
     if found.left:
         operator.warn(f"{found.left} files in folders are neither .eml nor .mbox: skipped")
     tally = _imported(operator, found, rules)
+    if tally.notes:
+        operator.warn(f"{tally.notes} messages are a mail program's notes about its folder: skipped")
     if tally.expired:
         operator.warn(f"{tally.expired} of them were received over {days} days ago: no report shows them")
-    for each in tally.not_imported[:_MOST_SHOWN]:
-        operator.err.print(Text(f"not imported: {clean_text(str(each))}", style="red"), soft_wrap=True)
-    if (more := len(tally.not_imported) - _MOST_SHOWN) > 0 and operator.output is not Output.JSON:
+    skipped = [*tally.not_imported, *found.doubts]
+    for each in skipped[:_MOST_SHOWN]:
+        operator.err.print(Text(f"skipped: {clean_text(str(each))}", style="red"), soft_wrap=True)
+    if (more := len(skipped) - _MOST_SHOWN) > 0 and operator.output is not Output.JSON:
         operator.err.print(Text(f"and {more} more: use --output json to list all", style="red"))
+    imported = tally.read - len(tally.not_imported)
+    summary = f"{imported} of {tally.read} mails imported, as {tally.written} rows"
     operator.say(
-        f"{tally.read - len(tally.not_imported)} of {tally.read} mails imported, as {tally.written} rows",
+        f"{summary}; {len(skipped)} skipped" if skipped else summary,
         mails=tally.read,
         rows=tally.written,
-        rejected=[{"path": each.path, "part": each.part, "why": each.why} for each in tally.not_imported],
+        skipped=len(skipped),
+        rejected=_named(tally.not_imported),
+        doubts=_named(found.doubts),
     )
-    if tally.not_imported:
-        raise typer.Exit(1)
+    if skipped:
+        raise typer.Exit(PARTLY)
+
+
+def _named(places: Iterable[NotImported]) -> list[dict[str, Any]]:
+    return [{"path": each.path, "part": each.part, "why": each.why} for each in places]
 
 
 def _imported(operator: Operator, found: Found, rules: Rules) -> Tally:

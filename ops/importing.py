@@ -1,24 +1,27 @@
 """Imports stored mails into the quarantine table in bulk: finds and reads them, and writes them in batches.
 
 There is no journal. A row's key depends only on the mail, so after an interruption the same import can be
-started again: it overwrites each existing row with the same row.
+started again: it overwrites each existing row with the same row. If different mails have the same Message-ID,
+recipient and second, the first keeps that key, and the key of each other ends with a digest of its bytes, as
+in the hold function. Mails are read in a fixed order, so the first is the same mail in each run.
 
 Serialising and signing BatchWriteItem calls keeps one interpreter busy. So a large import reads its mails in
 other processes, and takes hardly longer than the writing alone.
 """
 
 import contextlib
+import functools
 import mmap
 import os
 import random
+import re
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import partial
-from hashlib import file_digest, sha256
+from hashlib import blake2b, file_digest, sha256
 from itertools import batched, islice
 from multiprocessing import get_context
 from pathlib import Path
@@ -26,13 +29,13 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.config import Config
 
-from ops.mbox import from_line_time, split_mbox
+from ops.mbox import Part, from_line_time, split_mbox
 from ops.operator import OperatorError
 from quarantine.held import HoldReason
 from quarantine.holding.recipients import NoRecipient, UnreadableRecipient, parse_recipients
 from quarantine.mail.addresses import Address
 from quarantine.mail.lenient import SHOWN_FIELDS, Fields, header_fields, parse_mail
-from quarantine.stores.quarantine import held_row, key_of_write
+from quarantine.stores.quarantine import distinct, held_row, key_of, key_of_write
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -44,6 +47,9 @@ _CHUNK = 250  # mails that are read at a time
 _MANY = 4 * _CHUNK  # the number of mails from which starting another process saves time
 _AHEAD = 4  # chunks that are read ahead
 _READERS = 2  # processes
+_BOM = b"\xef\xbb\xbf"
+_MBX = b"*mbx*\r\n"
+_EMPTY_LINE = re.compile(rb"\n\r?\n|\r\r")
 _START = 16 * 1024  # bytes of a mail that are read first: usually the whole header section
 _LONGEST_HEADER = 1024 * 1024
 
@@ -57,7 +63,8 @@ UNCHECKED = Config(parameter_validation=False)
 RECIPIENT_FIELDS = ("X-Envelope-To", "Delivered-To", "X-Original-To")
 
 type Item = dict[str, Any]
-type Part = tuple[int, int]  # where a mail of an mbox begins and ends
+type Source = tuple[str, Part | None]
+"""Where a mail is: a file, or a part of one."""
 
 
 class NoFields(ValueError):
@@ -89,12 +96,12 @@ class Rules:
 
     @property
     def wanted(self) -> frozenset[bytes]:
-        return SHOWN_FIELDS | frozenset(self.recipient_fields)
+        return SHOWN_FIELDS | _NOTE_FIELDS | frozenset(self.recipient_fields)
 
 
 @dataclass(frozen=True, slots=True)
 class NotImported:
-    """A mail that was not imported, and why. part: its position in an mbox, in bytes."""
+    """A mail that was not imported, or a line that may begin one. part: its position in an mbox, in bytes."""
 
     path: str
     why: str
@@ -107,9 +114,13 @@ class NotImported:
 
 @dataclass(slots=True)
 class Tally:
-    """The result of an import so far."""
+    """The result of an import so far.
+
+    written: rows, each counted once. notes: messages that a mail program wrote to itself.
+    """
 
     read: int = 0
+    notes: int = 0
     written: int = 0
     expired: int = 0
     not_imported: list[NotImported] = field(default_factory=list)
@@ -117,10 +128,15 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The mails in the paths. left: the number of files in folders that are not recognised as mail."""
+    """The mails in the paths.
+
+    left: the number of files in folders that are not recognised as mail.
+    doubts: lines that may begin a mail, and files in a format that is not supported.
+    """
 
     chunks: tuple[Chunk, ...]
     left: int
+    doubts: tuple[NotImported, ...] = ()
 
     @property
     def mails(self) -> int:
@@ -133,6 +149,8 @@ class Found:
 def find(paths: Iterable[Path]) -> Found:
     """Find the mails. A file is a mail or an mbox; a folder has .eml and .mbox files, maildirs and folders.
 
+    A file `mbox` in a folder (Apple Mail) is an mbox, too, and one beside its index .msf (Thunderbird).
+
     Raises OSError for a path that cannot be read.
     """
     singles: list[str] = []
@@ -144,19 +162,22 @@ def find(paths: Iterable[Path]) -> Found:
         else:
             others.append(str(path))
     chunks: list[Chunk] = []
+    doubts: list[NotImported] = []
     for name in others:
-        if parts := _mbox_parts(name):
-            chunks += [Chunk((name,), some) for some in batched(parts, _CHUNK, strict=False)]
-        else:
+        parts = _mbox_parts(name, doubts)
+        if parts is None:
             singles.append(name)
+        else:
+            chunks += [Chunk((name,), some) for some in batched(parts, _CHUNK, strict=False)]
     chunks += [Chunk(some) for some in batched(singles, _CHUNK, strict=False)]
-    return Found(tuple(chunks), left)
+    return Found(tuple(chunks), left, tuple(doubts))
 
 
 def _walk(folder: str, singles: list[str], others: list[str]) -> int:
     """Add a folder's single mails and its other mail files to the lists; return the number of other files."""
     with os.scandir(folder) as entries:
         inside = sorted(entries, key=lambda entry: entry.name)
+    names = {entry.name for entry in inside}
     folders = {entry.name: entry.path for entry in inside if entry.is_dir(follow_symlinks=False)}
     left = 0
     for entry in inside:
@@ -165,7 +186,7 @@ def _walk(folder: str, singles: list[str], others: list[str]) -> int:
             continue
         if name.endswith(".eml"):
             singles.append(entry.path)
-        elif name.endswith((".mbox", ".mbx")):
+        elif _is_named_as_an_mbox(name) or f"{entry.name}.msf" in names:
             others.append(entry.path)
         else:
             left += 1
@@ -177,12 +198,32 @@ def _walk(folder: str, singles: list[str], others: list[str]) -> int:
     return left + sum(_walk(path, singles, others) for path in folders.values())
 
 
-def _mbox_parts(path: str) -> list[Part]:
+def _is_named_as_an_mbox(name: str) -> bool:
+    return name.endswith((".mbox", ".mbx")) or name == "mbox"
+
+
+def _mbox_parts(path: str, doubts: list[NotImported]) -> Sequence[Part] | None:
+    """Return the mails of an mbox; None for a file of one mail. Add what is in doubt."""
+    name = Path(path).name.lower()
+    is_named = _is_named_as_an_mbox(name)
     with Path(path).open("rb") as file:
-        if file.read(5) != b"From ":
-            return []
+        if name.endswith(".eml") and file.read(len(b"From ")) != b"From ":
+            return None
+        if not os.fstat(file.fileno()).st_size:
+            return () if is_named else None
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            return list(split_mbox(data))
+            if data[: len(_MBX)] == _MBX:
+                doubts.append(NotImported(path, "the mbx format of UW-IMAP is not supported"))
+                return ()
+            found = split_mbox(data)
+    doubts += (NotImported(path, each.why, each.place) for each in found.doubts)
+    if found.is_mbox or is_named:
+        return found.parts
+    doubts += (
+        NotImported(path, "it may begin a mail, but the file does not begin as an mbox does", part.begin)
+        for part in found.parts[1:]
+    )
+    return None
 
 
 # --- Reading ---
@@ -190,28 +231,42 @@ def _mbox_parts(path: str) -> list[Part]:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """The result of reading a chunk: rows to write, and mails that are not imported."""
+    """The result of reading a chunk: rows to write, the source of each, and mails that are not imported.
+
+    notes: the number of messages that a mail program wrote to itself.
+    """
 
     mails: int
+    notes: int
     items: list[Item]
+    sources: list[Source]
     not_imported: list[NotImported]
 
 
 def read(chunk: Chunk, rules: Rules) -> Read:
     """Read the header sections of a chunk's mails. A mail that cannot be read is not imported."""
     items: list[Item] = []
+    sources: list[Source] = []
     not_imported: list[NotImported] = []
+    notes = 0
     wanted = rules.wanted
     mails = _parts(chunk) if chunk.parts else _files(chunk)
     for mail in mails:
         if isinstance(mail, NotImported):
             not_imported.append(mail)
             continue
+        fields = header_fields(_with_line_feeds(mail.header), wanted)
+        if _is_note(mail, fields):
+            notes += 1
+            continue
         try:
-            items += _items(mail, rules, wanted)
+            found = _items(mail, fields, rules)
         except (NoFields, NoRecipient, UnreadableRecipient) as e:
-            not_imported.append(NotImported(mail.path, str(e), mail.part))
-    return Read(len(chunk), items, not_imported)
+            not_imported.append(NotImported(mail.path, str(e), mail.part and mail.part.begin))
+            continue
+        items += found
+        sources += [(mail.path, mail.part)] * len(found)
+    return Read(len(chunk) - notes, notes, items, sources, not_imported)
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,15 +274,24 @@ class _Stored:
     """A mail as it is stored. digest: computes the SHA-256 of all its bytes, as hex."""
 
     path: str
-    part: int | None
+    part: Part | None
     header: bytes
     size: int
     time: datetime
     digest: Callable[[], str]
 
 
-def _items(stored: _Stored, rules: Rules, wanted: frozenset[bytes]) -> list[Item]:
-    fields = header_fields(stored.header, wanted)
+_NOTE_SUBJECT = b"DON'T DELETE THIS MESSAGE -- FOLDER INTERNAL DATA"
+_NOTE_FIELDS = frozenset({b"x-imap", b"x-imapbase"})
+
+
+def _is_note(stored: _Stored, fields: Fields) -> bool:
+    """Tell whether this is what Pine and UW-IMAP put first into a folder."""
+    is_first = stored.part is not None and stored.part.begin == 0
+    return is_first and fields.top(b"subject") == _NOTE_SUBJECT and not _NOTE_FIELDS.isdisjoint(fields.every)
+
+
+def _items(stored: _Stored, fields: Fields, rules: Rules) -> list[Item]:
     if not fields.every:
         raise NoFields("not a mail: no field of a header")
     recipients = (rules.recipient,) if rules.recipient else _recipients(fields, rules.recipient_fields)
@@ -256,7 +320,7 @@ def _files(chunk: Chunk) -> Iterator[_Stored | NotImported]:
         try:
             header, status = _start_of(file), os.fstat(file)
             time = datetime.fromtimestamp(int(status.st_mtime), UTC)
-            yield _Stored(path, None, header, status.st_size, time, partial(_digest, path))
+            yield _Stored(path, None, header, status.st_size, time, functools.partial(_digest, path))
         except OSError as e:
             yield NotImported(path, e.strerror or str(e))
         finally:
@@ -267,24 +331,38 @@ def _parts(chunk: Chunk) -> Iterator[_Stored | NotImported]:
     (path,) = chunk.paths
     with Path(path).open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         modified = datetime.fromtimestamp(int(os.fstat(file.fileno()).st_mtime), UTC)
-        for begin, end in chunk.parts:
-            start = data.find(b"\n", begin, end) + 1 or end
+        for part in chunk.parts:
+            begin, start, end = part
             header = data[start : min(end, start + _LONGEST_HEADER)]
-            time = from_line_time(data[begin:start][:1000]) or modified
+            time = from_line_time(data[begin : min(start, begin + 1000)]) or modified
             yield _Stored(
-                path, begin, header, end - start, time, partial(_digest_of_part, data, begin=start, end=end)
+                path,
+                part,
+                header,
+                end - start,
+                time,
+                functools.partial(_digest_of_part, data, begin=start, end=end),
             )
 
 
 def _start_of(file: int) -> bytes:
     """Return the start of a file, with the whole header section unless that is too long."""
     header = os.read(file, _START)
-    while len(header) < _LONGEST_HEADER and b"\n\n" not in header and b"\n\r\n" not in header:
+    while len(header) < _LONGEST_HEADER and not _EMPTY_LINE.search(header):
         more = os.read(file, _LONGEST_HEADER - len(header))
         if not more:
             break
         header += more
     return header
+
+
+def _with_line_feeds(header: bytes) -> bytes:
+    """Return a header section whose lines end in CR alone, of an old Macintosh, with LF; another as it is."""
+    feed = header.find(b"\n")
+    end = header.find(b"\r\r", 0, feed if feed != -1 else len(header))
+    if end == -1 and (feed != -1 or b"\r" not in header):
+        return header
+    return header.replace(b"\r", b"\n")
 
 
 def _digest(path: str) -> str:
@@ -297,7 +375,7 @@ def _digest_of_part(data: mmap.mmap, begin: int, end: int) -> str:
 
 
 def read_all(found: Found, rules: Rules) -> Generator[Read]:
-    """Read all chunks; if there are many, in other processes too, and here while those have nothing ready."""
+    """Read all chunks in order; many of them in other processes, and in this one while those are busy."""
     chunks = iter(found.chunks)
     if found.mails < _MANY:
         yield from (read(chunk, rules) for chunk in chunks)
@@ -306,17 +384,28 @@ def read_all(found: Found, rules: Rules) -> Generator[Read]:
         ahead: deque[Future[Read]] = deque()
         try:
             while True:
-                ahead += (readers.submit(read, chunk, rules) for chunk in islice(chunks, _AHEAD - len(ahead)))
-                if ahead and ahead[0].done():
-                    yield ahead.popleft().result()
-                elif (chunk := next(chunks, None)) is not None:
-                    yield read(chunk, rules)
-                elif ahead:
-                    yield ahead.popleft().result()
-                else:
+                ahead += (
+                    readers.submit(read, chunk, rules)
+                    for chunk in islice(chunks, max(0, _AHEAD - len(ahead)))
+                )
+                if not ahead:
                     return
+                if (
+                    not ahead[0].done()
+                    and len(ahead) < 2 * _AHEAD
+                    and (chunk := next(chunks, None)) is not None
+                ):
+                    ahead.append(_done(read(chunk, rules)))
+                else:
+                    yield ahead.popleft().result()
         finally:
             readers.shutdown(wait=False, cancel_futures=True)
+
+
+def _done(result: Read) -> Future[Read]:
+    future: Future[Read] = Future()
+    future.set_result(result)
+    return future
 
 
 # --- Writing ---
@@ -327,13 +416,15 @@ def import_mails(
 ) -> Iterator[Tally]:
     """Put all mails into the table; yield the same tally repeatedly, updated with the progress."""
     tally = Tally()
+    rows = _Rows()
 
     def puts() -> Iterator["WriteRequestTypeDef"]:
         with contextlib.closing(read_all(found, rules)) as reads:
             for each in reads:
                 tally.read += each.mails
+                tally.notes += each.notes
                 tally.not_imported += each.not_imported
-                for item in each.items:
+                for item in rows.of(each):
                     tally.expired += int(item["expires_at"]["N"]) <= now.timestamp()
                     yield {"PutRequest": {"Item": item}}
 
@@ -342,6 +433,42 @@ def import_mails(
             tally.written += count
             yield tally
     yield tally
+
+
+class _Rows:
+    """The rows of one import, each under a key that no other mail of it has."""
+
+    def __init__(self) -> None:
+        self._sources: dict[bytes, Source] = {}  # by the digest of a key: of millions, it stays in memory
+
+    def of(self, some: Read) -> Iterator[Item]:
+        """Yield the rows to write; none for a mail that was read before, from wherever."""
+        for item, source in zip(some.items, some.sources, strict=True):
+            first = self._sources.setdefault(_key(item), source)
+            if first is source:
+                yield item
+            elif first != source and _content(first) != _content(source):
+                own = distinct(item, _content(source))
+                if self._sources.setdefault(_key(own), source) is source:
+                    yield own
+
+
+def _key(item: Item) -> bytes:
+    return blake2b("\0".join(key_of(item)).encode(), digest_size=16).digest()
+
+
+@functools.lru_cache(maxsize=1024)  # the first of many with one key is asked for again and again
+def _content(source: Source) -> str:
+    """Return the digest of a mail, as hex: the same in an mbox and in a file, and whatever its line ends."""
+    path, part = source
+    with Path(path).open("rb") as file:
+        if part is not None:
+            file.seek(part.start)
+        data = file.read(part.end - part.start if part else -1)
+    lines = data.removeprefix(_BOM).splitlines()
+    if lines and lines[0].startswith(b"From "):
+        del lines[0]
+    return sha256(b"\n".join(lines).rstrip(b"\n")).hexdigest()
 
 
 def write(

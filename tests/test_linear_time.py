@@ -16,6 +16,7 @@ from typing import Final
 
 import pytest
 
+from ops.mbox import from_line_time, split_mbox
 from quarantine.asking.admission import evidence, screen
 from quarantine.asking.commands import first_command
 from quarantine.asking.event import InboundMail, parse_event, with_raw_header
@@ -116,6 +117,8 @@ GENERATORS: Final[Mapping[str, Callable[[int], str]]] = {
     "an address that does not end": repeated("a", before="a@", after="@"),
     "a name before an address": repeated("a ", after="<a@b.example>"),
     "names with quotation marks": repeated('"a" ', after="<a@b.example>"),
+    "lines of a mail program": repeated("From 0:00 " + "0:00 " * 190 + "2026\n", before="a\n\n"),
+    "lines of spaces": repeated("From " + " " * 990 + "\nTo: a\n\n"),
     "a hop": repeated("a ", before="from a (a [1]) by inbound-smtp.a.amazonaws.com with SMTP id "),
 }
 
@@ -221,6 +224,11 @@ def held_metadata(text: str) -> Work:
     return lambda: hold(b"", recipients=text, reason=text, score=text, sender=text)
 
 
+def mbox(data: bytes) -> None:
+    for begin, start, _ in split_mbox(data).parts:
+        from_line_time(data[begin:start][:1000])
+
+
 PARSERS: Final[Mapping[str, Callable[[str], Work]]] = {
     "an address": of_text(Address.parse, InvalidAddress),
     "a local part": of_text(lambda text: Address.parse(f"{text}@a.example"), InvalidAddress),
@@ -250,6 +258,9 @@ PARSERS: Final[Mapping[str, Callable[[str], Work]]] = {
     "a held mail": of_bytes(hold),
     "the fields of a held mail": held_fields,
     "the metadata of a held mail": held_metadata,
+    "an mbox": of_bytes(lambda data: mbox(b"From a@b Mon Nov 23 12:00:00 2026\n" + data)),
+    "a file that is no mbox": of_bytes(mbox),
+    "a folder of MMDF": of_bytes(lambda data: mbox(b"\x01\x01\x01\x01\n" + data)),
 }
 
 

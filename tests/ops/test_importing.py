@@ -1,8 +1,11 @@
 import itertools
+import json
 import mailbox as mailboxes
 import os
+import tempfile
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ops import importing
+from ops.exits import PARTLY
 from ops.importing import Rules, find, import_mails, read, write
-from ops.mbox import from_line_time, split_mbox
-from ops.operator import OperatorError
+from ops.operator import OperatorError, Output
 from quarantine.held import HoldReason
 from tests.functions.faults import ProcessDied
 from tests.ops.conftest import Terminal
@@ -36,47 +39,6 @@ def mail(number: int = 1, recipient: str | None = BOB, **fields: str) -> bytes:
     }
     lines = "".join(f"{name}: {value}\n" for name, value in header.items() if value)
     return f"{lines}\nText\n".encode()
-
-
-# --- Mboxes ---
-
-
-FIELDS = st.sampled_from(
-    (
-        *(b"From", b"Subject", b"Date", b"Received", b"Message-ID", b"Delivered-To", b": "),
-        *(b"\n ", b"\r\n", b"\n\n", b"<", b">", b"; ", b"From a 00:00 2026\n"),
-        *(b"=?utf-8?q?", b"=?utf-16?b?", b"=?utf-7?b?", b"=?idna?q?", b"=?hex?q?4", b"?="),
-        *(b"1 Jan 2026 ", b"00:00:00 ", b"+9999"),
-    )
-)
-HOSTILE = st.lists(st.one_of(FIELDS, st.binary(max_size=30)), max_size=40).map(b"".join)
-
-
-@given(HOSTILE)
-def test_any_mbox_is_cut_into_parts_that_are_all_of_it(data: bytes) -> None:
-    parts = list(split_mbox(data))
-    assert sum(end - begin for begin, end in parts) + max(0, len(parts) - 1) == len(data)
-    from_line_time(data)
-
-
-@pytest.mark.parametrize(
-    ("text", "mails"),
-    [
-        pytest.param(b"", 1, id="one"),
-        pytest.param(b"\n" + FROM_LINE + b"Subject: 2\n", 2, id="two"),
-        pytest.param(b"\r\n" + FROM_LINE + b"Subject: 2\r\n", 2, id="CRLF"),
-        pytest.param(b"\nFrom here on it is 10:00 clear\n", 1, id="a sentence"),
-        pytest.param(b"text\n" + FROM_LINE, 1, id="no empty line before"),
-        pytest.param(b"\n>" + FROM_LINE, 1, id="quoted"),
-    ],
-)
-def test_an_mbox(text: bytes, mails: int) -> None:
-    assert len(list(split_mbox(FROM_LINE + b"Subject: 1\n\nText\n" + text))) == mails
-
-
-def test_the_time_of_a_from_line() -> None:
-    assert from_line_time(FROM_LINE) == datetime(2026, 11, 23, 12, tzinfo=UTC)
-    assert from_line_time(b"From - Mon Nov 23 12:00:00 +0100 2026") == datetime(2026, 11, 23, 11, tzinfo=UTC)
 
 
 # --- Files ---
@@ -148,10 +110,157 @@ def test_what_is_rejected_is_named(terminal: Terminal, tmp_path: Path) -> None:
     (tmp_path / "lost.eml").write_bytes(mail(recipient=None))
     (tmp_path / "empty.eml").write_bytes(b"")
     (tmp_path / "some.mbox").write_bytes(FROM_LINE + mail(2) + b"\n" + FROM_LINE + mail(3, "nobody"))
-    assert terminal("held", "import", str(tmp_path), *RULES) == 1
-    assert "2 of 5 mails imported" in terminal.said
+    assert terminal("held", "import", str(tmp_path), *RULES) == PARTLY
+    assert "2 of 5 mails imported, as 2 rows; 3 skipped" in terminal.said
     for name in ("lost.eml: no X-Envelope-To", "empty.eml: not a mail", "some.mbox, at byte"):
         assert name in terminal.warned
+    assert len(rows(terminal)) == 2
+
+
+SENTENCE = b"\n" + FROM_LINE + b"said Eve, and it was true.\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "said"),
+    [
+        pytest.param("1.mbox", FROM_LINE + mail() + SENTENCE, "at byte 2", id="in an mbox"),
+        pytest.param(
+            "1.mbox", mail() + b"\n" + SENTENCE, "at byte 1", id="in one that begins with its first mail"
+        ),
+        pytest.param(
+            "spam", mail() + b"\n" + FROM_LINE + mail(2), "does not begin as an mbox", id="in a mail"
+        ),
+    ],
+)
+def test_what_may_begin_another_mail_is_named(
+    terminal: Terminal, tmp_path: Path, name: str, data: bytes, said: str
+) -> None:
+    (tmp_path / name).write_bytes(data)
+    assert terminal("held", "import", str(tmp_path / name), *RULES) == PARTLY
+    assert "1 of 1 mails imported, as 1 rows; 1 skipped" in terminal.said
+    assert said in terminal.warned
+    assert "From eve@x.example Mon Nov 23" in terminal.warned or name == "spam"
+
+
+def test_what_is_skipped_is_named_to_a_script(terminal: Terminal, tmp_path: Path) -> None:
+    (tmp_path / "1.mbox").write_bytes(FROM_LINE + mail(recipient=None) + SENTENCE)
+    assert terminal("held", "import", str(tmp_path), *RULES, output=Output.JSON) == PARTLY
+    answer = json.loads(terminal.said)
+    (rejected,), (doubt,) = answer.pop("rejected"), answer.pop("doubts")
+    assert answer == {"mails": 1, "rows": 0, "skipped": 2}
+    assert (rejected["part"], doubt["path"]) == (0, str(tmp_path / "1.mbox"))
+    assert doubt["part"] > 0
+    assert "may begin a mail" in doubt["why"]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(b"From \n" + mail(1) + b"\nFrom \n" + mail(2), id="Thunderbird"),
+        pytest.param(b"\x01\x01\x01\x01\n".join((b"", mail(1), b"", mail(2), b"")), id="MMDF"),
+        pytest.param((FROM_LINE + mail(1) + b"\n" + FROM_LINE + mail(2)).replace(b"\n", b"\r"), id="CR"),
+        pytest.param(b"\xef\xbb\xbf" + mail(1) + b"\n" + FROM_LINE + mail(2), id="BOM, the first without"),
+    ],
+)
+def test_every_mail_of_an_mbox_is_imported(terminal: Terminal, tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "all.mbox").write_bytes(data)
+    assert terminal("held", "import", str(tmp_path), *RULES) == 0
+    assert "2 of 2 mails imported, as 2 rows" in terminal.said
+    assert {row["subject"] for row in rows(terminal).values()} == {"Mail 1", "Mail 2"}
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(mail().replace(b"\n", b"\r"), id="CR alone"),
+        pytest.param(mail().replace(b"\n", b"\r") + b"\n", id="CR alone in the header"),
+        pytest.param(b"\xef\xbb\xbf" + mail(), id="BOM"),
+    ],
+)
+def test_a_mail_in_a_file_of_another_system(terminal: Terminal, tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "1.eml").write_bytes(data)
+    assert terminal("held", "import", str(tmp_path), *RULES) == 0
+    assert rows(terminal)["<1@x.example>"]["subject"] == "Mail 1"
+
+
+def test_a_cr_within_a_line_begins_no_field(terminal: Terminal, tmp_path: Path) -> None:
+    (tmp_path / "1.eml").write_bytes(b"X: a\rSubject: forged\n" + mail())
+    terminal("held", "import", str(tmp_path), *RULES)
+    assert rows(terminal)["<1@x.example>"]["subject"] == "Mail 1"
+
+
+def test_folders_of_other_mail_programs(terminal: Terminal, tmp_path: Path) -> None:
+    (tmp_path / "Apple.mbox").mkdir()
+    (tmp_path / "Apple.mbox" / "mbox").write_bytes(FROM_LINE + mail(1))
+    (tmp_path / "Inbox").write_bytes(b"From \n" + mail(2))
+    (tmp_path / "Inbox.msf").write_bytes(b"")
+    (tmp_path / "empty.mbox").write_bytes(b"")
+    terminal("held", "import", str(tmp_path), *RULES)
+    assert "2 of 2 mails imported" in terminal.said
+
+
+def test_a_format_that_is_not_read_is_named(terminal: Terminal, tmp_path: Path) -> None:
+    (tmp_path / "1.mbx").write_bytes(b"*mbx*\r\n" + b" " * 2041 + mail())
+    assert terminal("held", "import", str(tmp_path), *RULES) == PARTLY
+    assert "0 of 0 mails imported, as 0 rows; 1 skipped" in terminal.said
+    assert "1.mbx: the mbx format of UW-IMAP is not supported" in terminal.warned
+
+
+NOTE = (
+    b"From MAILER-DAEMON Mon Nov 23 12:00:00 2026\nFrom: Mail System Internal Data <MAILER-DAEMON@x>\n"
+    b"Subject: DON'T DELETE THIS MESSAGE -- FOLDER INTERNAL DATA\nX-IMAP: 1234567890 0000000000\n\nText\n"
+)
+
+
+def test_the_note_of_a_mail_program_is_no_mail(terminal: Terminal, tmp_path: Path) -> None:
+    (tmp_path / "1.mbox").write_bytes(NOTE + b"\n" + FROM_LINE + mail() + b"\n" + NOTE)
+    assert terminal("held", "import", str(tmp_path), *RULES, "--recipient", BOB) == 0
+    assert "2 of 2 mails imported, as 2 rows" in terminal.said  # one in the middle is a sender's
+    assert "1 messages are a mail program's notes" in terminal.warned
+
+
+# --- Mails with one key ---
+
+
+def with_text(text: bytes) -> bytes:
+    return mail().replace(b"Text", text)
+
+
+def test_two_mails_with_one_id_and_second_are_two_rows(terminal: Terminal, tmp_path: Path) -> None:
+    (tmp_path / "1.eml").write_bytes(with_text(b"one"))
+    (tmp_path / "2.eml").write_bytes(with_text(b"two"))
+    for _ in range(2):
+        assert terminal("held", "import", str(tmp_path), *RULES) == 0
+        assert "2 of 2 mails imported, as 2 rows" in terminal.said
+        ids = sorted(rows(terminal))
+        assert ids == ["<1@x.example>", f"<1@x.example> {sha256(with_text(b'two').rstrip()).hexdigest()}"]
+
+
+@pytest.mark.parametrize(
+    ("texts", "expected"),
+    [
+        pytest.param([b"one", b"one"], 1, id="the same"),
+        pytest.param([b"one", b"one\r"], 1, id="other line ends"),
+        pytest.param([b"one", b"one\n\n"], 1, id="empty lines at the end"),
+        pytest.param([b"one", b"two", b"one", b"two"], 2, id="two, twice each"),
+        pytest.param([b"one", b"two", b"three"], 3, id="three"),
+    ],
+)
+def test_what_is_there_twice_is_one_row(
+    terminal: Terminal, tmp_path: Path, texts: list[bytes], expected: int
+) -> None:
+    for number, text in enumerate(texts):
+        (tmp_path / f"{number}.eml").write_bytes(with_text(text))
+    terminal("held", "import", str(tmp_path), *RULES)
+    assert f"{len(texts)} of {len(texts)} mails imported, as {expected} rows" in terminal.said
+    assert len(rows(terminal)) == expected
+
+
+def test_a_mail_is_the_same_in_an_mbox_and_in_a_file(terminal: Terminal, tmp_path: Path) -> None:
+    (tmp_path / "1.eml").write_bytes(mail())
+    (tmp_path / "all.mbox").write_bytes(FROM_LINE + mail() + b"\n" + FROM_LINE + mail(2))
+    terminal("held", "import", str(tmp_path), str(tmp_path / "1.eml"), *RULES)
+    assert "4 of 4 mails imported, as 2 rows" in terminal.said
     assert len(rows(terminal)) == 2
 
 
@@ -251,11 +360,38 @@ def entries(client: Any, table: str) -> list[str]:
     return [item["entry"]["S"] for page in pages for item in page["Items"]]
 
 
-def test_many_mails_are_all_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_mails_are_all_read_in_one_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importing, "_MANY", 500)
+    monkeypatch.setattr(importing, "_AHEAD", 1)  # so that this process has its part
+    monkeypatch.setattr(importing, "_CHUNK", 60)
     for number in range(600):
-        (tmp_path / f"{number}.eml").write_bytes(mail(number))
-    (tmp_path / "z.mbox").write_bytes(b"\n".join(FROM_LINE + mail(number) for number in range(600, 1200)))
+        (tmp_path / f"{number:04}.eml").write_bytes(mail(number))
+    (tmp_path / "a.mbox").write_bytes(b"\n".join(FROM_LINE + mail(number) for number in range(600, 1200)))
     found = [item for each in importing.read_all(find([tmp_path]), rules()) for item in each.items]
-    names = {item["message_id"]["S"] for item in found}
-    assert (len(found), names) == (1200, {f"<{number}@x.example>" for number in range(1200)})
+    numbers = [int(item["message_id"]["S"][1:].partition("@")[0]) for item in found]
+    assert numbers == [*range(600, 1200), *range(600)]
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from("xyz")), max_size=12),
+    st.integers(0, 12),
+)
+def test_an_import_that_was_killed_among_mails_with_one_key_ends_with_the_same_rows(
+    mails: list[tuple[str, str]], killed_after: int
+) -> None:
+    """The rows of a second run replace all that a first run wrote before it was killed."""
+    with tempfile.TemporaryDirectory() as folder:
+        for number, (name, text) in enumerate(mails):
+            Path(folder, f"{number:02}.eml").write_bytes(
+                mail(1, BOB, **{"Message-ID": name}).replace(b"Text", text.encode())
+            )
+        written = [rows_of_one_run(Path(folder)) for _ in range(2)]
+    table = dict(written[0][:killed_after]) | dict(written[1])
+    assert table == dict(written[1])
+    assert len(table) == len(written[1]) == len(set(mails))
+
+
+def rows_of_one_run(folder: Path) -> list[tuple[str, dict[str, Any]]]:
+    own = importing._Rows()  # noqa: SLF001 - the table would take a second for each example
+    read = (each for each in importing.read_all(find([folder]), rules()))
+    return [(item["entry"]["S"], item) for each in read for item in own.of(each)]

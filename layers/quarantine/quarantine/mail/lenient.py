@@ -73,6 +73,7 @@ def parse_mail(fields: Fields) -> ShownHeader:
 
 def header_fields(header: bytes, wanted: frozenset[bytes]) -> Fields:
     """Return the wanted fields of bytes that begin with a header section. wanted: names in lower case."""
+    header = header.removeprefix(b"\xef\xbb\xbf")  # a byte order mark, which some programs write
     found: list[tuple[bytes, list[bytes]]] = []
     parts: list[bytes] = []
     for line in header[: end_of_header(header)].split(b"\n"):

@@ -83,7 +83,7 @@ class HeldRows:
             return True
         if known.get("raw_key") == mail.raw_key:
             return False
-        own_id = f"{mail.shown.message_id} {sha256(mail.raw_key.encode()).hexdigest()}"
+        own_id = _own_id(mail.shown.message_id, sha256(mail.raw_key.encode()).hexdigest())
         return self._put_mail(recipient, mail, own_id, expires_at) is None
 
     def _put_mail(
@@ -176,10 +176,29 @@ def held_row(  # noqa: PLR0917 - the row's attributes
     return row
 
 
+def distinct(row: Wire, digest: str) -> Wire:
+    """Return the row of a mail that has another's Message-ID, recipient and second, under an id of its own.
+
+    digest: of what makes it another mail, 64 characters.
+    """
+    message_id = _own_id(row["message_id"]["S"], digest)
+    entry = f"{row['received_at']['S']}#{message_id}"
+    return {**row, "entry": {"S": entry}, "message_id": {"S": message_id}}
+
+
+def _own_id(message_id: str, digest: str) -> str:
+    return f"{message_id} {digest}"
+
+
+def key_of(row: Wire) -> tuple[str, str]:
+    """Return the key of a row."""
+    return row["recipient"]["S"], row["entry"]["S"]
+
+
 def key_of_write(request: "WriteRequestTypeDef") -> tuple[str, str]:
     """Return the key of the row that a request of BatchWriteItem puts or deletes."""
-    key: Any = request["PutRequest"]["Item"] if "PutRequest" in request else request["DeleteRequest"]["Key"]
-    return key["recipient"]["S"], key["entry"]["S"]
+    row: Any = request["PutRequest"]["Item"] if "PutRequest" in request else request["DeleteRequest"]["Key"]
+    return key_of(row)
 
 
 def _held_message(item: Values) -> HeldMessage:
