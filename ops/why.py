@@ -153,7 +153,10 @@ def _of_raw(operator: Operator, raw: bytes, message_id: str | None) -> InboundMa
 
 def _addressed(mail: InboundMail) -> tuple[str, ...]:
     fields = [*mail.values("To"), *mail.values("Cc")]
-    return tuple(address for _, address in getaddresses(fields) if address)
+    try:
+        return tuple(address for _, address in getaddresses(fields) if address)
+    except RecursionError:  # the parser calls itself for each comment in a comment, and for each group
+        return ()
 
 
 def _date(text: str) -> datetime | None:

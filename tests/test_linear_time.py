@@ -12,15 +12,17 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
+from email.utils import format_datetime
 from typing import Final
 
 import pytest
 
 from ops.mbox import from_line_time, split_mbox
 from quarantine.asking.admission import evidence, screen
-from quarantine.asking.commands import first_command
+from quarantine.asking.commands import ReportCommand, first_command
 from quarantine.asking.event import InboundMail, parse_event, with_raw_header
 from quarantine.asking.machines import machine_sign
+from quarantine.asking.replays import freshness
 from quarantine.asking.replying import read_reply_context
 from quarantine.asking.trace import connecting_ip, dkim_domains, dmarc_domains
 from quarantine.holding.filters.family import Family
@@ -43,7 +45,8 @@ from quarantine.mail.lenient import (
 )
 from quarantine.mail.strict import MalformedHeader, malformed_field, parse_from, parse_header, unfolded
 from quarantine.mail.text import clean_text, wrapped
-from tests.mails import MESSAGE_ID, block, inbound, received, results
+from tests.mails import MESSAGE_ID, RECEIVED_AT, block, inbound, received, results
+from tests.mails import TRIGGER as TO
 
 NOW: Final = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 REPORT_SENDER: Final = Address.parse("quarantine@reports.example.com")
@@ -163,8 +166,8 @@ def ask(mail: InboundMail) -> None:
 
 
 ASKING_FIELDS: Final = (
-    *("From", "Date", "Message-ID", "References", "In-Reply-To"),
-    *("Auto-Submitted", "Precedence", "DKIM-Signature"),
+    *("From", "Date", "Message-ID", "References", "In-Reply-To", "DKIM-Signature"),
+    *("Auto-Submitted", "Precedence", "X-Auto-Response-Suppress", "Content-Type", "Content-Class"),
 )
 
 
@@ -185,6 +188,26 @@ def many_keywords(text: str) -> Work:
     value = f"no; {text[:990]}"
     mail = inbound(*[("Auto-Submitted", value)] * (len(text) // len(value)))
     return lambda: machine_sign(mail, None, TRIGGER, REPORT_SENDER)
+
+
+def signed_mail(text: str) -> Work:
+    """Each field of which a signature must show that it is fresh has an equal part of the text."""
+    part = text[: len(text) // 4]
+    at = format_datetime(RECEIVED_AT)
+    mails = [
+        inbound(("To", part), ("Cc", part), ("Date", at), ("Message-ID", "<a@b>"), ("DKIM-Signature", "d=a")),
+        inbound(("To", TO), ("Date", part), ("Message-ID", "<a@b>")),
+        inbound(
+            ("To", TO), ("Date", at), ("Message-ID", part), ("DKIM-Signature", f"d=example.com; h={part}")
+        ),
+    ]
+    command = ReportCommand(Address.parse(TO))
+
+    def work() -> None:
+        for mail in mails:
+            freshness(mail, Address.parse("bob@example.com"), command, forwarded=False)
+
+    return work
 
 
 def results_of_ses(text: str) -> Work:
@@ -240,6 +263,7 @@ PARSERS: Final[Mapping[str, Callable[[str], Work]]] = {
     "a strict header section": of_bytes(parse_header, MalformedHeader),
     "the fields of a request": asking_fields,
     "keywords with comments": many_keywords,
+    "a signed mail": signed_mail,
     "a raw request": of_bytes(lambda data: ask(with_raw_header(inbound(), data)), MalformedHeader),
     "an event of SES": event_of_ses,
     "results of SES": results_of_ses,

@@ -89,6 +89,10 @@ def test_fresh(mail: InboundMail, record: AuthRecord) -> None:
             signed(("To", f'"{TRIGGER}" <x@y.example>')), "neither To nor Cc", id="only the name in To"
         ),
         pytest.param(signed(("To", TRIGGER + " " * 70_000)), "too long", id="an endless To"),
+        pytest.param(
+            signed(("To", "(" * 5000 + ")" * 5000 + TRIGGER)), "too many", id="comments in comments"
+        ),
+        pytest.param(signed(("To", "a:" * 5000 + TRIGGER)), "too many", id="groups in groups"),
         pytest.param(signed(without="Date"), "0 Date fields", id="no Date"),
         pytest.param(signed(FRESH[1], FRESH[1]), "2 Date fields", id="two Date fields"),
         pytest.param(signed(("Date", "yesterday")), "cannot be read", id="a Date that is none"),

@@ -59,7 +59,10 @@ def _not_written_to_us(mail: InboundMail) -> str | None:
         return f"{len(to)} To fields and {len(cc)} Cc fields"
     if sum(map(len, (*to, *cc))) > _LONGEST_ADDRESSES:
         return "To and Cc are too long to be read"
-    named = set(_addresses(address for _, address in getaddresses([*to, *cc])))
+    try:
+        named = set(_addresses(address for _, address in getaddresses([*to, *cc])))
+    except RecursionError:  # the parser calls itself for each comment in a comment, and for each group
+        return "To and Cc have too many comments or groups to be read"
     for recipient in mail.recipients:
         if not named.intersection(_addresses([recipient])):
             return f"neither To nor Cc names {recipient[:254]}"

@@ -7,10 +7,9 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
-from email.errors import MessageError
-from email.header import decode_header, make_header
 
 from quarantine.mail.addresses import Address, InvalidAddress
+from quarantine.mail.charsets import decode_words
 
 _FOLD = re.compile(r"\r?\n(?=[ \t])")
 _LINE_END = re.compile(rb"\r?\n(?![ \t])")
@@ -163,7 +162,7 @@ def _raw_header(line: bytes) -> Header:
 def _shown_addresses(display_name: str) -> Iterable[Address | None]:
     """Yield each text that a person would read as an address; None for one that is not valid."""
     # NFKC: a person reads a full-width @ as an @.
-    for word in _WORD.findall(unicodedata.normalize("NFKC", _decoded(display_name))):
+    for word in _WORD.findall(unicodedata.normalize("NFKC", decode_words(display_name))):
         shown = word.lstrip("@")
         if not _DOT_WITHIN.search(shown.partition("@")[2]):
             continue
@@ -171,10 +170,3 @@ def _shown_addresses(display_name: str) -> Iterable[Address | None]:
             yield Address.parse(shown.strip("."))
         except InvalidAddress:
             yield None
-
-
-def _decoded(text: str) -> str:
-    try:
-        return str(make_header(decode_header(text)))
-    except (MessageError, LookupError, ValueError):
-        return text  # a text that cannot be decoded is shown unchanged
