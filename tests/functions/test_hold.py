@@ -348,6 +348,30 @@ def test_recipients_that_are_cut_off_are_not_believed(world: World) -> None:
 # --- Objects without a row ---
 
 
+@pytest.mark.parametrize("key", ["held/", "held/2026/", "held/2026/11/", "held/a folder/"])
+def test_a_folder_of_the_console_is_ignored(world: World, key: str, caplog: pytest.LogCaptureFixture) -> None:
+    store(world, key, b"")
+    assert world.hold(*world.held_messages()) == []
+    assert (rows(world), world.dead()) == ([], [])
+    assert [record.message for record in caplog.records if record.name == "hold"] == ["folder"]
+
+
+@pytest.mark.parametrize(
+    ("key", "mail", "metadata", "made"),
+    [
+        pytest.param("held/1/", MAIL, {"recipients": BOB}, 1, id="a mail"),
+        pytest.param("held/1/", b"", {"recipients": BOB}, 1, id="an empty mail with recipients"),
+        pytest.param("held/1", b"", {}, 0, id="an empty mail"),
+    ],
+)
+def test_only_an_empty_object_with_a_key_as_of_a_folder_is_ignored(
+    world: World, key: str, mail: bytes, metadata: dict[str, str], made: int
+) -> None:
+    store(world, key, mail, **metadata)
+    world.hold(*world.held_messages())
+    assert (len(rows(world)), len(world.dead())) == (made, 1 - made)
+
+
 def test_an_object_that_is_gone_is_no_dead_letter(world: World) -> None:
     assert world.hold(notification(world, "held/gone")) == []
     assert world.dead() == []

@@ -60,6 +60,11 @@ class StoredMail:
     size: int
     stored_at: datetime
 
+    @property
+    def is_folder(self) -> bool:
+        """Whether this is not a mail, but an empty object by which S3's console shows a folder."""
+        return self.key.endswith("/") and not self.size and "recipients" not in self.metadata
+
 
 @dataclass(frozen=True, slots=True)
 class RejectedObject:

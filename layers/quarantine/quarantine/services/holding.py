@@ -55,10 +55,14 @@ class Holding:
 
     def _serve(self, created: ObjectCreated) -> None:
         try:
-            decision = judge(self.objects.read(created.key), self.settings.families)
+            mail = self.objects.read(created.key)
         except Gone:
             self.journal.record("gone", "gone", key=created.key)
             return
+        if mail.is_folder:
+            self.journal.record("folder", "folder", key=created.key)
+            return
+        decision = judge(mail, self.settings.families)
         match decision:
             case QuarantinedMail():
                 self._hold(decision)
