@@ -54,6 +54,7 @@ class Operator:
     """One invocation of the command.
 
     out: the answer. err: warnings and progress, so that a program can read standard output.
+    queue_wait: how long SQS looks for messages before it answers that there are none, in seconds.
     """
 
     session: boto3.Session
@@ -63,6 +64,7 @@ class Operator:
     out: Console = field(default_factory=lambda: Console(highlight=False))
     err: Console = field(default_factory=lambda: Console(stderr=True, highlight=False))
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    queue_wait: int = 1  # with 0, SQS asks only some of its servers, and may miss messages
 
     def client(self, service: str) -> Any:
         """Return a client of a service, configured like the AWS CLI; annotate its type where it is used."""

@@ -137,7 +137,7 @@ def _failures(operator: Operator, sqs: "SQSClient", queue: Queue) -> Iterator[Fa
         QueueUrl=url,
         MaxNumberOfMessages=10,
         VisibilityTimeout=_HIDDEN,
-        WaitTimeSeconds=1,
+        WaitTimeSeconds=operator.queue_wait,
         MessageAttributeNames=["All"],
         MessageSystemAttributeNames=["SentTimestamp", "MessageGroupId"],
     ).get("Messages"):

@@ -133,19 +133,19 @@ def redrive(stage: Stage, invoke: Callable[[dict[str, Any]], None]) -> list[dict
 
     session, out, err = new_session(), io.StringIO(), io.StringIO()
     session.events.register("before-call.lambda.Invoke", invoked)  # type: ignore[arg-type]  # it answers
-    session.events.register("provide-client-params.sqs.ReceiveMessage", _at_once)
     operator = _Deployed(
-        session, "quarantine", output=Output.JSON, out=Console(file=out), err=Console(file=err)
+        session,
+        "quarantine",
+        output=Output.JSON,
+        out=Console(file=out),
+        err=Console(file=err),
+        queue_wait=0,  # moto really waits, and returns all messages at once
     )
     code = run(["redrive"], operator)
     rows: list[dict[str, Any]] = json.loads(out.getvalue())
     if code not in {0, 1}:  # 1: something was left, as it should be
         raise RuntimeError(err.getvalue())
     return rows
-
-
-def _at_once(params: dict[str, Any], **_: object) -> None:
-    params["WaitTimeSeconds"] = 0  # moto really waits, and returns all messages at once
 
 
 def batch_size(mapping: str) -> int:

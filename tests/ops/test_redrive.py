@@ -38,7 +38,7 @@ class Lambda:
 @pytest.fixture
 def terminal(world: World) -> Terminal:
     world.records.put_relay("example.com", "192.0.2.0/24")
-    return Terminal(Deployed(world.session, "quarantine", clock=world.clock))
+    return Terminal(Deployed(world.session, "quarantine", clock=world.clock, queue_wait=0))
 
 
 @pytest.fixture
