@@ -2,24 +2,27 @@
 
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
-from moto import mock_aws
 
-from local.stack import create_stack
+from tests.shared_stack import REGION, empty_stack
 from tests.world import World, new_session
+
+# A deadline is about the machine: a loaded one is slow, and nothing is wrong.
+hypothesis.settings.register_profile("everywhere", deadline=None)
+hypothesis.settings.load_profile("everywhere")
 
 
 @pytest.fixture(autouse=True)
 def _no_real_aws(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "test")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
     for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL"):
         monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture
 def world() -> Iterator[World]:
-    with mock_aws():
-        session = new_session()
-        yield World(session, create_stack(session))
+    with empty_stack() as stack:
+        yield World(new_session(), stack)

@@ -1,11 +1,12 @@
 """The functions on a stack, and what a test does with them."""
 
+import functools
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import boto3
 import botocore.session
@@ -17,6 +18,9 @@ from functions.intake import app as intake_app
 from functions.report import app as report_app
 from local.records import Records
 from local.stack import Stack
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
@@ -44,7 +48,7 @@ class Clock:
         self.now += timedelta(**time)
 
 
-@dataclass(slots=True)
+@dataclass
 class World:
     """The functions on one stack. `environ` may be changed until a handler is made."""
 
@@ -52,7 +56,7 @@ class World:
     stack: Stack
     clock: Clock = field(default_factory=Clock)
 
-    @property
+    @functools.cached_property
     def records(self) -> Records:
         return Records(self.session, self.stack.environ)
 
@@ -80,22 +84,25 @@ class World:
         return [message["Body"] for message in self._taken(self.stack.environ["JOBS_QUEUE_URL"])]
 
     def held_messages(self) -> list[str]:
-        """Take what S3 told of objects under held/, and the test that it sent first."""
+        """Take what S3 told of objects under held/."""
         return [message["Body"] for message in self._taken(self.stack.held_queue_url)]
 
     def dead(self) -> list[dict[str, Any]]:
         """Take the messages about held mail that made no row, with their attributes."""
         return self._taken(self.stack.environ["HELD_DEAD_LETTERS_URL"])
 
+    @functools.cached_property
+    def _sqs(self) -> "SQSClient":
+        return self.session.client("sqs")
+
     def _taken(self, url: str) -> list[dict[str, Any]]:
-        sqs = self.session.client("sqs")
         taken: list[dict[str, Any]] = []
-        while messages := sqs.receive_message(
+        while messages := self._sqs.receive_message(
             QueueUrl=url, MaxNumberOfMessages=10, MessageAttributeNames=["All"]
         ).get("Messages"):
             for message in messages:
                 taken.append({**message})
-                sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+                self._sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
         return taken
 
     def sent(self) -> list[bytes]:

@@ -98,7 +98,18 @@ def test_an_object_that_lands_becomes_a_row(world: World) -> None:
 
 def test_only_objects_under_held_are_told_of(world: World) -> None:
     world.store_mail("1", MAIL)
-    assert [body for body in world.held_messages() if "Records" in body] == []
+    assert world.held_messages() == []
+
+
+def test_the_message_with_which_s3_tries_the_queue_is_about_no_mail(world: World) -> None:
+    s3, bucket = world.session.client("s3"), world.stack.environ["MAIL_BUCKET"]
+    found = s3.get_bucket_notification_configuration(Bucket=bucket)
+    given: Any = {"QueueConfigurations": found["QueueConfigurations"]}
+    s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration=given)
+    (message,) = world.held_messages()
+    assert "s3:TestEvent" in message
+    assert world.hold(message) == []
+    assert (rows(world), world.dead()) == ([], [])
 
 
 @pytest.mark.parametrize(
