@@ -11,17 +11,16 @@ from pathlib import Path
 
 import pytest
 from aws_lambda_powertools import Logger
-from moto import mock_aws
 from rich.box import HEAVY_HEAD, MARKDOWN
 from rich.console import Console
 from rich.table import Table
 
 from local.ses import GRAY
-from local.stack import create_stack
 from tests.attacks.attack import ALL_PASS, Attack
 from tests.attacks.families import ATTACKS, FAMILIES
 from tests.attacks.trial import Carried, Events, Judgement, Outcome, judge, try_on_wire
 from tests.local.serving import serving
+from tests.shared_stack import REGION, empty_stack
 from tests.world import World, new_session
 
 _WIDTH = 160
@@ -83,10 +82,9 @@ def main() -> int:
 
 
 def _as_events() -> dict[str, Outcome]:
-    os.environ["AWS_DEFAULT_REGION"] = "us-east-1"
-    with mock_aws(), contextlib.redirect_stdout(io.StringIO()):  # the functions' metrics
-        session = new_session()
-        events = Events(World(session, create_stack(session)))
+    os.environ["AWS_DEFAULT_REGION"] = REGION
+    with empty_stack() as stack, contextlib.redirect_stdout(io.StringIO()):  # the functions' metrics
+        events = Events(World(new_session(), stack))
         return {attack.id: events.run(attack) for attack in ATTACKS}
 
 

@@ -5,25 +5,24 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from moto import mock_aws
 
 from local.ses import GRAY
-from local.stack import create_stack
 from quarantine.asking.admission import Refusal
 from quarantine.asking.event import Verdicts
 from tests.attacks.attack import ALL_PASS, Accepted, Attack
 from tests.attacks.families import ATTACKS, FAMILIES
 from tests.attacks.trial import Events, Judgement, Outcome, Report, judge, try_on_wire
 from tests.local.serving import serving
+from tests.shared_stack import REGION, empty_stack
 from tests.world import World, new_session
 
 
 @pytest.fixture(scope="module")
 def events() -> Iterator[Events]:
-    with mock_aws(), pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")  # the fixture of tests/conftest.py is per test
-        session = new_session()
-        yield Events(World(session, create_stack(session)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_DEFAULT_REGION", REGION)  # the fixture of tests/conftest.py is per test
+        with empty_stack() as stack:
+            yield Events(World(new_session(), stack))
 
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.id)

@@ -21,6 +21,7 @@ from local.ses import Delivery, receive
 from quarantine.asking.admission import Refusal
 from tests.attacks.attack import BOB, DATE, Accepted, Attack, Auth, Event, Relay, mail, secret_of
 from tests.local.serving import PATIENCE, Server, eventually
+from tests.shared_stack import empty
 from tests.world import NOW, World
 
 
@@ -86,8 +87,9 @@ class _Batch(Records):
 
     def __init__(self, session: Any, environ: Mapping[str, str]) -> None:
         super().__init__(session, environ)
-        self._items: list[tuple[str, dict[str, Any]]] = []
-        self._written = 0
+        self._items: list[tuple[str, dict[str, Any]]]
+        self._written: int
+        self.forget()
 
     def put(self, table: str, item: Mapping[str, Any]) -> None:
         self._items.append((table, {name: _serialize(value) for name, value in item.items()}))
@@ -103,8 +105,12 @@ class _Batch(Records):
             (table, *(item[name]["S"] for name in _KEYS[table])): {name: item[name] for name in _KEYS[table]}
             for table, item in self._items
         }
-        self._items, self._written = [], 0
+        self.forget()
         self._request([(place[0], {"DeleteRequest": {"Key": key}}) for place, key in keys.items()])
+
+    def forget(self) -> None:
+        """Start again without items, in the tables or not."""
+        self._items, self._written = [], 0
 
     def _request(self, requests: Sequence[tuple[str, Any]]) -> None:
         for some in itertools.batched(requests, _MOST_WRITES, strict=False):
@@ -163,7 +169,7 @@ def _fields(event: Event, fields: Sequence[dict[str, str]], message_id: str) -> 
 
 
 class Events:
-    """Both functions on one stack, for cases in the form of events."""
+    """Both functions on the stack of this process, for cases in the form of events."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -171,22 +177,25 @@ class Events:
         self._intake = intake_app.make_handler(world.stack.environ, world.session, world.clock)
 
     def run(self, attack: Attack) -> Outcome:
-        """Pass a case to intake as the event that SES would make, and its jobs to report."""
+        """Pass a case to intake as the event that SES would make, and its jobs to report.
+
+        The stack is empty before and after: a record of `*` would also count for the next case.
+        """
         _put(self._batch, attack)
         try:
             return self._run(attack)
         finally:
-            self._batch.take_away()
+            self._batch.forget()
+            empty()
 
     def _run(self, attack: Attack) -> Outcome:
         event, raw = event_of(attack)
         if event["Records"][0]["ses"]["mail"]["headersTruncated"]:
             self._world.store_mail(attack.message_id, raw)
-        before = len(self._world.sent())
         word = self._intake(event, None)["outcome"]
         if jobs := self._world.jobs():
             self._world.report(*jobs)
-        sent = zip(self._world.sent()[before:], self._world.destinations()[before:], strict=True)
+        sent = zip(self._world.sent(), self._world.destinations(), strict=True)
         return Outcome(word, tuple(report_of(raw, to) for raw, to in sent))
 
 
