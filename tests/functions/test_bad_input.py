@@ -15,7 +15,7 @@ from functions.report import app as report_app
 from quarantine.asking.event import MalformedEvent
 from quarantine.settings import BadSetting
 from tests.functions.test_events import BOB, MALFORMED
-from tests.world import NOW, World, load_event
+from tests.world import NOW, World, load_event, new_session
 
 HEADERS_TRUNCATED = "accepted_headers_truncated"
 
@@ -349,7 +349,7 @@ type MakeHandler = Callable[[Mapping[str, str], boto3.Session], object]
 def test_a_missing_setting_is_named(make_handler: MakeHandler, name: str, value: str | None) -> None:
     environ = {key: text for key, text in COMPLETE.items() if key != name}
     with pytest.raises(BadSetting, match=f"{name} is missing"):
-        make_handler(environ if value is None else environ | {name: value}, boto3.Session())
+        make_handler(environ if value is None else environ | {name: value}, new_session())
 
 
 @pytest.mark.parametrize(
@@ -372,7 +372,7 @@ def test_a_missing_setting_is_named(make_handler: MakeHandler, name: str, value:
 )
 def test_a_setting_that_cannot_be_read_is_named(make_handler: MakeHandler, name: str, value: str) -> None:
     with pytest.raises(BadSetting, match=f"{name} cannot be read"):
-        make_handler({**COMPLETE, name: value}, boto3.Session())
+        make_handler({**COMPLETE, name: value}, new_session())
 
 
 @pytest.mark.parametrize("app", [intake_app, report_app], ids=["intake", "report"])

@@ -16,7 +16,7 @@ from aws_lambda_powertools import Logger
 
 from quarantine.asking.admission import Refusal
 from quarantine.jobs import ReportJob, from_json
-from tests.world import NOW, World, load_event
+from tests.world import NOW, World, load_event, new_session
 
 EVENTS = Path(__file__).parents[2] / "events"
 HELD_FOR = ("bob@example.com", "alice@example.com", "eve@evil.example", "bob@evil.example")
@@ -465,7 +465,7 @@ def test_a_forgery_is_accepted_from_the_real_server(case: Case, world: World) ->
 def test_only_a_mail_with_cut_headers_is_read_from_s3(case: Case, world: World) -> None:
     case.records(world)
     called: list[str] = []
-    session = boto3.Session()
+    session = new_session()
     # First, because moto answers on this event too, and later handlers are not called after an answer.
     session.events.register_first(
         "before-send.*.*", lambda event_name, **_: called.append(event_name.removeprefix("before-send."))

@@ -3,13 +3,12 @@
 import json
 from typing import Any
 
-import boto3
 import pytest
 
 from local.pipeline import Pipeline
 from local.ses import GRAY, Delivery
 from tests.local.serving import TRIGGER, eventually
-from tests.world import World
+from tests.world import World, new_session
 
 LARGE = b"".join(b"X-Padding: " + 900 * b"x" + b"\r\n" for _ in range(20))
 
@@ -18,7 +17,7 @@ def test_an_event_that_intake_fails_on_goes_to_the_failures_after_three_attempts
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     attempts: list[str] = []
-    session = boto3.Session()
+    session = new_session()
     session.events.register_first(
         "before-send.s3.GetObject", lambda event_name, **_: attempts.append(event_name)
     )

@@ -23,7 +23,7 @@ from ops import checks
 from ops.checks import CHECKS, Check, Health, Site, Unresolved
 from ops.operator import Operator, Output
 from tests.ops.conftest import Terminal
-from tests.world import World
+from tests.world import World, new_session
 
 FUNCTION = "arn:aws:lambda:us-east-1:123456789012:function:intake"
 ENDPOINT = "inbound-smtp.us-east-1.amazonaws.com"
@@ -572,7 +572,7 @@ def test_a_stack_that_may_not_be_described_leaves_the_account(account: Account, 
 
 
 def test_a_stack_that_is_not_there_is_an_error(account: Account, terminal: Terminal) -> None:
-    terminal.operator = replace(terminal.operator, session=boto3.Session(), stack_name="nowhere")
+    terminal.operator = replace(terminal.operator, session=new_session(), stack_name="nowhere")
     assert terminal("doctor") == 1
     assert terminal.warned.startswith("error: no stack nowhere")
 

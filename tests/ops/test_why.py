@@ -16,7 +16,7 @@ from quarantine.asking.event import Verdict, Verdicts
 from tests.functions.test_events import CASES, EVENTS, MALFORMED, TOO_SOON, Case, every, named, relay
 from tests.mails import MESSAGE_ID, TRIGGER, block, received, results
 from tests.ops.conftest import Terminal
-from tests.world import NOW, World, load_event
+from tests.world import NOW, World, load_event, new_session
 
 ACCEPTED_EXIT, ERROR_EXIT, REFUSED_EXIT = 0, 1, 3
 BOB = "bob@example.com"
@@ -328,7 +328,7 @@ def test_nothing_is_changed(case: Case, world: World, terminal: Terminal) -> Non
 
 def watched(called: list[str]) -> boto3.Session:
     """Return a session that records its AWS calls."""
-    session = boto3.Session()
+    session = new_session()
     session.events.register_first(
         "before-send.*.*", lambda event_name, **_: called.append(event_name.removeprefix("before-send."))
     )

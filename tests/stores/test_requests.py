@@ -1,7 +1,6 @@
 from dataclasses import replace
 from datetime import timedelta
 
-import boto3
 import pytest
 from botocore.exceptions import ClientError
 from botocore.stub import Stubber
@@ -27,7 +26,7 @@ from quarantine.stores.requests import (
     UnknownRequest,
     backoff,
 )
-from tests.world import NOW, World
+from tests.world import NOW, World, new_session
 
 BOB = Address.parse("bob@example.com")
 COOLDOWN = timedelta(minutes=5)
@@ -226,7 +225,7 @@ def test_any_other_mail_is_not_remembered(requests: Requests) -> None:
 
 def conflicting(times: int, *codes: str) -> tuple[Requests, list[float]]:
     """Return a store whose transaction meets another one so many times, and the pauses that it makes."""
-    client = boto3.client("dynamodb")
+    client = new_session().client("dynamodb")
     pauses: list[float] = []
     stubber = Stubber(client)
     for _ in range(times):
