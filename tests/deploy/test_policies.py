@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.deploy.test_template import SES, STACK, grants
+from ops.hold.writer import HeldMailWriter, HoldMetadata
+from quarantine.held import HoldReason
+from tests.deploy.template import SES, STACK, grants
 from tests.functions.faults import Wire
 from tests.world import World, load_event
 
@@ -197,3 +199,11 @@ def test_hold_is_granted_what_it_calls_and_nothing_more(world: World) -> None:
     assert ledger.needed | LAMBDA_TAKES_HELD_OBJECTS | TELLS_GONE_FROM_FORBIDDEN == grants(
         STACK["HoldFunctionRole"]
     )
+
+
+def test_a_filter_is_granted_what_its_writer_calls_and_nothing_more(world: World) -> None:
+    ledger = Ledger(world, "HoldFunction")
+    bucket = world.stack.environ["MAIL_BUCKET"]
+    writer = HeldMailWriter(ledger.wire().session.client("s3"), bucket)
+    assert writer.put(b"\n", HoldMetadata((BOB,), HoldReason.SPAM))
+    assert ledger.needed == grants(STACK["HoldMailPolicy"])
