@@ -17,7 +17,7 @@ from mmap import mmap
 from typing import Final, NamedTuple, assert_never
 
 from quarantine.mail.charsets import decoded
-from quarantine.mail.lenient import parse_time
+from quarantine.mail.dates import parse_time
 
 type Buffer = bytes | mmap
 
