@@ -333,6 +333,23 @@ def test_how_bad_it_is(header: bytes, metadata: dict[str, str], expected: str | 
         pytest.param(b"From: e@x.example\n", {"sender": " "}, "e@x.example", id="empty metadata"),
         pytest.param(b"", {"sender": "=?UTF-8?B?SsO8cmdlbg==?="}, "Jürgen", id="as S3 gives it back"),
         pytest.param(b"", {"sender": "=?UTF-8?Q?J=C3=BCrgen?="}, "Jürgen", id="in its other form"),
+        pytest.param(
+            b"",
+            {"sender": "=?UTF-8?Q?J=C3=BCrgen_<j=40x.example>?="},
+            "Jürgen <j@x.example>",
+            id="with its address",
+        ),
+        pytest.param(
+            *(
+                b"",
+                {"sender": "=?utf-8?q?al=40y.example=2C?= <e@x.example>"},
+                '"al@y.example," <e@x.example>',
+            ),
+            id="as a mail has it",
+        ),
+        pytest.param(
+            b"", {"sender": "bounces@x.example (Mail)"}, "bounces@x.example (Mail)", id="with a comment"
+        ),
         pytest.param(b"", {"sender": "a\ud800b"}, "a?b", id="a lone surrogate"),
         pytest.param(b"", {}, "", id="none"),
     ],

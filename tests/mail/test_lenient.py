@@ -2,6 +2,7 @@ import codecs
 import contextlib
 from collections.abc import Buffer, Iterator
 from datetime import UTC
+from hashlib import sha256
 
 import pytest
 from hypothesis import given
@@ -47,7 +48,7 @@ def parsed(header: bytes) -> ShownHeader:
         pytest.param(b"=?utf-8*de?q?a?=", "a", id="language (RFC 2231)"),
         pytest.param(b"=?nothing?q?=C3=A4?=", "ä", id="unknown charset"),
         pytest.param(b"=?hex?q?41?=", "41", id="no charset of text"),
-        pytest.param(b"=?utf-8?q?=FF?=", "\ufffd", id="not in its charset"),
+        pytest.param(b"=?utf-8?q?=FF?=", "ÿ", id="not in its charset"),
         pytest.param(b"=?utf-8?x?a?=", "=?utf-8?x?a?=", id="no encoding"),
         pytest.param("ä".encode(), "ä", id="raw UTF-8"),
         pytest.param(b"\xe4", "ä", id="raw Latin-1"),
@@ -177,6 +178,21 @@ def test_what_is_no_recipient_takes_no_other_away(value: bytes, expected: list[s
 def test_an_id_that_no_key_holds_is_told_apart(value: bytes) -> None:
     assert usable_id(value).startswith("sha256:")
     assert usable_id(value) != usable_id(value + b"x")
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        pytest.param("<ä@x.example>".encode(), "<ä@x.example>", id="UTF-8"),
+        pytest.param(b"<\xe4@x.example>", "<ä@x.example>", id="8 bits"),
+        pytest.param(
+            b"<\x80@x.example>", f"sha256:{sha256(b'<\x80@x.example>').hexdigest()}", id="a control"
+        ),
+        pytest.param(b"=?utf-8?q?=41?=", "=?utf-8?q?=41?=", id="nothing is decoded in an id"),
+    ],
+)
+def test_an_id_is_the_same_key_as_ever(value: bytes, expected: str) -> None:
+    assert usable_id(value) == expected
 
 
 @pytest.fixture

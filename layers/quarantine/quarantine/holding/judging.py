@@ -18,12 +18,13 @@ from quarantine.holding.filters.finding import first_number
 from quarantine.holding.filters.reading import FIELDS, read_all
 from quarantine.holding.recipients import NoRecipient, Recipients, read_recipients
 from quarantine.mail.addresses import Address
-from quarantine.mail.charsets import decoded
+from quarantine.mail.charsets import decoded, is_encoded
 from quarantine.mail.lenient import (
     SHOWN_FIELDS,
     Fields,
     ShownHeader,
     end_of_header,
+    field_sender,
     header_fields,
     parse_mail,
     usable_id,
@@ -143,11 +144,15 @@ def _reason(mail: StoredMail) -> HoldReason | None:
 
 def _shown_header(mail: StoredMail, fields: Fields) -> ShownHeader:
     shown = parse_mail(fields)
-    sender = mail.metadata.get("sender", "")
     return ShownHeader(
-        # S3 returns metadata that is not ASCII as encoded words.
-        sender=decoded(sender.encode(errors="replace")) if sender.strip() else shown.sender,
+        sender=_sender(mail.metadata.get("sender", "")) or shown.sender,
         subject=shown.subject,
         message_id=shown.message_id or usable_id(mail.key.encode()),
         received_at=mail.stored_at,
     )
+
+
+def _sender(metadata: str) -> str:
+    value = metadata.strip().encode(errors="replace")
+    # S3 gives metadata that is not ASCII back as encoded words, with the address in them.
+    return field_sender(decoded(value).encode() if is_encoded(value) else value)

@@ -1,80 +1,153 @@
-"""The text of a field's bytes: charsets and encoded words (RFC 2047), as far as they can be decoded."""
+"""Text out of the bytes of a field: encoded words (RFC 2047) and raw bytes, as far as they can be read.
 
-import codecs
-import functools
+What a label does not explain is read as UTF-8 if it is valid UTF-8, else as windows-1252. Nothing is dropped:
+what cannot be read is U+FFFD, and what only looks like an encoded word stays as it stands.
+"""
+
 import re
 from binascii import a2b_base64, a2b_qp
+from typing import Final
 
-LONGEST_TEXT = 1000  # characters of a sender or subject: more than any report shows
-_LONGEST_FIELD = 16 * 1024  # bytes that are decoded: limits the work that one field can cause
+from quarantine.mail.decoders import UNREADABLE, decode
+from quarantine.mail.labels import UNKNOWN, codec_of
 
-_ENCODED_WORD = re.compile(r"=\?([A-Za-z0-9_.:+-]{1,40})(?:\*[A-Za-z0-9-]*)?\?([BbQq])\?([^?]*)\?=")
-_BETWEEN_WORDS = re.compile(r"(\?=)[ \t]+(?==\?)")  # RFC 2047 6.2: white space between words is not shown
+LONGEST_TEXT: Final = 1000  # characters of a sender or subject: more than any report shows
+LONGEST_FIELD: Final = 16 * 1024  # bytes that are decoded: bounds the work that one field can make
+
 _SURROGATES = re.compile("[\ud800-\udfff]")
-_NO_CHARSETS = frozenset({"idna", "punycode", "undefined", "unicode_escape", "raw_unicode_escape"})
-
-
-def field_text(value: bytes) -> str:
-    """Return a field's bytes as text, with encoded words left as they are; cut, hostile."""
-    value = value[:_LONGEST_FIELD]
-    try:
-        return value.decode()  # RFC 6532
-    except UnicodeDecodeError:
-        return value.decode("latin-1")  # not allowed, but the most common violation
 
 
 def storable(text: str, length: int = LONGEST_TEXT) -> str:
     """Return a text cut to the length that a row stores, without characters that UTF-8 cannot encode."""
     text = text[:length]
-    return text if text.isascii() else _SURROGATES.sub("\ufffd", text)
+    return text if text.isascii() else _SURROGATES.sub(UNREADABLE, text)
 
 
 def decoded(value: bytes) -> str:
     """Return the text of an unstructured field (RFC 5322 3.6.5), its encoded words decoded; cut, hostile."""
-    return storable(decode_words(field_text(value)))
+    return storable(decode_words(value[:LONGEST_FIELD]))
 
 
-def decode_words(text: str) -> str:
-    """Decode encoded words (RFC 2047), also within other text; anything else is left unchanged."""
-    if "=?" not in text:
-        return text
-    text = _BETWEEN_WORDS.sub(r"\1", text)
+def raw_text(value: bytes) -> str:
+    """Return bytes as text, encoded words as they stand."""
+    if value.isascii() and b"\x1b$" not in value:
+        return value.decode("ascii")
+    # RFC 6532 allows UTF-8. ISO-2022-JP without an encoded word is what programs wrote before RFC 2047.
+    return _text(value, "iso-2022-jp" if b"\x1b$" in value else UNKNOWN)
+
+
+# --- Encoded words ---
+
+# More than RFC 2047 allows, as lenient readers do: white space and question marks in a Q word, white space in
+# a B word, any name for a charset. "?=" ends a Q word, unless an encoded byte of the same word follows.
+# No word holds the beginning of another, so that each byte is looked at once, whatever is not closed.
+_BEGINNING = rb"=\?([^?*=\s]{0,60})(?:\*[^?\s]{0,40})?\?"  # RFC 2231 5: with a language
+_ENCODED_WORD = re.compile(
+    rb"%b(?:[Bb]\?([A-Za-z0-9+/=\s]*+)|[Qq]\?((?:%b|%b|%b|%b)*+))\?="
+    % (
+        _BEGINNING,
+        rb"[^?=]",
+        rb"=(?!\?[^?\s]{0,100}\?[BbQq]\?)",
+        rb"\?(?!=)",
+        rb"\?=(?=[0-9A-F]{2}(?:[^?=]|=(?!\?)|\?(?!=)){0,200}\?=)",
+    )
+)
+_WHOLLY_ENCODED = re.compile(rb"(?:%b\s*)+" % _ENCODED_WORD.pattern)
+_BARE_EQUALS = re.compile(rb"=(?![0-9A-Fa-f]{2})")
+
+
+def decode_words(value: bytes) -> str:
+    """Decode encoded words, also where they stand in other text; other bytes are read as raw text."""
+    if b"=?" not in value:
+        return raw_text(value)
     parts: list[str] = []
-    pending, charset, end = b"", "", 0
-    for match in _ENCODED_WORD.finditer(text):
-        # Adjacent words may share a character, in spite of RFC 2047 5: one charset is decoded at once.
-        if match.start() != end or match[1].lower() != charset:
-            parts += [_bytes_decoded(pending, charset), text[end : match.start()]]
-            pending, charset = b"", match[1].lower()
-        pending += _word_bytes(match[2], match[3])
-        end = match.end()
-    return "".join([*parts, _bytes_decoded(pending, charset), text[end:]])
+    # A word is decoded when the next one is known: it may have the rest of a character.
+    word, codec, end = b"", UNKNOWN, 0
+    for match in _ENCODED_WORD.finditer(value):
+        between = value[end : match.start()]
+        next_word, next_codec = _word_bytes(match), codec_of(match[1].decode("latin-1"))
+        if not between.strip() and end:  # RFC 2047 6.2: white space between two is not shown
+            if codec == next_codec:
+                word, next_word = _at_whole_character(word, next_word, codec)
+            parts.append(_text(word, codec))
+        else:
+            parts += [_text(word, codec), raw_text(between)]
+        word, codec, end = next_word, next_codec, match.end()
+    return "".join([*parts, _text(word, codec), raw_text(value[end:])])
 
 
-def _word_bytes(encoding: str, word: str) -> bytes:
-    data = word.encode("utf-8", "replace")
-    if encoding in "Qq":
-        return a2b_qp(data, header=True)
+def is_encoded(value: bytes) -> bool:
+    """Tell whether a value is nothing but encoded words."""
+    return _WHOLLY_ENCODED.fullmatch(value) is not None
+
+
+def _word_bytes(match: re.Match[bytes]) -> bytes:
+    if (text := match[3]) is not None:
+        return a2b_qp(_BARE_EQUALS.sub(b"=3D", text), header=True)
+    # Padding may be too long, too short or in the middle, where one text was put after another.
+    return b"".join(map(_base64, b"".join(match[2].split()).split(b"=")))
+
+
+def _base64(text: bytes) -> bytes:
+    return a2b_base64((text[:-1] if len(text) % 4 == 1 else text) + b"==")
+
+
+_LONGEST_CHARACTER = 4  # bytes, of UTF-8, GB18030 and UTF-16
+_OPEN_ROWS = re.compile(rb"(\x1b\$[@B])([^\x1b]*)\Z")
+_RETURN = re.compile(rb"[^\x1b]*\x1b\(")
+
+
+def _at_whole_character(first: bytes, second: bytes, codec: str) -> tuple[bytes, bytes]:
+    """Part two words of one charset where a character ends, if one was split over them.
+
+    Otherwise each stays as it is, so that a word that cannot be read spoils no other.
+    """
+    if codec == "iso-2022-jp":
+        rows = _OPEN_ROWS.search(first)
+        # The second word goes on with two-byte characters if it returns from them before it begins any.
+        if rows is None or _RETURN.match(second) is None:
+            return first, second
+        whole = len(first) - len(rows[2]) % 2
+        return first[:whole], rows[1] + first[whole:] + second
+    if decode(first, codec)[-1:] == UNREADABLE:
+        for length in range(1, _LONGEST_CHARACTER):
+            joined = decode(first[-length:] + second, codec)
+            # All of it unreadable: over three words
+            if UNREADABLE not in decode(first[:-length], codec) and (
+                joined[:1] != UNREADABLE or joined == UNREADABLE
+            ):
+                return first[:-length], first[-length:] + second
+    return first, second
+
+
+# --- Bytes ---
+
+_UNEXPLAINED = re.compile("[\ufffd\x80-\x9f]")  # C1 controls are in no text; windows-1252 has letters there
+_NOT_ASCII = re.compile("[^\x00-\x7f]")
+_C1 = {code: bytes([code]).decode("cp1252", "replace") for code in range(0x80, 0xA0)}
+
+
+def _is_clean(text: str) -> bool:
+    return text.isascii() or _UNEXPLAINED.search(text) is None
+
+
+def _text(data: bytes, codec: str) -> str:
+    """Read bytes as text: by their label, or as UTF-8, or as windows-1252."""
+    if data.startswith(b"\xef\xbb\xbf"):  # a byte order mark says more than any label, as in the Standard
+        data, codec = data[3:], "utf-8"
+    text = decode(data, codec)
+    if _is_clean(text):
+        return text
     try:
-        return a2b_base64(data + b"==")  # data that is padded already may have more padding
-    except ValueError:  # one letter too many
-        return a2b_base64(re.sub(rb"[^A-Za-z0-9+/]", b"", data)[:-1] + b"==")
-
-
-def _bytes_decoded(data: bytes, charset: str) -> str:
-    if not data:
-        return ""
-    try:
-        return data.decode(_codec(charset), "replace")
-    except (LookupError, ValueError):
-        return data.decode("latin-1")
-
-
-@functools.lru_cache(maxsize=256)
-def _codec(charset: str) -> str:
-    try:
-        codec = codecs.lookup(charset)
-        b"x".decode(charset, "replace")  # raises LookupError for a codec that is not a text encoding
-    except (LookupError, ValueError):
-        return "utf-8"
-    return "utf-8" if codec.name.replace("-", "_") in _NO_CHARSETS else codec.name
+        unicode = data.decode()
+    except UnicodeDecodeError:
+        pass
+    else:
+        if not data.isascii() or unicode.isprintable():
+            return unicode.translate(_C1)
+    unexplained = len(_UNEXPLAINED.findall(text))
+    explained = len(_NOT_ASCII.findall(text)) - unexplained
+    is_cut = unexplained == 1 and explained > 0 and text[-1] == UNREADABLE  # within the last character
+    if explained > unexplained or is_cut or data.isascii() or codec.startswith("utf-16"):
+        return text.translate(_C1)
+    return data.decode("cp1252", "replace")

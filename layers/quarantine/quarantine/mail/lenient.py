@@ -4,22 +4,27 @@ The bytes are hostile, and even a broken mail must be listed. So nothing here is
 """
 
 import functools
-import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from hashlib import sha256
 
-from quarantine.mail.charsets import LONGEST_TEXT, decode_words, decoded, field_text, storable
-from quarantine.mail.domains import InvalidDomain, normalise_domain
+from quarantine.mail.charsets import (
+    LONGEST_FIELD,
+    LONGEST_TEXT,
+    decode_words,
+    decoded,
+    raw_text,
+    storable,
+)
+from quarantine.mail.dates import parse_time
+from quarantine.mail.mailbox import Mailbox, read_mailbox, shown_address, write_mailbox
 from quarantine.mail.text import clean_text
 
 _LONGEST_ID = 900  # bytes: with the time before it, it fits the 1024 bytes of a sort key
 _LONGEST_FIELD = 16 * 1024  # characters of a Message-ID that are read
 _LONGEST_NAME = 128  # bytes of a field's name
-_YEARS = range(1980, 2200)  # another year comes from a wrong clock or a forgery
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +68,7 @@ SHOWN_FIELDS = frozenset({b"from", b"subject", b"message-id", b"received", b"dat
 def parse_mail(fields: Fields) -> ShownHeader:
     """Read the values of a mail that are shown; never raises."""
     return ShownHeader(
-        sender=_sender(fields.top(b"from")),
+        sender=field_sender(fields.top(b"from")),
         subject=decoded(fields.top(b"subject")),
         message_id=usable_id(fields.top(b"message-id")),
         received_at=parse_time(fields.top(b"received").rpartition(b";")[2])
@@ -119,66 +124,46 @@ def _lower(name: bytes) -> bytes:
 # --- Fields ---
 
 
-def _sender(value: bytes) -> str:
-    # Encoded words are decoded beside the address, never in it or into one: the address that is read
-    # afterwards must be the address in the mail.
-    text = field_text(value)
-    name, bracket, address = text.rpartition("<")
-    if bracket and address.rstrip().endswith(">"):
-        # Name and address are cut separately, so that a long name does not cut the address.
-        room = LONGEST_TEXT - len(address) - 1
-        return storable(f"{decode_words(name)[: max(0, room)]}<{address}")
-    shown = decode_words(text)
-    return storable(shown if shown == text else shown.translate(_NO_BRACKETS))
+def field_sender(value: bytes) -> str:
+    """Return a From field as a row keeps it and `parse_sender` reads it: decoded, cut, hostile.
+
+    Encoded words are decoded beside the address, never in it or into one: what is read as the address
+    afterwards must be what was the address in the mail.
+    """
+    if b"=?" not in value and len(value) <= LONGEST_FIELD and len(text := raw_text(value)) <= LONGEST_TEXT:
+        return storable(text)
+    if len(value) > LONGEST_FIELD:
+        value = value[:LONGEST_FIELD] + b" ..."  # so that no half of an address reads as a whole
+    # Bytes that are not UTF-8 pass the grammar as they are, to be decoded with the words beside them.
+    name, address = (
+        part.encode("utf-8", "surrogateescape")
+        for part in read_mailbox(value.decode("utf-8", "surrogateescape"))
+    )
+    shown = Mailbox(decode_words(name).strip(), raw_text(address))
+    room = LONGEST_TEXT - len(shown.address) - len(" <>")  # the name is cut, and the address stays whole
+    field = write_mailbox(_cut(shown, room))
+    if len(field) > LONGEST_TEXT:  # a name to be quoted, which at most doubles it
+        field = write_mailbox(_cut(shown, room // 2 - 1))
+    return storable(field)
 
 
-_NO_BRACKETS = str.maketrans("<>", "‹›")
+def _cut(mailbox: Mailbox, length: int) -> Mailbox:
+    return Mailbox(mailbox.name[:length].strip(), mailbox.address)
 
 
 def usable_id(value: bytes) -> str:
     """Return a Message-ID that fits in a key; its digest if it is too long or not printable."""
     if not value:
         return ""
-    text = " ".join(storable(field_text(value), _LONGEST_FIELD).split())
+    start = value[:_LONGEST_FIELD]
+    try:
+        text = start.decode()
+    except UnicodeDecodeError:
+        text = start.decode("latin-1")  # always: a change would give the same mail another key
+    text = " ".join(text.split())
     if len(text.encode()) <= _LONGEST_ID and text.isprintable():
         return text
     return f"sha256:{sha256(value).hexdigest()}"
-
-
-@functools.lru_cache(maxsize=64)
-def _offset(zone: bytes) -> int | None:
-    sign, hours, minutes = zone[:1], int(zone[1:3]), int(zone[3:])
-    seconds = (hours * 60 + minutes) * 60
-    return None if seconds >= 24 * 60 * 60 else -seconds if sign == b"-" else seconds
-
-
-_DATE = re.compile(rb"(\d{1,2}) ([A-Z][a-z]{2}) (\d{4}) (\d\d):(\d\d):(\d\d) ([+-]\d{4})\b")
-_MONTHS = {
-    name: number for number, name in enumerate(b"Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(), 1)
-}
-
-
-def parse_time(value: bytes) -> datetime | None:
-    """Read a date-time (RFC 5322 3.3) as UTC; None if it cannot be read, or if its year is implausible."""
-    try:
-        time = _common_date(value) or parsedate_to_datetime(value[:200].decode("ascii", "replace"))
-        time = (time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC)
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return None
-    return time.replace(microsecond=0) if time.year in _YEARS else None
-
-
-def _common_date(value: bytes) -> datetime | None:
-    """Read the format of nearly all dates, in a tenth of the time."""
-    match = _DATE.search(value, 0, 60)
-    if match is None or (month := _MONTHS.get(match[2])) is None or (offset := _offset(match[7])) is None:
-        return None
-    day, year, hour, minute, second = map(int, match.group(1, 3, 4, 5, 6))
-    if year not in _YEARS:
-        return None
-    return datetime.fromtimestamp(
-        datetime(year, month, day, hour, minute, second, tzinfo=UTC).timestamp() - offset, UTC
-    )
 
 
 # --- Senders, as they are shown ---
@@ -206,25 +191,14 @@ def parse_sender(text: str) -> Sender:
 
     The domain is shown in A-labels, so that no letter can imitate another.
     """
-    text = clean_text(text)
-    name, bracket, address = ("", "", text) if text[-1:] != ">" else text[:-1].rpartition("<")
-    if "@" not in address or (not bracket and " " in address):
-        return Sender(_unquoted(text) if text.strip("<> ") else "", "")
-    address = _shown_address(address)
-    name = _unquoted(name)
+    before, at, domain = text.rpartition("@")
+    if not domain.isascii():
+        text = f"{before}{at}{domain.translate(_NOT_IN_DOMAINS)}"
+    name, address = read_mailbox(clean_text(text))
+    if address:
+        address = shown_address(address)
     return Sender("" if name.casefold() == address.casefold() else name, address)
 
 
-def _unquoted(name: str) -> str:
-    name = name.strip()
-    if len(name) > 1 and name[0] == name[-1] == '"':  # RFC 5322 3.2.4
-        name = name[1:-1].replace('\\"', '"').replace("\\\\", "\\")
-    return name.strip()
-
-
-def _shown_address(address: str) -> str:
-    local, _, domain = address.rpartition("@")
-    try:
-        return f"{local}@{normalise_domain(domain)}"
-    except InvalidDomain:
-        return address
+# What the cleaning would drop or turn into an ASCII letter or sign: the domain would become another.
+_NOT_IN_DOMAINS = dict.fromkeys(map(ord, "\u037e\u1fef\u200c\u200d\N{KELVIN SIGN}"), "\ufffd")

@@ -49,7 +49,7 @@ def fit(report: QuarantineReport) -> QuarantineReport:
         replace(row, sender=_bounded(row.sender), subject=clipped(row.subject, _LONGEST_SUBJECT))
         for row in report.rows
     ]
-    fixed = sum(_weight(row.sender.address) for row in rows)
+    fixed = sum(_weight(row.sender.address or "(no address that can be read)") for row in rows)
     if report.other_mailboxes:  # then each row names its mailbox
         fixed += sum(_weight(f"For: held for {row.mailbox}") for row in rows)
     weights = [_weight(text) for row in rows for text in (row.sender.name, row.subject)]
