@@ -52,7 +52,7 @@ _ENCODED_WORD = re.compile(
         rb"\?=(?=[0-9A-F]{2}(?:[^?=]|=(?!\?)|\?(?!=)){0,200}\?=)",
     )
 )
-_WHOLLY_ENCODED = re.compile(rb"(?:%b\s*)+" % _ENCODED_WORD.pattern)
+_WHOLLY_ENCODED = re.compile(rb"(?:%b\s*+)++" % _ENCODED_WORD.pattern)
 _BARE_EQUALS = re.compile(rb"=(?![0-9A-Fa-f]{2})")
 
 
