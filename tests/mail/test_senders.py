@@ -125,6 +125,12 @@ A = "a@b.example"
             "",
             id="imitates an address",
         ),
+        pytest.param(
+            b'IT <"https://x.example/"@b.example>',
+            'IT <"https://x.example/"@b.example>',
+            "",
+            id="imitates a link",
+        ),
         # White space, brackets
         pytest.param(b" Eve\t<eve@evil.example >\t", "Eve", "eve@evil.example", id="white space"),
         pytest.param(b"Eve<eve@evil.example>", "Eve", "eve@evil.example", id="no white space"),

@@ -29,10 +29,10 @@ def decoded(value: bytes) -> str:
 
 
 def raw_text(value: bytes) -> str:
-    """Return bytes as text, encoded words as they stand."""
+    """Return bytes as text, with encoded words left as they are."""
     if value.isascii() and b"\x1b$" not in value:
         return value.decode("ascii")
-    # RFC 6532 allows UTF-8. ISO-2022-JP without an encoded word is what programs wrote before RFC 2047.
+    # RFC 6532 allows UTF-8. Before RFC 2047, Japanese programs wrote ISO-2022-JP without encoded words.
     return _text(value, "iso-2022-jp" if b"\x1b$" in value else UNKNOWN)
 
 
@@ -40,7 +40,7 @@ def raw_text(value: bytes) -> str:
 
 # More than RFC 2047 allows, as lenient readers do: white space and question marks in a Q word, white space in
 # a B word, any name for a charset. "?=" ends a Q word, unless an encoded byte of the same word follows.
-# No word holds the beginning of another, so that each byte is looked at once, whatever is not closed.
+# A word never contains the beginning of another, so unclosed words do not make the search quadratic.
 _BEGINNING = rb"=\?([^?*=\s]{0,60})(?:\*[^?\s]{0,40})?\?"  # RFC 2231 5: with a language
 _ENCODED_WORD = re.compile(
     rb"%b(?:[Bb]\?([A-Za-z0-9+/=\s]*+)|[Qq]\?((?:%b|%b|%b|%b)*+))\?="
@@ -57,11 +57,11 @@ _BARE_EQUALS = re.compile(rb"=(?![0-9A-Fa-f]{2})")
 
 
 def decode_words(value: bytes) -> str:
-    """Decode encoded words, also where they stand in other text; other bytes are read as raw text."""
+    """Decode encoded words, also within other text; all other bytes are read as raw text."""
     if b"=?" not in value:
         return raw_text(value)
     parts: list[str] = []
-    # A word is decoded when the next one is known: it may have the rest of a character.
+    # A word is decoded when the next one is known, which may have the rest of its last character.
     word, codec, end = b"", UNKNOWN, 0
     for match in _ENCODED_WORD.finditer(value):
         between = value[end : match.start()]
@@ -77,14 +77,14 @@ def decode_words(value: bytes) -> str:
 
 
 def is_encoded(value: bytes) -> bool:
-    """Tell whether a value is nothing but encoded words."""
+    """Return whether a value consists of encoded words only."""
     return _WHOLLY_ENCODED.fullmatch(value) is not None
 
 
 def _word_bytes(match: re.Match[bytes]) -> bytes:
     if (text := match[3]) is not None:
         return a2b_qp(_BARE_EQUALS.sub(b"=3D", text), header=True)
-    # Padding may be too long, too short or in the middle, where one text was put after another.
+    # Padding may be missing, too long, or in the middle, where two encoded texts were joined.
     return b"".join(map(_base64, b"".join(match[2].split()).split(b"=")))
 
 
@@ -98,13 +98,13 @@ _RETURN = re.compile(rb"[^\x1b]*\x1b\(")
 
 
 def _at_whole_character(first: bytes, second: bytes, codec: str) -> tuple[bytes, bytes]:
-    """Part two words of one charset where a character ends, if one was split over them.
+    """Move the beginning of a character that was split over two words of one charset to the second.
 
-    Otherwise each stays as it is, so that a word that cannot be read spoils no other.
+    Any other words stay as they are, so that an unreadable word does not affect the next one.
     """
     if codec == "iso-2022-jp":
         rows = _OPEN_ROWS.search(first)
-        # The second word goes on with two-byte characters if it returns from them before it begins any.
+        # The second word continues the two-byte characters if its first escape sequence ends them.
         if rows is None or _RETURN.match(second) is None:
             return first, second
         whole = len(first) - len(rows[2]) % 2
@@ -112,7 +112,7 @@ def _at_whole_character(first: bytes, second: bytes, codec: str) -> tuple[bytes,
     if decode(first, codec)[-1:] == UNREADABLE:
         for length in range(1, _LONGEST_CHARACTER):
             joined = decode(first[-length:] + second, codec)
-            # All of it unreadable: over three words
+            # If all of it is unreadable, the character continues in a third word.
             if UNREADABLE not in decode(first[:-length], codec) and (
                 joined[:1] != UNREADABLE or joined == UNREADABLE
             ):
@@ -132,7 +132,7 @@ def _is_clean(text: str) -> bool:
 
 
 def _text(data: bytes, codec: str) -> str:
-    """Read bytes as text: by their label, or as UTF-8, or as windows-1252."""
+    """Decode bytes by their label, or else as UTF-8, or else as windows-1252."""
     if data.startswith(b"\xef\xbb\xbf"):  # a byte order mark says more than any label, as in the Standard
         data, codec = data[3:], "utf-8"
     text = decode(data, codec)

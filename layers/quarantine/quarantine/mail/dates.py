@@ -1,33 +1,27 @@
-"""The date of a stored mail, in the forms that mail programs write; one that is not certain is no date."""
+"""The date of a stored mail, in the forms that mail programs write. An uncertain date is unreadable."""
 
 import functools
 import re
 from datetime import UTC, datetime, timedelta
 
-_YEARS = range(1980, 2200)  # another year is a wrong clock's, or a lie
+_YEARS = range(1980, 2200)  # another year comes from a wrong clock or a forgery
 _LONGEST_DATE = 200  # bytes that are read
 
 _MONTHS = {
     name: number for number, name in enumerate(b"jan feb mar apr may jun jul aug sep oct nov dec".split(), 1)
 }
 _RECENT = range(50)  # two digits of a year after 1999: RFC 5322 4.3
-# Hours east of UTC. RFC 5322 4.3 defines those of the first line, and the others mean one zone only. A
-# military letter (but Z), like any other name, may be hours away from what it seems: such a date is none.
+# Hours east of UTC. RFC 5322 4.3 defines the first eleven; each of the others means one zone only. Any other
+# name, and a military letter other than Z, can mean a time that is hours away: the date is then unreadable.
 _ZONES = {
-    zone: hours
-    for hours, zones in (
-        *(
-            (0, b"ut utc gmt z"),
-            (-5, b"est cdt"),
-            (-4, b"edt"),
-            (-6, b"cst mdt"),
-            (-7, b"mst pdt"),
-            (-8, b"pst"),
-        ),
-        *((0, b"wet"), (1, b"west cet met"), (2, b"cest mest eet"), (3, b"eest msk"), (9, b"jst kst")),
-        *((10, b"aest"), (11, b"aedt"), (12, b"nzst"), (13, b"nzdt")),
+    zone: int(hours)
+    for line in (
+        *(b"0 ut utc gmt z", b"-5 est cdt", b"-4 edt", b"-6 cst mdt", b"-7 mst pdt", b"-8 pst"),
+        *(b"0 wet", b"1 west cet met", b"2 cest mest eet", b"3 eest msk", b"9 jst kst"),
+        *(b"10 aest", b"11 aedt", b"12 nzst", b"13 nzdt"),
     )
-    for zone in zones.split()
+    for hours, *zones in (line.split(),)
+    for zone in zones
 } | {b"": 0}
 
 _COMMON = re.compile(
@@ -53,9 +47,9 @@ _OFFSET = re.compile(
 
 
 def parse_time(value: bytes) -> datetime | None:
-    """Read a date-time (RFC 5322 3.3) as UTC; None when it cannot be, or is of no year of mail.
+    """Read a date-time (RFC 5322 3.3) as UTC; None if it cannot be read, or if its year is implausible.
 
-    A time with no zone at all is taken for UTC; one with a zone that we do not know cannot be read.
+    A time without a zone is read as UTC. A time with an unknown zone cannot be read.
     """
     match = _COMMON.fullmatch(value)
     if match is None:
@@ -84,7 +78,7 @@ def _utc(found: dict[str, bytes]) -> datetime | None:
 
 @functools.lru_cache(maxsize=64)
 def _offset(zone: bytes) -> timedelta | None:
-    """Return how far east of UTC a zone is; None for one that is unknown or impossible."""
+    """Return the offset of a zone from UTC; None if the zone is unknown or impossible."""
     if (match := _OFFSET.fullmatch(zone)) is None:
         return timedelta(hours=_ZONES[zone]) if zone in _ZONES else None
     offset = timedelta(hours=int(match[2]), minutes=int(match[3] or b"0"))
@@ -95,7 +89,7 @@ _COMMENT = re.compile(rb"\((?:[^()\\]|\\.)*\)")
 
 
 def _without_comments(value: bytes) -> bytes:
-    """Take out comments (RFC 5322 3.2.2), the innermost first, and one that is not closed."""
+    """Remove comments (RFC 5322 3.2.2), the innermost first, and an unclosed one with all that follows."""
     before = None
     while before != value:
         before, value = value, _COMMENT.sub(b" ", value)

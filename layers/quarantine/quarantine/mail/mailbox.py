@@ -74,7 +74,7 @@ _PART = re.compile(
     rf'|(?P<{_PLAIN}>(?:[^"\\(<,]|\\.)++|.)',
     re.DOTALL,
 )
-# What nearly all fields are, and what its parts would say
+# The form of nearly all fields, which needs no tokens
 _ORDINARY = re.compile(r'\s*+(?:"([^"\\]*+)"\s*+|([^"(),;<>@\\]*+))<([^\s"(),;<>\\]++)>\s*+')
 _PARENTHESIS = re.compile(r"[()]|\\.", re.DOTALL)
 _TO_QUOTE = re.compile(r'["\\]')
@@ -146,13 +146,11 @@ def _shows_address(part: _Part) -> bool:
 # --- Addresses ---
 
 _ATEXT = r"[\w!#$%&'*+/=?^`{|}~-]"  # RFC 5322 3.2.3, and the letters of every script (RFC 6532)
-# A quoted string that holds an at sign would show another address.
-_LOCAL_PART = re.compile(rf'{_ATEXT}+(?:\.{_ATEXT}+)*|"(?:[^"\\@]|\\[^@])*"')
+# A quoted string could show another address or a link: not one with these characters.
+_LOCAL_PART = re.compile(rf'{_ATEXT}+(?:\.{_ATEXT}+)*|"(?:[^"\\@:/<>]|\\[^@:/<>])*"')
 _ENCODED_WORD = re.compile(r"=\?.*\?=")  # RFC 2047 5: never within an addr-spec
-_LITERAL = re.compile(
-    r"\[(?:IPv6:)?[0-9A-Fa-f:.]{2,45}\]"
-)  # RFC 5321 4.1.3; an IP address imitates no domain
-# Of ASCII more than a host name has: an underscore imitates nothing. What is not ASCII is encoded.
+_LITERAL = re.compile(r"\[(?:IPv6:)?[0-9A-Fa-f:.]{2,45}\]")  # RFC 5321 4.1.3: imitates no domain
+# More than a host name may have: an underscore imitates nothing, and letters that are not ASCII are encoded.
 _LABEL = re.compile(r"(?!-)(?:[a-z0-9_-]|[^\x00-\x7f]){1,63}(?<!-)")
 _LONGEST_ADDRESS = 320  # characters: RFC 5321 4.5.3.1, both parts at their longest
 _MAX_DOMAIN = 253
@@ -172,10 +170,10 @@ def _address(text: str) -> str:
 
 
 def _shown_domain(domain: str) -> str:
-    """Return a domain in a form that imitates no other; "" for what is not a domain name.
+    """Return a domain in a form that imitates no other; "" if it is not a domain name.
 
-    That is its A-labels. A domain that IDNA refuses, as one of mathematical letters, has none: its labels are
-    shown as A-labels of exactly the letters that they have, so `𝗲𝗯𝗮𝘆.com` is not `ebay.com`.
+    The form is its A-labels. IDNA refuses some letters, for example mathematical ones. A label with such
+    letters is encoded letter by letter, so that `𝗲𝗯𝗮𝘆.com` does not become `ebay.com`.
     """
     if _LITERAL.fullmatch(domain):
         return domain
@@ -188,7 +186,7 @@ def _shown_domain(domain: str) -> str:
 
 
 def _exact_label(label: str) -> str:
-    """Return a label as ASCII that no other label has; "" for what is not a label."""
+    """Encode a label in ASCII, each letter as it is; "" if it is not a label."""
     label = "".join(letter.lower() if letter.isascii() else letter for letter in label)
     if not _LABEL.fullmatch(label):
         return ""
