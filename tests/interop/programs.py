@@ -94,7 +94,7 @@ class Postfix:
 
 @contextmanager
 def postfix(directory: Path, recipe: str, environ: Mapping[str, str]) -> Iterator[Postfix]:
-    """Run Postfix with the recipe of a filter. environ: of the command `quarantine hold`."""
+    """Run Postfix with the recipe of a filter. environ: of the command `quarantine-hold`."""
     configuration = directory / "postfix"
     configuration.mkdir()
     names = [name for part in ("postfix", recipe) for name in sorted((HERE / part).glob("*"))]
@@ -222,10 +222,10 @@ FILTERS = {"rspamd": rspamd, "amavis": amavis, "spamassassin": spamassassin}
 
 @contextmanager
 def front(directory: Path, environ: Mapping[str, str]) -> Iterator[None]:
-    """Run `quarantine hold --listen`."""
+    """Run `quarantine-hold --listen`."""
     with program(
         directory / "front.out", FRONT,
-        QUARANTINE, "hold", "--listen", f"127.0.0.1:{FRONT}",
+        f"{QUARANTINE}-hold", "--listen", f"127.0.0.1:{FRONT}",
         environ={**os.environ, **environ},
     ):  # fmt: skip
         yield

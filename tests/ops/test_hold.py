@@ -243,6 +243,8 @@ def test_the_same_mail_twice_is_one_object(
         answers.append(terminal.json("hold", *arguments)["keys"])
     assert answers[0] == answers[1] != answers[2]
     assert len(stored(world)) == 2
+    # The second was not written over the first: that would make another row, or hold a released mail again.
+    assert sum("Records" in message for message in world.held_messages()) == 2
 
 
 @pytest.mark.usefixtures("bucket")

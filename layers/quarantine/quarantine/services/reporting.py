@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Self, assert_never
 
 from quarantine.asking.admission import Accepted
-from quarantine.jobs import MalformedJob, from_json
+from quarantine.jobs import MalformedJob, ReportJob, from_json
 from quarantine.outbox import Mailer, SendRefused
 from quarantine.reporting.message import render
 from quarantine.reporting.summary import QuarantineReport, summarise
@@ -75,18 +75,25 @@ class Reporting:
     def handle(self, body: str) -> None:
         """Handle one job. Raises the errors in HOPELESS, InHand, and temporary errors."""
         job = from_json(body)
+        match job:
+            case ReportJob(request_id):
+                self._report(request_id)
+            case _:
+                assert_never(job)
+
+    def _report(self, request_id: str) -> None:
         try:
-            claim = self.requests.claim_report(job.request_id, self.clock(), self.settings.lease)
+            claim = self.requests.claim_report(request_id, self.clock(), self.settings.lease)
         except UnreadableRequest as e:
-            self.requests.give_back(job.request_id, reason=type(e).__name__)
+            self.requests.give_back(request_id, reason=type(e).__name__)
             raise
         match claim:
             case Claimed(request):
                 self._serve(request)
             case Busy():
-                raise InHand(job.request_id)
+                raise InHand(request_id)
             case Settled():
-                self.journal.note("delivered again", message_id=job.request_id)
+                self.journal.note("delivered again", message_id=request_id)
             case _:
                 assert_never(claim)
 

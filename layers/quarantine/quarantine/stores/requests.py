@@ -396,15 +396,12 @@ def _read_accepted(row: Values, trigger: Address | None) -> Accepted:
     requester = Address.parse(items.text(row["requester"]))
     others = {Address.parse(mailbox) for mailbox in items.text_set(row, "mailboxes")} - {requester}
     asked = row.get("asked", {})
-    written_to = Address.parse(items.text(asked["written_to"])) if "written_to" in asked else trigger
-    if written_to is None:
-        raise ValueError("no address that was written to")
     message_id = asked.get("message_id")
     return Accepted(
         request_id=items.text(row["request_id"]),
         requester=requester,
         mailboxes=(requester, *sorted(others)),
-        command=ReportCommand(written_to),
+        command=_read_command(row.get("command", CommandWord.REPORT), asked, trigger),
         received_at=items.time(row["received_at"]),
         accepted_by=items.text(row.get("detail", "")),
         reply=ReplyContext(
@@ -413,6 +410,18 @@ def _read_accepted(row: Values, trigger: Address | None) -> Accepted:
             references=tuple(items.text(each) for each in asked.get("references", [])),
         ),
     )
+
+
+def _read_command(word: object, asked: Values, trigger: Address | None) -> Command:
+    command = CommandWord(items.text(word))
+    match command:
+        case CommandWord.REPORT:
+            written_to = Address.parse(items.text(asked["written_to"])) if "written_to" in asked else trigger
+            if written_to is None:
+                raise ValueError("no address that was written to")
+            return ReportCommand(written_to)
+        case _:
+            assert_never(command)
 
 
 def _claim_of_other(request_id: str, error: ClientError) -> Claim:
