@@ -33,13 +33,13 @@ from quarantine.holding.recipients import NoRecipient, read_recipients
 from quarantine.jobs import MalformedJob, from_json
 from quarantine.mail.addresses import Address, InvalidAddress
 from quarantine.mail.charsets import decoded
+from quarantine.mail.dates import parse_time
 from quarantine.mail.domains import InvalidDomain, normalise_domain
 from quarantine.mail.lenient import (
     SHOWN_FIELDS,
     header_fields,
     parse_mail,
     parse_sender,
-    parse_time,
     usable_id,
     without_last_field,
 )

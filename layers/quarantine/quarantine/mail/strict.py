@@ -162,7 +162,9 @@ def _raw_header(line: bytes) -> Header:
 def _shown_addresses(display_name: str) -> Iterable[Address | None]:
     """Yield each text that a person would read as an address; None for one that is not valid."""
     # NFKC: a person reads a full-width @ as an @.
-    for word in _WORD.findall(unicodedata.normalize("NFKC", decode_words(display_name))):
+    for word in _WORD.findall(
+        unicodedata.normalize("NFKC", decode_words(display_name.encode(errors="replace")))
+    ):
         shown = word.lstrip("@")
         if not _DOT_WITHIN.search(shown.partition("@")[2]):
             continue
