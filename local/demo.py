@@ -21,6 +21,7 @@ from rich.text import Text
 
 from local.records import Records
 from local.ses import GRAY
+from quarantine.mail.escaping import escaped
 
 TRIGGER = "manual-report-request@anything.example"
 _MAIL_SERVER = "127.0.0.1"  # the server of Bob's company, which may relay
@@ -112,7 +113,7 @@ def _play(console: Console, records: Records, smtp: str) -> None:
         outcome = row["status"] if row["status"] != "refused" else f"refused: {row['reason']}"
         colour = {"sent": "green", "empty": "cyan"}.get(row["status"], "yellow")
         came_in = Text.assemble((act.title, "bold"), f"\n{act.sender}\nby {act.peer}")
-        table.add_row(came_in, Text(outcome, style=colour), Text(row["detail"]))
+        table.add_row(came_in, Text(outcome, style=colour), Text(escaped(row["detail"])))
     console.print(table)
 
 

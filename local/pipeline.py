@@ -6,6 +6,7 @@ import logging
 import mailbox
 import queue
 import threading
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,6 +20,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from local.ses import Delivery, new_message_id, receive
 from local.stack import Stack
 from quarantine.asking.event import Verdicts
+from quarantine.mail.escaping import escaped_lines
 from quarantine.runtime import Journal, serve_batch
 from quarantine.services.holding import Holding
 from quarantine.services.intake import Intake
@@ -120,7 +122,7 @@ class Pipeline:
                 self._intake.handle(event)
             except Exception as e:  # noqa: BLE001 - the process's edge: Lambda would catch any error
                 error = e
-                _log.exception("intake failed")
+                _log.error("intake failed\n%s", escaped_lines(traceback.format_exc()))
             else:
                 return
         failure = {"requestPayload": event, "responsePayload": {"errorMessage": str(error)}}
@@ -131,7 +133,7 @@ class Pipeline:
             try:
                 self._invoke(url, source)
             except (BotoCoreError, ClientError):
-                _log.exception("the queue cannot be read")
+                _log.error("the queue cannot be read\n%s", escaped_lines(traceback.format_exc()))
                 self._stopping.wait(1)
 
     def _invoke(self, url: str, source: Source) -> None:

@@ -11,6 +11,7 @@ from rich.text import Text
 from ops import checks
 from ops.checks import Check, CheckResult, Health, Site
 from ops.operator import Operator, Output
+from quarantine.mail.escaping import escaped_lines
 
 FAULTY = 3
 
@@ -50,5 +51,7 @@ def _show(operator: Operator, findings: Mapping[Check, CheckResult]) -> None:
         table.add_column(column, overflow="fold")
     for check, finding in findings.items():
         verdict = Text(finding.verdict, style=_STYLES[finding.verdict])
-        table.add_row(verdict, Text(check), Text(finding.seen), Text(finding.step))
+        table.add_row(
+            verdict, Text(check), *(Text(escaped_lines(text)) for text in (finding.seen, finding.step))
+        )
     operator.out.print(table)

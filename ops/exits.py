@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from ops.operator import Declined, Operator, OperatorError
+from quarantine.mail.escaping import escaped_lines
 
 ERROR = 1
 REFUSED = 3
@@ -34,5 +35,5 @@ def run(app: typer.Typer, arguments: list[str], operator: Operator | None = None
 def failed(operator: Operator | None, text: str, code: int) -> int:
     """Print why a command failed, and return the exit code."""
     console = operator.err if operator else Console(stderr=True, highlight=False)
-    console.print(Text(text, style="red"), soft_wrap=True)
+    console.print(Text(escaped_lines(text), style="red"), soft_wrap=True)
     return code

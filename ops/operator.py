@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from quarantine.mail.escaping import escaped_lines
 from quarantine.mail.text import clean_text
 from quarantine.stores.quarantine import HeldRows, Quarantine
 from quarantine.stores.requests import Requests
@@ -168,10 +169,10 @@ class Operator:
         if self.output is Output.JSON:
             self.out.print_json(json.dumps(values, default=str), ensure_ascii=True)
         else:
-            self.out.print(Text(text))
+            self.out.print(Text(escaped_lines(text)))
 
     def warn(self, text: str) -> None:
-        self.err.print(Text(f"warning: {text}", style="yellow"))
+        self.err.print(Text(escaped_lines(f"warning: {text}"), style="yellow"))
 
     def unreadable(self, record: Mapping[str, Any], error: Exception) -> None:
         """Warn about a record that cannot be read: intake and report skip it."""

@@ -12,6 +12,7 @@ from aiosmtpd.smtp import SMTP, syntax
 
 from ops.hold.writer import HeldMailWriter, HoldMetadata
 from quarantine.held import HoldReason
+from quarantine.mail.escaping import escaped
 
 if TYPE_CHECKING:
     from aiosmtpd.smtp import Envelope, Session
@@ -94,7 +95,7 @@ class FrontHandler:
         return f"250 2.0.0 held as {keys[0]}"
 
     async def handle_exception(self, error: Exception) -> str:
-        _log.warning("not stored: %s: %s", type(error).__name__, error)
+        _log.warning("not stored: %s: %s", type(error).__name__, escaped(str(error)))
         return _TRY_AGAIN
 
 

@@ -1,13 +1,17 @@
 """The command lines: the command that each names, and the behaviour that both commands share."""
 
 import importlib.metadata
+import io
 
+import boto3
 import pytest
+from rich.console import Console
 from typer.main import get_command
 
-from ops import cli
+from ops import cli, exits
 from ops.commandline import GLOBAL_OPTIONS, command_of
 from ops.hold import command as hold_command
+from ops.operator import Operator
 
 
 @pytest.mark.parametrize(
@@ -41,3 +45,18 @@ def test_the_version(run: object, capsys: pytest.CaptureFixture[str]) -> None:
     assert callable(run)
     assert run(["--version"]) == 0
     assert capsys.readouterr().out.strip() == importlib.metadata.version("quarantine-report")
+
+
+def test_nothing_that_is_said_acts_on_the_terminal() -> None:
+    out, err = io.StringIO(), io.StringIO()
+    operator = Operator(
+        boto3.Session(region_name="us-east-1"),
+        "quarantine",
+        out=Console(file=out, highlight=False),
+        err=Console(file=err, highlight=False),
+    )
+    operator.say("one\x1b[2J\ntwo\u202e")
+    operator.warn("three\x1b[2J\u2028")
+    exits.failed(operator, "four\u202e\x07", exits.ERROR)
+    assert out.getvalue() == "one\\x1b[2J\ntwo\\u202e\n"
+    assert err.getvalue() == "warning: three\\x1b[2J\\u2028\nfour\\u202e\\x07\n"

@@ -15,6 +15,8 @@ from aws_lambda_powertools import Logger, single_metric
 from aws_lambda_powertools.metrics import MetricUnit
 from botocore.config import Config
 
+from quarantine.mail.escaping import escaped
+
 # --- Clients ---
 
 # All calls of a run must fit into the function's timeout, including retries. By default, botocore waits a
@@ -79,6 +81,7 @@ _CALLER: Final = 3  # frames up to the caller of the journal, whose line the log
 class Journal:
     """The log of one function: one line with one metric for each outcome.
 
+    Whatever a mail says, the log has no control, format or bidi character: they are written out.
     service: the function's name. metric: the metric's name; the outcome is its dimension.
     """
 
@@ -88,26 +91,47 @@ class Journal:
 
     def record(self, message: str, outcome: str, **details: Any) -> None:
         """Log an outcome in one line and count it."""
-        self._log.info(message, stacklevel=_CALLER, **details)
+        self._log.info(escaped(message), stacklevel=_CALLER, **_escaped_fields(details))
         with single_metric(self._metric, MetricUnit.Count, 1, namespace="QuarantineReport") as metric:
             metric.add_dimension("service", self._service)
             metric.add_dimension("outcome", outcome)
 
     def note(self, message: str, **details: Any) -> None:
         """Log an event that is not an outcome, such as a second delivery of a settled request."""
-        self._log.info(message, stacklevel=_CALLER, **details)
+        self._log.info(escaped(message), stacklevel=_CALLER, **_escaped_fields(details))
 
     def retry(self, message: str, error: Exception, **details: Any) -> None:
         """Log a failure that will be retried."""
-        self._log.warning(message, stacklevel=_CALLER, error=f"{type(error).__name__}: {error}", **details)
+        self._log.warning(escaped(message), stacklevel=_CALLER, **_escaped_fields(_with(error, details)))
 
     def reject(self, message: str, error: Exception, **details: Any) -> None:
         """Log input that will never succeed and that an operator must examine."""
-        self._log.error(message, stacklevel=_CALLER, error=f"{type(error).__name__}: {error}", **details)
+        self._log.error(escaped(message), stacklevel=_CALLER, **_escaped_fields(_with(error, details)))
 
     def unreadable(self, record: Mapping[str, Any], error: Exception) -> None:
         """Log the key of a record that cannot be read."""
         self.reject("a record cannot be read", error, record=record)
+
+
+def _with(error: Exception, details: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {"error": f"{type(error).__name__}: {error}", **details}
+
+
+def _escaped_fields(values: Mapping[Any, Any]) -> dict[str, Any]:
+    return {escaped(str(name)): _escaped_value(value) for name, value in values.items()}
+
+
+def _escaped_value(value: Any) -> Any:
+    """Return a value as JSON has it, with every text in it escaped."""
+    match value:
+        case None | bool() | int() | float():
+            return value
+        case Mapping():
+            return _escaped_fields(value)
+        case list() | tuple() | set() | frozenset():
+            return [_escaped_value(each) for each in value]
+        case _:
+            return escaped(str(value))
 
 
 type BatchResponse = dict[str, list[dict[str, str]]]
