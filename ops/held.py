@@ -23,8 +23,8 @@ from ops.importing import (
     import_mails,
     write,
 )
-from ops.operator import Declined, Operator, Output
-from quarantine.held import HeldStatus, HoldReason
+from ops.operator import Declined, Operator, OperatorError, Output
+from quarantine.held import LONGEST_RETENTION, HeldStatus, HoldReason
 from quarantine.mail.addresses import Address
 from quarantine.mail.charsets import storable
 from quarantine.mail.lenient import ShownHeader, usable_id
@@ -35,11 +35,15 @@ from quarantine.stores.quarantine import held_row
 app = typer.Typer(help="The held mail of a mailbox.", no_args_is_help=True)
 
 _MOST_SHOWN = 50  # rejections that are printed for a person
-_LONGEST_KEEPING = 3650  # days
 
 Mailbox = Annotated[str, typer.Argument(help="Whose.", metavar="MAILBOX")]
 Days = Annotated[
-    int, typer.Option(min=1, max=_LONGEST_KEEPING, help="How many days it is kept after it was received.")
+    int,
+    typer.Option(
+        min=1,
+        max=LONGEST_RETENTION.days,
+        help="How many days it is kept after it was received; at most as many as the stack keeps any mail.",
+    ),
 ]
 
 
@@ -86,7 +90,7 @@ def add(
     time = _parsed_time(received_at) if received_at else operator.clock()
     name = usable_id((message_id or f"<{uuid4()}@quarantine>").encode(errors="replace"))
     mail = ShownHeader(storable(sender), storable(subject), name, time)
-    kept_until = time + timedelta(days=days)
+    kept_until = time + _kept_for(operator, days)
     if kept_until <= operator.clock():
         operator.warn(f"it expired on {iso_seconds(kept_until)}: no report shows it")
     row = held_row(address, mail, name, time, reason, kept_until)
@@ -153,7 +157,7 @@ def import_(
     operator: Operator = context.obj
     rules = Rules(
         reason=reason,
-        kept_for=timedelta(days=days),
+        kept_for=_kept_for(operator, days),
         recipient=Address.parse(recipient) if recipient else None,
         recipient_fields=tuple(name.lower().encode() for name in recipient_field),
     )
@@ -182,6 +186,16 @@ def import_(
     )
     if skipped:
         raise typer.Exit(PARTLY)
+
+
+def _kept_for(operator: Operator, days: int) -> timedelta:
+    """Raises OperatorError for a time after which no report would list the message, though it is kept."""
+    if (kept_for := timedelta(days=days)) > operator.longest_retention:
+        raise OperatorError(
+            f"reports list no message that is older than {operator.longest_retention.days} days:"
+            " use fewer --days, or raise the stack's parameter LongestRetentionDays first"
+        )
+    return kept_for
 
 
 def _named(places: Iterable[NotImported]) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,8 +16,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from quarantine.held import HoldReason
 from quarantine.mail.escaping import escaped_lines
 from quarantine.mail.text import clean_text
+from quarantine.settings import longest_retention
 from quarantine.stores.quarantine import HeldRows, Quarantine
 from quarantine.stores.requests import Requests
 from quarantine.stores.senders import SenderRecords, Senders
@@ -86,7 +88,8 @@ class Operator:
 
     @functools.cached_property
     def quarantine(self) -> Quarantine:
-        return Quarantine(self.dynamodb, self.name("QuarantineTableName"), self.unreadable)
+        table, longest = self.name("QuarantineTableName"), self.longest_retention
+        return Quarantine(self.dynamodb, table, self.unreadable, longest)
 
     @functools.cached_property
     def held_rows(self) -> HeldRows:
@@ -137,8 +140,23 @@ class Operator:
             "MAX_ROWS": "MaxRows",
             "WHEN_EMPTY": "WhenEmpty",
         }
-        return {name: self.name(output) for name, output in outputs.items()} | {
-            name: self.parameter(parameter) for name, parameter in parameters.items()
+        return (
+            {name: self.name(output) for name, output in outputs.items()}
+            | {name: self.parameter(parameter) for name, parameter in parameters.items()}
+            | self._retention_environ
+        )
+
+    @property
+    def longest_retention(self) -> timedelta:
+        """The longest time that this stack's reports list a message."""
+        return longest_retention(self._retention_environ)
+
+    @property
+    def _retention_environ(self) -> dict[str, str]:
+        days = {reason: self.parameter(f"{reason.title()}RetentionDays") for reason in HoldReason}
+        return {
+            "RETENTION_DAYS": ",".join(f"{reason}={number}" for reason, number in days.items()),
+            "LONGEST_RETENTION_DAYS": self.parameter("LongestRetentionDays"),
         }
 
     def parameter(self, key: str) -> str:

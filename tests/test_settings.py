@@ -90,11 +90,27 @@ def test_a_report_does_not_come_from_the_trigger(sender: str) -> None:
         ("WHEN_EMPTY", "loud"),
         ("REPLY_TO", "me"),
         ("LEASE_SECONDS", "1.5"),
+        ("RETENTION_DAYS", "30"),
+        ("LONGEST_RETENTION_DAYS", "0"),
     ],
 )
 def test_a_setting_of_report_that_cannot_be_read_is_named(name: str, value: str) -> None:
     with pytest.raises(BadSetting, match=name):
         ReportSettings.from_environ({**REPORT, name: value})
+
+
+@pytest.mark.parametrize(
+    ("environ", "days"),
+    [
+        pytest.param({}, 3650, id="nothing set"),
+        pytest.param({"RETENTION_DAYS": DAYS}, 35, id="by reason"),
+        pytest.param({"RETENTION_DAYS": DAYS, "LONGEST_RETENTION_DAYS": "30"}, 35, id="a reason is longest"),
+        pytest.param({"RETENTION_DAYS": DAYS, "LONGEST_RETENTION_DAYS": "400"}, 400, id="no reason is"),
+        pytest.param({"RETENTION_DAYS": DAYS, "LONGEST_RETENTION_DAYS": ""}, 35, id="an older stack"),
+    ],
+)
+def test_reports_list_what_is_kept(environ: dict[str, str], days: int) -> None:
+    assert ReportSettings.from_environ(REPORT | environ).longest_retention == timedelta(days=days)
 
 
 def test_hold_is_told_how_long_each_reason_is_kept() -> None:

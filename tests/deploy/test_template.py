@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from ops.activate import PREFIX as INBOUND
+from quarantine import held
 from quarantine.held import HoldReason
 from quarantine.holding.filters.family import Family
 from quarantine.holding.notification import PREFIX
@@ -341,6 +342,20 @@ def test_a_held_mail_and_its_row_are_kept_as_long(reason: HoldReason) -> None:
     assert kept[reason] == timedelta(days=7)
     rules = {word: timedelta(days=int(days)) for word, days in lifecycle(stack).items() if word}
     assert rules == kept
+
+
+@pytest.mark.parametrize("parameter", [*map(parameter_of, HoldReason), "LongestRetentionDays"])
+def test_reports_list_messages_for_as_long_as_any_is_kept(parameter: str) -> None:
+    environ = deployed(**{parameter: "365"})["ReportFunction"]["Properties"]["Environment"]["Variables"]
+    assert ReportSettings.from_environ(environ).longest_retention == timedelta(days=365)
+
+
+def test_the_longest_retention_of_a_stack_is_that_of_the_code() -> None:
+    longest = TEMPLATE["Parameters"]["LongestRetentionDays"]
+    assert longest["MaxValue"] == held.LONGEST_RETENTION.days
+    assert {longest["Default"]} == {
+        TEMPLATE["Parameters"][parameter_of(reason)]["Default"] for reason in HoldReason
+    }
 
 
 def test_what_made_no_row_is_kept_longer_than_any_that_did() -> None:

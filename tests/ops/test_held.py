@@ -1,4 +1,7 @@
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -146,3 +149,50 @@ def test_a_purge_of_many(world: World, terminal: Terminal) -> None:
         world.records.put_held(BOB, f"<{number}>", world.clock.now, "e@x.example", "Mail")
     assert terminal.json("held", "purge", BOB, "--all", "--yes")["deleted"] == 60
     assert ids(terminal, "--all") == []
+
+
+# --- How long it is kept ---
+
+
+@pytest.fixture
+def set_days(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
+    """Let the stack have another parameter."""
+
+    def set_(name: str, value: str) -> None:
+        parameters = [
+            each | {"ParameterValue": value} if each["ParameterKey"] == name else each
+            for each in terminal.operator.stack["Parameters"]
+        ]
+        stack = {**terminal.operator.stack, "Parameters": parameters}
+        monkeypatch.setattr("ops.operator.Operator.stack", stack)
+
+    return set_
+
+
+@pytest.mark.parametrize(
+    ("parameter", "days", "code"),
+    [
+        pytest.param(("LongestRetentionDays", "30"), "30", 0, id="as long as the stack keeps any"),
+        pytest.param(("LongestRetentionDays", "30"), "31", 1, id="longer"),
+        pytest.param(("LongestRetentionDays", "3649"), "3650", 1, id="longer by a day"),
+        pytest.param(("LongestRetentionDays", "3650"), "3650", 0, id="as long as a stack can"),
+        pytest.param(("LongestRetentionDays", ""), "30", 0, id="a stack without the parameter"),
+        pytest.param(("BulkRetentionDays", "90"), "90", 0, id="as long as another reason"),
+    ],
+)
+def test_nothing_is_kept_longer_than_reports_list_it(
+    terminal: Terminal, set_days: Callable[[str, str], None], parameter: tuple[str, str], days: str, code: int
+) -> None:
+    set_days(*parameter)
+    now = terminal.operator.clock()
+    received_at = now - timedelta(days=int(days)) + timedelta(seconds=1)
+    assert terminal(*ADD, "--received-at", received_at.isoformat(), "--days", days) == code
+    assert ("LongestRetentionDays" in terminal.warned) is bool(code)
+    listed = replace(terminal.operator).quarantine.held_for(Address.parse(BOB), now, 9)
+    assert len(listed.newest) == 1 - code
+
+
+def test_an_import_is_kept_no_longer_than_reports_list_it(terminal: Terminal, tmp_path: Path) -> None:
+    (tmp_path / "1.eml").write_bytes(b"Delivered-To: bob@example.com\nSubject: x\n\nText")
+    assert terminal("held", "import", str(tmp_path), "--reason", "spam", "--days", "31") == 1
+    assert "reports list no message that is older than 30 days" in terminal.warned

@@ -11,11 +11,12 @@ from moto.dynamodb.models import dynamodb_backends
 
 from quarantine.mail.addresses import Address
 from quarantine.runtime import Journal
+from quarantine.stores.items import iso_seconds
 from quarantine.stores.quarantine import Quarantine
 from tests.world import NOW, World
 
 BOB = Address.parse("bob@example.com")
-ENTRIES = 1_000_000  # of any mailbox here, to number them from the newest
+KEPT_FOR = timedelta(days=30)
 
 HELD = {"status": "held"}
 RELEASED = {"status": "released"}
@@ -24,15 +25,19 @@ EXPIRED = {"status": "held", "expires_at": 1}
 _serialize = TypeSerializer().serialize
 
 
-def fill(world: World, newest_first: Iterable[dict[str, Any]]) -> None:
-    """Put rows directly into moto's table: thousands of rows through its API would take minutes."""
+def fill(world: World, newest_first: Iterable[dict[str, Any]], age: timedelta = timedelta()) -> None:
+    """Put rows directly into moto's table: thousands of rows through its API would take minutes.
+
+    age: of the newest; each other is a second older than the one before.
+    """
     table = dynamodb_backends["123456789012"]["us-east-1"].get_table(world.stack.environ["QUARANTINE_TABLE"])
     for number, over in enumerate(newest_first):
+        time = iso_seconds(NOW - age - timedelta(seconds=number))
         item = {
             "recipient": str(BOB),
-            "entry": f"{ENTRIES - number:07}",
+            "entry": f"{time}#{number}",
             "message_id": str(number),
-            "received_at": (NOW - timedelta(seconds=number)).isoformat(),
+            "received_at": time,
             "reason": "spam",
             **over,
         }
@@ -57,7 +62,7 @@ def read(world: World, limit: int) -> Read:
         "after-call.dynamodb.Query", lambda parsed, **_: scanned.append(parsed["ScannedCount"])
     )
     quarantine = Quarantine(
-        client, world.stack.environ["QUARANTINE_TABLE"], Journal("test", "Tests").unreadable
+        client, world.stack.environ["QUARANTINE_TABLE"], Journal("test", "Tests").unreadable, KEPT_FOR
     )
     holding = quarantine.held_for(BOB, NOW, limit)
     return Read(len(holding.newest), holding.total, holding.at_least, len(scanned), sum(scanned))
@@ -103,3 +108,23 @@ def test_a_full_mailbox_costs_no_more_than_a_page(world: World) -> None:
     full = read(world, 100)
     assert (full.queries, full.rows) == (page.queries, page.rows) == (1, 200)
     assert (full.total, full.at_least) == (200, True)
+
+
+def test_rows_that_have_expired_are_not_read_before_ttl_deletes_them(world: World) -> None:
+    fill(world, [EXPIRED] * 10_000, age=KEPT_FOR + timedelta(seconds=1))
+    assert read(world, 100) == Read(0, 0, False, 1, 0)
+    fill(world, [HELD] * 3)
+    assert read(world, 100) == Read(3, 3, False, 1, 3)
+
+
+@pytest.mark.parametrize(
+    ("age", "shown"),
+    [
+        pytest.param(KEPT_FOR - timedelta(seconds=1), 1, id="younger"),
+        pytest.param(KEPT_FOR, 1, id="of the same second"),
+        pytest.param(KEPT_FOR + timedelta(seconds=1), 0, id="older"),
+    ],
+)
+def test_the_query_begins_at_the_longest_retention(world: World, age: timedelta, shown: int) -> None:
+    fill(world, [HELD], age)
+    assert read(world, 100).shown == shown

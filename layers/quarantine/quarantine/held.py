@@ -1,10 +1,14 @@
 """A message in the quarantine: why it is held, its status, and its header data."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Final
 
 from quarantine.mail.addresses import Address
+
+LONGEST_RETENTION: Final = timedelta(days=3650)
+"""The longest time that any stack keeps a message; the maximum of the parameter LongestRetentionDays."""
 
 _YEARS = range(1970, 9999)  # below the maximum of datetime, so that every UTC offset can be added
 

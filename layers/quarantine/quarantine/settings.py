@@ -7,7 +7,7 @@ from enum import StrEnum
 from functools import partial
 from typing import Self
 
-from quarantine.held import HoldReason
+from quarantine.held import LONGEST_RETENTION, HoldReason
 from quarantine.holding.filters.family import Family
 from quarantine.mail.addresses import Address
 from quarantine.mail.domains import normalise_domain
@@ -68,6 +68,7 @@ class ReportSettings:
     trigger: the address to write to if a request's row does not name one (rows of the version before).
     lease: how long a claim lasts; longer than the function's timeout.
     configuration_set: of SES, which counts bounces and complaints; None for the identity's default.
+    longest_retention: no older message is listed.
     """
 
     quarantine_table: str
@@ -79,6 +80,7 @@ class ReportSettings:
     when_empty: WhenEmpty
     lease: timedelta
     configuration_set: str | None
+    longest_retention: timedelta
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
@@ -96,6 +98,7 @@ class ReportSettings:
             when_empty=_read(environ, "WHEN_EMPTY", WhenEmpty, "silent"),
             lease=_read(environ, "LEASE_SECONDS", _seconds, "60"),
             configuration_set=environ.get("CONFIGURATION_SET") or None,
+            longest_retention=longest_retention(environ),
         )
 
 
@@ -122,6 +125,19 @@ class HoldSettings:
             families=_read(environ, "FILTER_FAMILIES", _families, ",".join(Family)),
             retention=_read(environ, "RETENTION_DAYS", _retention),
         )
+
+
+_KEPT_LONGEST = ",".join(f"{reason}={LONGEST_RETENTION.days}" for reason in HoldReason)
+
+
+def longest_retention(environ: Mapping[str, str]) -> timedelta:
+    """Return the longest time that a message is kept, by its reason or otherwise. Raises BadSetting.
+
+    Without RETENTION_DAYS it is the longest that is possible, so that no message is missing.
+    """
+    by_reason = _read(environ, "RETENTION_DAYS", _retention, _KEPT_LONGEST)
+    otherwise = _read(environ, "LONGEST_RETENTION_DAYS", _positive, "1")
+    return max(*by_reason.values(), timedelta(days=otherwise))
 
 
 def _read[T](

@@ -65,7 +65,7 @@ class Reporting:
         journal = Journal("report", "Reports")
         return cls(
             settings,
-            Quarantine(dynamodb, settings.quarantine_table, journal.unreadable),
+            Quarantine(dynamodb, settings.quarantine_table, journal.unreadable, settings.longest_retention),
             Requests(dynamodb, settings.requests_table, settings.trigger),
             Mailer(sesv2, settings.configuration_set),
             journal,

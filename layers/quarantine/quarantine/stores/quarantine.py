@@ -2,12 +2,12 @@
 
 import functools
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from quarantine.held import HeldMessage, HeldStatus, HoldReason, MailboxListing
+from quarantine.held import LONGEST_RETENTION, HeldMessage, HeldStatus, HoldReason, MailboxListing
 from quarantine.holding.judging import QuarantinedMail
 from quarantine.mail.addresses import Address
 from quarantine.mail.lenient import ShownHeader
@@ -24,20 +24,31 @@ _SHOWN = ("recipient", "entry", "message_id", "received_at", "sender", "subject"
 
 
 class Quarantine:
-    """The rows that reports list. unreadable: called with each row that cannot be read."""
+    """The rows that reports list.
 
-    def __init__(self, client: "DynamoDBClient", table: str, unreadable: Unreadable) -> None:
+    unreadable: called with each row that cannot be read. longest_retention: no older row is read.
+    """
+
+    def __init__(
+        self,
+        client: "DynamoDBClient",
+        table: str,
+        unreadable: Unreadable,
+        longest_retention: timedelta = LONGEST_RETENTION,
+    ) -> None:
         self._client, self._table, self._unreadable = client, table, unreadable
+        self._longest_retention = longest_retention
 
     def held_for(self, mailbox: Address, now: datetime, limit: int) -> MailboxListing:
         """Return the newest messages held for a mailbox, at most `limit`, and the number that was seen.
 
         The newest page is read. Older pages are read only while fewer than `limit` rows are still held, so a
-        full mailbox costs no more than one page (docs/decisions/0010-count-up-to-a-page.md).
+        full mailbox costs no more than one page (docs/decisions/0010-count-up-to-a-page.md). Rows that are
+        older than the longest retention have expired, and are not read even if TTL has not deleted them yet.
         """
         query: dict[str, Any] = {
             "TableName": self._table,
-            "KeyConditionExpression": "recipient = :recipient",
+            "KeyConditionExpression": "recipient = :recipient AND entry >= :earliest",
             # TTL deletes late, so expired rows are filtered here.
             # A row whose expires_at is not a number passes the filter, so that it is logged as unreadable.
             "FilterExpression": "#status = :held AND (attribute_not_exists(expires_at)"
@@ -47,6 +58,8 @@ class Quarantine:
             "ExpressionAttributeValues": to_wire(
                 {
                     ":recipient": str(mailbox),
+                    # Without its Z, so that a time with a fraction of a second sorts after it.
+                    ":earliest": items.iso_seconds(now - self._longest_retention).removesuffix("Z"),
                     ":held": HeldStatus.HELD.value,
                     ":now": items.epoch(now),
                     ":number": "N",
