@@ -5,9 +5,9 @@ The rules are intake's own. This module only makes its InboundMail from a raw ma
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import getaddresses, parsedate_to_datetime
 from functools import partial
@@ -19,13 +19,14 @@ from botocore.exceptions import ClientError
 
 from ops.operator import Operator, OperatorError
 from ops.words import ADVICE, MEANING, arrival, moment, shown
-from quarantine.asking.admission import Accepted, Decision, Refused, evidence, seen_before, too_soon
+from quarantine.asking.admission import Accepted, Decision, Refused, evidence
 from quarantine.asking.event import InboundMail, Verdict, Verdicts, parse_event, with_raw_header
 from quarantine.asking.trace import authentication_results, read_hop
 from quarantine.mail.strict import MalformedHeader, parse_header
-from quarantine.services.intake import Judge
+from quarantine.services.intake import Judge, limits_of, refusal_of
 from quarantine.settings import IntakeSettings
 from quarantine.stores.objects import InboundObjects
+from quarantine.stores.requests import Admitted, Known
 
 REFUSED = 3  # the exit code
 
@@ -53,23 +54,15 @@ def why(
     judge = Judge.on(settings, operator.dynamodb, partial(operator.client, "s3"), operator.unreadable)
     with _stored(mail.message_id):
         mail, decision = judge.judge(mail)
-    past = _past(operator, mail, decision)
-    if isinstance(decision, Accepted) and past.is_seen:
-        decision = seen_before(decision.requester)
-    elif isinstance(decision, Accepted) and past.is_cooling_down:
-        decision = too_soon(decision.requester, settings.cooldown)
-    _answer(operator, mail, decision, past.notes)
+    row = operator.requests.find(mail.message_id)
+    if isinstance(decision, Accepted) and not row:
+        limits = limits_of(decision, settings)
+        admission = operator.requests.foresee(decision, operator.clock(), limits)
+        if not isinstance(admission, (Admitted, Known)):
+            decision = refusal_of(admission, decision, limits)
+    _answer(operator, mail, decision, _notes(operator, row, mail, decision))
     if isinstance(decision, Refused):
         raise typer.Exit(REFUSED)
-
-
-@dataclass(frozen=True, slots=True)
-class _Past:
-    """What the requests table knows about a mail and its requester. notes: the same in words."""
-
-    is_seen: bool
-    is_cooling_down: bool
-    notes: tuple[str, ...]
 
 
 # --- The mail ---
@@ -195,10 +188,11 @@ def _best(words: set[str]) -> Verdict:
 # --- The answer ---
 
 
-def _past(operator: Operator, mail: InboundMail, decision: Decision) -> _Past:
-    """Look up the rows that intake would find when it records the decision."""
+def _notes(
+    operator: Operator, row: Mapping[str, Any], mail: InboundMail, decision: Decision
+) -> tuple[str, ...]:
+    """Return in words what the requests table knows of a mail and its requester."""
     notes = []
-    row = operator.requests.find(mail.message_id)
     if row:
         reason = f" ({shown(row['reason'])})" if "reason" in row else ""
         notes.append(
@@ -207,17 +201,11 @@ def _past(operator: Operator, mail: InboundMail, decision: Decision) -> _Past:
         )
     requester = decision.requester
     until = None if requester is None else operator.requests.cooldown_until(requester)
-    is_cooling = until is not None and until > operator.clock()
-    if until is not None and is_cooling:
+    if until is not None and until > operator.clock():
         notes.append(
             f"{requester} asked for a report recently: the cooldown ends on {moment(until.isoformat())}"
         )
-    is_seen = (
-        isinstance(decision, Accepted)
-        and decision.replay_key is not None
-        and operator.requests.is_remembered(decision.replay_key, operator.clock())
-    )
-    return _Past(is_seen and not row, is_cooling and not row, tuple(notes))
+    return tuple(notes)
 
 
 def _answer(operator: Operator, mail: InboundMail, decision: Decision, notes: tuple[str, ...]) -> None:

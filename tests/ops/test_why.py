@@ -13,7 +13,17 @@ from ops.operator import Output
 from ops.words import ADVICE, MEANING
 from quarantine.asking.admission import Refusal
 from quarantine.asking.event import Verdict, Verdicts
-from tests.functions.test_events import CASES, EVENTS, MALFORMED, TOO_SOON, Case, every, named, relay
+from tests.functions.test_events import (
+    CASES,
+    EVENTS,
+    MALFORMED,
+    TOO_MUCH,
+    TOO_SOON,
+    Case,
+    every,
+    named,
+    relay,
+)
 from tests.mails import MESSAGE_ID, TRIGGER, block, received, results
 from tests.ops.conftest import Terminal
 from tests.world import NOW, World, load_event, new_session
@@ -39,7 +49,7 @@ def outcome(answer: dict[str, Any]) -> str:
 
 def test_each_event_is_judged_here() -> None:
     files = {path.stem for path in EVENTS.glob("*.json")}
-    assert files == {case.file for case in (*CASES, TOO_SOON)} | set(MALFORMED)
+    assert files == {case.file for case in (*CASES, TOO_SOON, TOO_MUCH)} | set(MALFORMED)
 
 
 @pytest.mark.parametrize("case", CASES, ids=named)

@@ -163,7 +163,7 @@ class Intake:
                 assert_never(decision)
 
     def _admit(self, mail: InboundMail, request: Accepted, seen: Evidence, now: datetime) -> Decision | Known:
-        limits = _limits(request, self.settings)
+        limits = limits_of(request, self.settings)
         admission = self.requests.accept(request, seen, now, limits)
         match admission:
             case Admitted():
@@ -171,18 +171,25 @@ class Intake:
                 return request
             case Known():
                 return admission
-            case SeenBefore():
-                refused = seen_before(request.requester)
-            case CoolingDown():
-                refused = too_soon(request.requester, limits.cooldown)
-            case Exhausted(limited, limit):
-                refused = too_much(request.requester, limited, limit)
             case _:
-                assert_never(admission)
-        return self._record(mail, refused, seen)
+                return self._record(mail, refusal_of(admission, request, limits), seen)
 
 
-def _limits(request: Accepted, settings: IntakeSettings) -> Limits:
+def refusal_of(admission: SeenBefore | CoolingDown | Exhausted, request: Accepted, limits: Limits) -> Refused:
+    """Return the refusal of a request that only the requests table forbids."""
+    match admission:
+        case SeenBefore():
+            return seen_before(request.requester)
+        case CoolingDown():
+            return too_soon(request.requester, limits.cooldown)
+        case Exhausted(limited, limit):
+            return too_much(request.requester, limited, limit)
+        case _:
+            assert_never(admission)
+
+
+def limits_of(request: Accepted, settings: IntakeSettings) -> Limits:
+    """Return what the mailbox and the domain of a request may ask for."""
     match request.command:
         case ReportCommand():
             return Limits(settings.cooldown, settings.mailbox_reports, settings.domain_requests)

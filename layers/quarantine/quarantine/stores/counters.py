@@ -61,6 +61,11 @@ def cooling_until(item: Values) -> datetime:
     return datetime.fromtimestamp(items.whole_number(until), UTC)
 
 
+def reports_of_hour(item: Values, now: datetime) -> int:
+    """Return how many requests of a mailbox were accepted in this clock hour."""
+    return items.whole_number(item.get(f"reports_{_hour(now)}", 0))
+
+
 def mailbox_count(mailbox: Address, now: datetime, cooldown: timedelta, limit: int) -> Write:
     """Return the write that starts a cooldown and counts a request, where both allow it.
 
@@ -101,20 +106,25 @@ def domain_count(mailbox: Address, now: datetime, limit: int) -> Write:
     A transaction fails if another one writes the same item at the same moment, so the count of a domain is
     spread by mailbox over several items, each with its share of the limit.
     """
-    shards = min(_SHARDS, max(1, limit // _COUNT_OF_A_SHARD))
-    shard = int.from_bytes(sha256(str(mailbox).encode()).digest()[:4]) % shards
-    hour = _hour(now)
+    key, share = domain_share(mailbox, now, limit)
     return {
         "Update": {
-            "Key": to_wire({"request_id": f"domain#{mailbox.domain}#{hour}#{shard}"}),
+            "Key": to_wire({"request_id": key}),
             "UpdateExpression": "SET expires_at = :expires ADD requests :one",
             "ConditionExpression": "attribute_not_exists(requests) OR requests < :limit",
             "ExpressionAttributeValues": to_wire(
-                {":expires": items.epoch(_end_of(hour)), ":one": 1, ":limit": -(-limit // shards)}
+                {":expires": items.epoch(_end_of(_hour(now))), ":one": 1, ":limit": share}
             ),
             "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
         }
     }
+
+
+def domain_share(mailbox: Address, now: datetime, limit: int) -> tuple[str, int]:
+    """Return the key of the item that counts a mailbox for its domain, and its share of the limit."""
+    shards = min(_SHARDS, max(1, limit // _COUNT_OF_A_SHARD))
+    shard = int.from_bytes(sha256(str(mailbox).encode()).digest()[:4]) % shards
+    return f"domain#{mailbox.domain}#{_hour(now)}#{shard}", -(-limit // shards)
 
 
 def _hour(now: datetime) -> int:

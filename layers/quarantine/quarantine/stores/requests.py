@@ -331,14 +331,28 @@ class Requests:
         row: Values = items.plain(from_wire(response.get("Item", {})))
         return row
 
+    def foresee(self, request: Accepted, now: datetime, limits: Limits) -> Admission:
+        """Return what `accept` would answer now to a request that has no row; nothing is written."""
+        mailbox = request.requester.without_suffix()
+        if request.replay_key is not None:
+            seen = self.find(counters.replay_key(request.replay_key))
+            if seen and items.whole_number(seen["expires_at"]) > items.epoch(now):
+                return SeenBefore()
+        if self.cooldown_until(mailbox) > now:
+            return CoolingDown()
+        if limits.mailbox:
+            item = self.find(counters.mailbox_key(mailbox))
+            if counters.reports_of_hour(item, now) >= limits.mailbox:
+                return Exhausted(str(mailbox), limits.mailbox)
+        if limits.domain:
+            key, share = counters.domain_share(mailbox, now, limits.domain)
+            if items.whole_number(self.find(key).get("requests", 0)) >= share:
+                return Exhausted(mailbox.domain, limits.domain)
+        return Admitted()
+
     def cooldown_until(self, requester: Address) -> datetime:
         """Return when an address may ask again; a time in the past when it may now."""
         return counters.cooling_until(self.find(counters.mailbox_key(requester.without_suffix())))
-
-    def is_remembered(self, replay_key: str, now: datetime) -> bool:
-        """Say whether such a mail, which only DKIM proves, was accepted before."""
-        item = self.find(counters.replay_key(replay_key))
-        return bool(item) and items.whole_number(item["expires_at"]) > items.epoch(now)
 
     def of_requester(self, requester: Address, since: datetime | None) -> Iterator[Values]:
         """Yield the requests of an address, newest first."""
