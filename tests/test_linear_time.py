@@ -43,8 +43,9 @@ from quarantine.mail.lenient import (
     usable_id,
     without_last_field,
 )
+from quarantine.mail.links import defanged
 from quarantine.mail.strict import MalformedHeader, malformed_field, parse_from, parse_header, unfolded
-from quarantine.mail.text import clean_text, wrapped
+from quarantine.mail.text import clean_text, wrapped, wrapped_held
 from tests.mails import MESSAGE_ID, RECEIVED_AT, block, inbound, received, results
 from tests.mails import TRIGGER as TO
 
@@ -276,7 +277,9 @@ PARSERS: Final[Mapping[str, Callable[[str], Work]]] = {
     "a date": of_bytes(parse_time),
     "a sender": of_text(parse_sender),
     "a text to clean": of_text(clean_text),
-    "a text to wrap": of_text(lambda text: wrapped(text[: len(text) // 4], 72, 4)),
+    "a text to defang": of_text(defanged),
+    "a text to wrap": of_text(lambda text: wrapped(text[: len(text) // 4], 72)),
+    "a held text to wrap": of_text(lambda text: wrapped_held(text[: len(text) // 4], 72, 4)),
     "a notification of S3": of_text(parse_notification, MalformedNotification),
     "recipients": of_bytes(lambda data: read_recipients({b"a": data}, [b"a"]), NoRecipient),
     "a held mail": of_bytes(hold),

@@ -120,6 +120,19 @@ def test_kept_until_spans_the_rows_that_have_a_date() -> None:
     assert report.kept_until == (soon, late)
 
 
+def test_a_name_that_claims_an_address_is_known_before_it_is_defanged() -> None:
+    claims = summary(replace(MESSAGE, sender="bob@example.com <eve@evil.example>"), MESSAGE).rows
+    assert sorted(row.claims_address for row in claims) == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("dates", "all_are_dated"), [((NOON, NOON), True), ((NOON, None), False), ((None,), False)]
+)
+def test_whether_all_have_a_date_of_deletion(dates: tuple[datetime | None, ...], all_are_dated: bool) -> None:
+    report = summary(*(replace(MESSAGE, expires_at=time) for time in dates))
+    assert report.all_are_dated is all_are_dated
+
+
 # --- Times ---
 
 

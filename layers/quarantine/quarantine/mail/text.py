@@ -1,9 +1,9 @@
-"""Text to show: cleaning hostile text, measuring its width in columns, cutting and wrapping."""
+"""Text to show: cleaning hostile text, cutting, and wrapping into lines."""
 
 import functools
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable
 
 ELLIPSIS = "…"
 
@@ -12,29 +12,48 @@ ELLIPSIS = "…"
 _LONGEST_READ = 1_000  # characters at each end of a text: limits the work that one message can cause
 _MOST_MARKS = 3  # on one letter; Hebrew, Thai and Vietnamese need no more
 
-# Invisible letters and symbols (Lo, So): Hangul fillers, the empty Braille pattern.
-_BLANK = frozenset("\u115f\u1160\u3164\uffa0\u2800")
+# Invisible characters of other categories than Cc, Cf and Z: Default_Ignorable_Code_Point (Unicode,
+# DerivedCoreProperties.txt), including unassigned code points, and the Khitan filler.
+_IGNORABLE = "\u034f\u17b4\u17b5\u180b-\u180f\u2065\ufe00-\ufe0e\ufff0-\ufff8\U00016fe4\U000e0000-\U000e0fff"
+# Letters and symbols that are drawn as empty space: Hangul fillers, the empty Braille pattern, the object
+# replacement character, the null note head, blank hieroglyphs.
+_BLANK = "\u115f\u1160\u3164\uffa0\u2800\ufffc\U0001d159\U00013441\U00013442"
+
+# U+FE0F shows a symbol as an emoji. It is kept only after these symbols (Unicode, emoji-data.txt: Emoji, but
+# not Emoji_Presentation, without the digits). Anywhere else it is invisible and could carry hidden data.
+_STRAY_EMOJI_STYLE = re.compile(
+    "\ufe0f(?<![©®‼⁉™ℹ↔-↙↩↪⌨⏏⏭-⏯⏱⏲⏸-⏺Ⓜ▪▫▶◀◻◼☀-☄☎☑☘☝☠☢☣☦☪☮☯☸-☺♀♂♟♠♣♥♦♨♻♾⚒⚔-⚗⚙⚛⚜⚠⚧⚰⚱⛈⛏⛑⛓⛩⛰⛱⛴⛷-⛹✂✈✉✌✍✏✒✔✖✝✡✳✴"
+    "❄❇❣❤➡⤴⤵⬅-⬇〰〽㊗㊙🅰🅱🅾🅿🈂🈷🌡🌤-🌬🌶🍽🎖🎗🎙-🎛🎞🎟🏋-🏎🏔-🏟🏳🏵🏷🐿👁📽🕉🕊🕯🕰🕳-🕹🖇🖊-🖍🖐🖥🖨🖱🖲🖼🗂-🗄🗑-🗓🗜-🗞🗡🗣🗨"
+    "🗯🗳🗺🛋🛍-🛏🛠-🛥🛩🛰🛳]\ufe0f)"
+)
+_UNSEEN = re.compile(f"[{_IGNORABLE}{_BLANK}\ufe0f]")
 
 
 def clean_text(text: str) -> str:
     """Return hostile text as one line in NFC that can be shown beside other text without disturbing it.
 
-    Control, format and bidi characters (Cc, Cf; also the joiners of emoji, which are then shown side by side)
-    and invisible letters are removed. Characters without a meaning here (Cs, Co, Cn) become U+FFFD.
+    Invisible characters are removed: control, format and bidi characters (also the joiners of emoji, which
+    are then shown side by side), variation selectors, empty letters. Characters without a meaning here
+    (Cs, Co, Cn) become U+FFFD.
     """
     if len(text) > 2 * _LONGEST_READ:  # the end is kept too: a sender's address is there
-        text = text[:_LONGEST_READ] + "…" + text[-_LONGEST_READ:]
+        text = text[:_LONGEST_READ] + ELLIPSIS + text[-_LONGEST_READ:]
     if text.isascii() and text.isprintable():
         return " ".join(text.split())
-    text = _without_piles("".join(map(_safe, text)))
-    # Again after NFC: it splits some letters into a letter and its marks.
-    return " ".join(_without_piles(unicodedata.normalize("NFC", text)).split())
+    if not text.isprintable() or _UNSEEN.search(text):
+        text = _STRAY_EMOJI_STYLE.sub("", "".join(map(_safe, text)))
+    # Before NFC, which sorts the marks of a letter in quadratic time. Again after it, because it splits some
+    # letters into a letter and its marks.
+    text = _without_piles(unicodedata.normalize("NFC", _without_piles(text)))
+    return " ".join(text.split())
 
 
 @functools.lru_cache(maxsize=4096)
 def _safe(char: str) -> str:
     if char.isspace() or char in _BLANK:
         return " "
+    if char != "\ufe0f" and _UNSEEN.match(char):
+        return ""
     match unicodedata.category(char):
         case "Cc" | "Cf":
             return ""
@@ -44,23 +63,28 @@ def _safe(char: str) -> str:
             return char
 
 
-# A character that is not ASCII and not a letter or digit of any script: it may be a mark.
-_MAYBE_A_MARK = re.compile(r"[^\w\s!-~]")
+# This class contains every combining mark: neither a letter nor a digit, and not in a block without marks.
+_MAYBE_A_MARK = r"[^\w\s!-\u02ff\u2000-\u20cf\U0001f000-\U0001faff]"
+# Marks at the start or after a space, or too many of them.
+_MAYBE_A_PILE = re.compile(
+    rf"{_MAYBE_A_MARK}(?: (?<!\S.) | {_MAYBE_A_MARK}{{{_MOST_MARKS}}} ){_MAYBE_A_MARK}*", re.VERBOSE
+)
 
 
 def _without_piles(text: str) -> str:
     """Keep at most _MOST_MARKS combining marks on a letter, and none without a letter before it."""
-    if not _MAYBE_A_MARK.search(text):
-        return text
-    kept, marks = [], _MOST_MARKS
-    for char in text:
-        if unicodedata.category(char) in ("Mn", "Me"):
-            marks += 1
-        else:
-            marks = _MOST_MARKS if char == " " else 0
+    return _MAYBE_A_PILE.sub(_lowered, text)
+
+
+def _lowered(pile: re.Match[str]) -> str:
+    start = pile.start()
+    marks = 0 if start and pile.string[start - 1] != " " else _MOST_MARKS
+    kept = ""
+    for char in pile[0]:
+        marks = marks + 1 if unicodedata.category(char) in ("Mn", "Me") or unicodedata.combining(char) else 0
         if marks <= _MOST_MARKS:
-            kept.append(char)
-    return "".join(kept)
+            kept += char
+    return kept
 
 
 # --- Cutting and wrapping ---
@@ -71,61 +95,50 @@ def clipped(text: str, length: int) -> str:
     return text if len(text) <= length else text[: length - 1].rstrip() + ELLIPSIS
 
 
-def wrapped(text: str, columns: int, indent: int = 0) -> str:
-    """Break a text into lines of `columns` columns; all lines but the first are indented by `indent` spaces.
+# Characters of two columns: Wide and Fullwidth in UAX 11, and all symbols that can be shown as emoji.
+_WIDE = re.compile(
+    "[\u1100-\u115f\u231a-\u23ff\u25fd-\u27bf\u2b1b-\u2b55\u2e80-\u303e\u3041-\u3247\u3250-\ua4c6\ua960-\ua97c"
+    "\uac00-\ud7a3\uf900-\ufaff\ufe10-\ufe19\ufe30-\ufe6b\uff01-\uff60\uffe0-\uffe6"
+    "\U00016fe0-\U0001b2ff\U0001f000-\U0001faff\U00020000-\U0003fffd]+"
+)
+_SECOND_COLUMN = "\0"  # marks the second column of a wide letter; no cleaned text contains it
+_CONTINUED = "... "
+
+
+def wrapped(text: str, columns: int) -> str:
+    """Break our own text into lines of `columns` columns.
 
     An address is not broken, so that it can be copied.
     """
-    if _is_narrow(text) and len(text) <= columns - indent:
+    return "\n".join(_lines(_in_columns(text), columns, "[^ ]+"))
+
+
+def wrapped_held(text: str, columns: int, indent: int) -> str:
+    """Break held text into lines of at most `columns` columns.
+
+    Every line but the first is indented by `indent` spaces and begins with three dots. So held text cannot
+    imitate one of our fields or the start of a message. (KMail and mutt show lines with `>` or `|` as
+    quotations.) Long words are broken too: otherwise the mail program would break them, without the dots.
+    """
+    letters = _in_columns(text)
+    columns -= indent
+    if len(letters) <= columns:
         return text
-    return ("\n" + " " * indent).join(_lines(text, columns - indent))
+    columns -= len(_CONTINUED)
+    long_word = rf".{{1,{columns}}}(?:(?=\[)|(?<=\]))|.{{1,{columns}}}(?!\0)"  # at a bracket, if it has one
+    return ("\n" + " " * indent + _CONTINUED).join(_lines(letters, columns, long_word))
 
 
-def _lines(text: str, columns: int) -> Iterator[str]:
-    if _is_narrow(text):
-        yield from _narrow_lines(text, columns)
-        return
-    line, room = "", columns
-    for piece in _pieces(text):
-        if line and _columns(piece.rstrip()) > room:
-            yield line.rstrip()
-            line, room = "", columns
-        line += piece
-        room -= _columns(piece)
-    yield line
+def _in_columns(text: str) -> str:
+    """Return the text with one character for each column. A combining mark is counted as a column."""
+    return _WIDE.sub(lambda wide: _SECOND_COLUMN.join(wide[0]) + _SECOND_COLUMN, text)
 
 
-def _is_narrow(text: str) -> bool:
-    """Return whether each character takes one column, as in most texts, including those that were cut."""
-    return text.replace(ELLIPSIS, "").isascii()
+def _lines(letters: str, columns: int, long_word: str) -> Iterable[str]:
+    return (line.replace(_SECOND_COLUMN, "") for line in _line(columns, long_word).findall(letters))
 
 
-def _narrow_lines(text: str, columns: int) -> Iterator[str]:
-    """Do the same for a text of one column per character, without examining each character."""
-    start = 0
-    while len(text) - start > columns:
-        end = text.rfind(" ", start, start + columns + 1)
-        if end == -1:
-            end = text.find(" ", start + columns)  # a word that is longer than a line is not broken
-        if end == -1:
-            break
-        yield text[start:end]
-        start = end + 1
-    yield text[start:]
-
-
-def _pieces(text: str) -> Iterator[str]:
-    """Split a text after each space and each wide letter, but never within an address."""
-    start = 0
-    for end, char in enumerate(text, 1):
-        if char == " " or _columns(char) > 1:
-            yield text[start:end]
-            start = end
-    yield text[start:]
-
-
-def _columns(text: str) -> int:
-    """Return how many columns of a terminal the text takes (UAX 11)."""
-    if text.isascii():
-        return len(text)
-    return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text)
+@functools.cache
+def _line(columns: int, long_word: str) -> re.Pattern[str]:
+    """Match a line that ends at a space, after a wide letter or at the end; otherwise part of a long word."""
+    return re.compile(rf"(.{{1,{columns}}}(?= |\Z|(?<=\0))|{long_word}) ?")

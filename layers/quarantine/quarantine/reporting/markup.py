@@ -1,9 +1,9 @@
-"""The templates of the mails that we send, with escaping, dates and protection against automatic links.
+"""The templates of the mails that we send, with escaping, dates and wrapping.
 
 A folder in `templates/` is a mail: its From name, its subject, its text and its HTML. The HTML part links
-only to the trigger. Mail programs make links from text that looks like a domain or an address. A `<wbr>`
-inside the word prevents that: it is not shown, not read aloud and not copied. Plain text has no such mark, so
-there a subject is written in the way that is usual in security reports: `evil[.]example`.
+only to the trigger. Held text was defanged before (quarantine.mail.links). Our own addresses are written
+unchanged. In the HTML, a `<wbr>` in them prevents automatic links in most mail programs: it is not shown, not
+read aloud and not copied.
 """
 
 import re
@@ -17,10 +17,9 @@ from jinja2 import BaseLoader, ChoiceLoader, Environment, FileSystemLoader, Modu
 from markupsafe import Markup, escape
 
 from quarantine.mail.addresses import Address
-from quarantine.mail.text import wrapped
+from quarantine.mail.text import wrapped, wrapped_held
 
 _COLUMNS = 72
-
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
@@ -31,25 +30,19 @@ def _moment(time: datetime) -> str:
     return f"{day} {time.day} {month} {time.year}, {time.hour:02}:{time.minute:02}"
 
 
-_LINK_JOINT = re.compile(r"(?<=\S)(?=[.@。．｡＠]\S)|(?<=\S:)(?=\S)")
+_ADDRESS_JOINT = re.compile(r"(?<=@)|(?=\.)")  # not before the @: some programs link "@example"
 
 
-def _unlinked(text: object) -> Markup:
-    # The output of escape() contains no space and none of the joint's letters: it adds or removes no joint.
-    return Markup(_LINK_JOINT.sub("<wbr>", escape(str(text))))  # noqa: S704 - escaped
+def _unlinked(address: Address) -> Markup:
+    return Markup(_ADDRESS_JOINT.sub("<wbr>", escape(str(address))))  # noqa: S704 - escaped
 
 
-def _defanged(text: str) -> str:
-    """Bracket the dots in text that looks like a domain, and the colon of a URL."""
-    return re.sub(r"(?<=\w)\.(?=[^\W\d_]{2})|:(?=//)", r"[\g<0>]", text)
-
-
-def _wrapped(text: str, indent: int = 0) -> str:
-    return wrapped(text, _COLUMNS, indent)
+def _held(text: str, indent: int) -> str:
+    return wrapped_held(text, _COLUMNS, indent)
 
 
 def _paragraph(text: str) -> str:
-    return _wrapped(" ".join(text.split())) + "\n"
+    return wrapped(" ".join(text.split()), _COLUMNS) + "\n"
 
 
 def _mailto(address: Address) -> str:
@@ -79,12 +72,11 @@ def _environment(loader: BaseLoader) -> Environment:
     )
     environment.install_null_translations(newstyle=True)  # type: ignore[attr-defined]  # of the extension
     environment.filters |= {
-        "defanged": _defanged,
+        "held": _held,
         "mailto": _mailto,
         "moment": _moment,
         "paragraph": _paragraph,
         "unlinked": _unlinked,
-        "wrapped": _wrapped,
     }
     return environment
 

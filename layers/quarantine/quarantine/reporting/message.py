@@ -1,8 +1,8 @@
 """A report as a mail: in the thread of the request, and marked so that no machine answers it."""
 
 import base64
+import binascii
 import functools
-import quopri
 from collections.abc import Iterable
 from datetime import datetime
 from email import policy
@@ -17,6 +17,7 @@ from quarantine.reporting.markup import MailTemplates
 from quarantine.reporting.summary import QuarantineReport
 
 _LINE = 998  # RFC 5322 2.1.1
+_ASCII = bytes(range(128))
 _TEMPLATES = MailTemplates("report")
 
 
@@ -37,19 +38,15 @@ def render(
     mail["Subject"] = parts.subject
     mail["Date"] = now
     mail["Message-ID"] = f"<{request_id}.report@{sender.domain}>"
-    mail["Auto-Submitted"] = "auto-replied"  # RFC 3834 3.1.7
-    mail["X-Auto-Response-Suppress"] = "All"  # the field that Exchange reads instead: MS-OXCMAIL 2.2.3.2.14
+    for field in _FIXED:
+        mail[field.name] = field
     mail[LOOP_MARKER] = request_id
     if reply_to is not None:
         mail["Reply-To"] = str(reply_to)
     _thread(mail, report.request.reply.message_id, report.request.reply.references)
-    _fill(mail, parts.text, "plain")
-    mail.make_alternative(boundary=f"=_{request_id}")
-    html = EmailMessage(policy=_POLICY)
-    _fill(html, parts.html, "html")
-    del html["MIME-Version"]  # RFC 2045 4: only the whole message has it
-    mail.attach(html)
-    mail["Content-Language"] = "en"  # last, because setting the content removes earlier Content- fields
+    mail["Content-Type"] = f'multipart/alternative; boundary="=_{request_id}"'
+    mail.attach(_part(parts.text, "plain"))
+    mail.attach(_part(parts.html, "html"))
     return mail
 
 
@@ -59,17 +56,25 @@ def _thread(mail: EmailMessage, message_id: str | None, references: Iterable[str
         mail["References"] = " ".join((*references, message_id))
 
 
-def _fill(part: EmailMessage, text: str, subtype: str) -> None:
-    part.set_content(text, subtype, cte=_transfer_encoding(text))
+def _part(text: str, subtype: str) -> EmailMessage:
+    # Not set_content(): it encodes letter by letter, and chooses the encoding from the first ten lines.
+    part = EmailMessage(policy=_POLICY)
+    encoding, body = _encoded(text)
+    part["Content-Type"] = _CONTENT_TYPE[subtype]
+    part["Content-Transfer-Encoding"] = _TRANSFER_ENCODING[encoding]
+    part.set_payload(body)
+    return part
 
 
-def _transfer_encoding(text: str) -> str:
-    """Return the smallest 7-bit encoding (EmailMessage itself guesses from the first ten lines)."""
+def _encoded(text: str) -> tuple[str, str]:
+    """Return the smallest 7-bit encoding, and the text in it."""
     if text.isascii() and all(len(line) <= _LINE for line in text.splitlines()):
-        return "7bit"
+        return "7bit", text
     data = text.encode()
-    quoted, based = len(quopri.encodestring(data)), len(base64.encodebytes(data))
-    return "quoted-printable" if quoted <= based else "base64"
+    others = len(data.translate(None, _ASCII))
+    if 2 * others <= len(data) // 3:  # quoting adds two bytes to each that is not ASCII; base64 adds a third
+        return "quoted-printable", binascii.b2a_qp(data).decode()
+    return "base64", base64.encodebytes(data.replace(b"\n", b"\r\n")).decode()  # RFC 2045 6.8: CRLF
 
 
 # --- Header fields ---
@@ -96,3 +101,19 @@ def _header_registry() -> HeaderRegistry:
 
 
 _POLICY = policy.SMTP.clone(header_factory=_header_registry())
+
+# These are parsed only once, because EmailMessage takes as long for a field as a report for a row.
+_FIXED = (
+    _POLICY.header_factory("Auto-Submitted", "auto-replied"),  # RFC 3834 3.1.7
+    _POLICY.header_factory("X-Auto-Response-Suppress", "All"),  # Exchange: MS-OXCMAIL 2.2.3.2.14
+    _POLICY.header_factory("MIME-Version", "1.0"),
+    _POLICY.header_factory("Content-Language", "en"),
+)
+_CONTENT_TYPE = {
+    subtype: _POLICY.header_factory("Content-Type", f'text/{subtype}; charset="utf-8"')
+    for subtype in ("plain", "html")
+}
+_TRANSFER_ENCODING = {
+    encoding: _POLICY.header_factory("Content-Transfer-Encoding", encoding)
+    for encoding in ("7bit", "quoted-printable", "base64")
+}

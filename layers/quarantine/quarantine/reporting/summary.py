@@ -1,8 +1,8 @@
 """A summary of the held mail: newest first, with a correct count, and safe to show.
 
 An attacker chose the sender and the subject, in a mail that was held because it may be an attack. This module
-removes all control, format and bidi characters and excessive combining marks. `fitting` cuts the texts to a
-length, and the templates escape them.
+removes all invisible characters and excessive combining marks. `fitting` prevents automatic links and cuts
+the texts to a length, and the templates escape them.
 """
 
 from collections.abc import Iterable
@@ -21,13 +21,14 @@ from quarantine.mail.text import clean_text
 class Row:
     """One message as the report shows it; its times are in the requester's own UTC offset.
 
-    subject: "" if the mail has none.
+    subject: "" if the mail has none. claims_address: whether the sender's name looks like an address.
     """
 
     mailbox: Address
     received_at: datetime
     kept_until: datetime | None
     sender: Sender
+    claims_address: bool
     subject: str
     reason: HoldReason
 
@@ -76,9 +77,14 @@ class QuarantineReport:
 
     @property
     def kept_until(self) -> tuple[datetime, datetime] | None:
-        """When the first and the last of the rows are deleted; None if no row has such a date."""
+        """The earliest and the latest date at which a row is deleted; None if no row has such a date."""
         times = [row.kept_until for row in self.rows if row.kept_until is not None]
         return (min(times), max(times)) if times else None
+
+    @property
+    def all_are_dated(self) -> bool:
+        """Whether each row has a date at which it is deleted."""
+        return all(row.kept_until is not None for row in self.rows)
 
 
 def summarise(request: Accepted, listings: Iterable[MailboxListing], max_rows: int) -> QuarantineReport:
@@ -110,11 +116,13 @@ def _zone(offset: timedelta) -> timezone:
 
 
 def _row(message: HeldMessage, zone: timezone) -> Row:
+    sender = parse_sender(message.sender)
     return Row(
         mailbox=message.recipient,
         received_at=message.received_at.astimezone(zone),
         kept_until=message.expires_at and message.expires_at.astimezone(zone),
-        sender=parse_sender(message.sender),
+        sender=sender,
+        claims_address=sender.claims_address,
         subject=clean_text(message.subject),
         reason=message.reason,
     )
