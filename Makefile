@@ -80,7 +80,7 @@ audit: $(UV)
 # What it costs, as it is deployed; beside the floor, in one run.
 bench: build
 	mkdir -p $(EVIDENCE)
-	set -o pipefail; $(RUN) python -m lab.bench | tee $(EVIDENCE)/bench.md
+	set -o pipefail; $(RUN) --with html2text==2025.4.15 python -m lab.bench | tee $(EVIDENCE)/bench.md
 
 # A Monday morning of a million users, with the template's settings.
 simulate: $(UV)
