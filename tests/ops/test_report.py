@@ -28,7 +28,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def held(world: World) -> None:
     """Hold two messages for Bob, one for a shared mailbox that he sees, one for Alice, and one too long."""
     put = world.records.put_held
-    put(BOB, "m-1", NOW - timedelta(hours=1), "Ann <ann[at]shop[.]example>", "Offer <b>now</b>")
+    put(BOB, "m-1", NOW - timedelta(hours=1), "Ann <ann@shop.example>", "Offer <b>now</b>")
     put(BOB, "m-2", NOW - timedelta(days=1), "ben@bank.example", "Your account", reason="phishing")
     put("sales@example.com", "m-3", NOW - timedelta(hours=2), "cat@x.example", "Order")
     put("alice@example.com", "m-4", NOW - timedelta(hours=2), "dan@x.example", "For Alice only")
