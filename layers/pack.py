@@ -15,7 +15,7 @@ import sys
 from compileall import compile_dir
 from pathlib import Path
 from py_compile import PycInvalidationMode
-from typing import Any, Final
+from typing import Final
 
 SERVICES: Final = frozenset({"dynamodb", "s3", "sesv2", "sqs"})
 """The services that the functions use; tests/deploy/test_built.py compares it with their code."""
@@ -42,47 +42,23 @@ def reduce_data(packages: Path) -> None:
             shutil.rmtree(folder)
     for name in ("data", "examples"):
         shutil.rmtree(packages / "boto3" / name, ignore_errors=True)
-    for zipped in data.rglob("*.json.gz"):
-        zipped.with_suffix("").write_bytes(gzip.decompress(zipped.read_bytes()))
-        zipped.unlink()
-    for examples in data.rglob("examples-1.json"):
+    for examples in data.rglob("examples-1.json*"):
         examples.unlink()
-    for model in data.rglob("*.json"):
-        _write(model, _without_documentation(json.loads(model.read_bytes())))
     _reduce_endpoints(data)
 
 
 def _reduce_endpoints(data: Path) -> None:
     """Keep only the services in use: before its first client, botocore reads the whole file (over 1 MB)."""
     prefixes = {
-        json.loads(model.read_bytes())["metadata"]["endpointPrefix"] for model in data.rglob("service-2.json")
+        json.loads(gzip.decompress(model.read_bytes()))["metadata"]["endpointPrefix"]
+        for model in data.rglob("service-2.json.gz")
     }
     path = data / "endpoints.json"
     endpoints = json.loads(path.read_bytes())
     for partition in endpoints["partitions"]:
         services = partition["services"]
         partition["services"] = {name: services[name] for name in services if name in prefixes}
-    _write(path, endpoints)
-
-
-def _without_documentation(model: Any) -> Any:
-    """Empty the text that only `help()` shows. The key stays, because botocore reads it in some models."""
-    match model:
-        case dict():
-            return {
-                name: ""
-                if name == "documentation" and isinstance(value, str)
-                else _without_documentation(value)
-                for name, value in model.items()
-            }
-        case list():
-            return [_without_documentation(each) for each in model]
-        case _:
-            return model
-
-
-def _write(path: Path, model: Any) -> None:
-    path.write_text(json.dumps(model, separators=(",", ":")))
+    path.write_text(json.dumps(endpoints, separators=(",", ":")))
 
 
 def _compile_templates(packages: Path) -> None:
