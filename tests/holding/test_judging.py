@@ -498,3 +498,17 @@ def test_any_text_is_objects_under_the_prefix_or_no_notification(body: str) -> N
     except MalformedNotification:
         return
     assert all(each.key.startswith(PREFIX) for each in objects)
+
+
+@pytest.mark.parametrize(
+    ("key", "size", "metadata", "expected"),
+    [
+        pytest.param("held/", 0, {}, True, id="of the prefix"),
+        pytest.param("held/2026/", 0, {}, True, id="below it"),
+        pytest.param("held/2026", 0, {}, False, id="an empty mail"),
+        pytest.param("held/2026/", 1, {}, False, id="a mail"),
+        pytest.param("held/2026/", 0, {"recipients": "bob@example.com"}, False, id="with recipients"),
+    ],
+)
+def test_a_folder(key: str, size: int, metadata: dict[str, str], *, expected: bool) -> None:
+    assert StoredMail(key, metadata, b"x" * size, size, STORED_AT).is_folder is expected

@@ -59,6 +59,7 @@ def test_an_address_has_one_spelling(text: str, expected: str) -> None:
         pytest.param("a" * 65 + "@example.com", id="local part too long"),
         pytest.param("bob@" + "a." * 130 + "example", id="domain too long"),
         pytest.param("a" * 60 + "@" + "b." * 100 + "example", id="address too long"),
+        pytest.param("a" * 60 + "@" + "ü." * 24 + "example", id="address too long as A-labels"),
         pytest.param("bob@example.com\n", id="line feed at the end"),
         pytest.param("bob\x00@example.com", id="NUL"),
     ],
