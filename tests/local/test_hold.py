@@ -56,7 +56,7 @@ def test_a_spam_is_held_and_its_recipient_sees_it(
     assert row["reason"]["S"] == "spam"
     text = asked(server, mailbox).as_string()
     assert "You won a prize" in text
-    assert "eve@spam.example" in text
+    assert "eve[at]spam[.]example" in text
 
 
 def test_an_object_that_a_filter_puts_into_the_bucket_is_held(server: Server) -> None:
