@@ -168,9 +168,13 @@ def _replaced(value: Any, own: Any) -> Any:
             return value
 
 
+# A report breaks up what could be a phone number: a secret is of letters alone.
+_LETTERS = str.maketrans("0123456789", "ghijklmnop")
+
+
 def secret_of(mailbox: str) -> str:
     """Return the subject of the mail held for a mailbox: a word that is used nowhere else."""
-    return f"secret{sha256(mailbox.encode()).hexdigest()[:16]}"
+    return f"secret{sha256(mailbox.encode()).hexdigest()[:16].translate(_LETTERS)}"
 
 
 def mail(*more: str, sender: str | None = "From: Bob Builder <bob@victim.example>") -> bytes:

@@ -69,7 +69,7 @@ def _due(expected: Accepted) -> Report:
 
 _KEYS = {"SENDERS_TABLE": ("principal", "record"), "QUARANTINE_TABLE": ("recipient", "entry")}
 _serialize = TypeSerializer().serialize
-_SECRET = re.compile(r"secret[0-9a-f]{16}")
+_SECRET = re.compile(r"secret[a-p]{16}")
 
 
 def report_of(raw: bytes, destinations: Iterable[str] = ()) -> Report:
