@@ -96,6 +96,11 @@ class Journal:
             metric.add_dimension("service", self._service)
             metric.add_dimension("outcome", outcome)
 
+    def count(self, metric: str) -> None:
+        """Count something of this function without an outcome: an alarm cannot add up the outcomes."""
+        with single_metric(metric, MetricUnit.Count, 1, namespace="QuarantineReport") as counted:
+            counted.add_dimension("service", self._service)
+
     def note(self, message: str, **details: Any) -> None:
         """Log an event that is not an outcome, such as a second delivery of a settled request."""
         self._log.info(escaped(message), stacklevel=_CALLER, **_escaped_fields(details))

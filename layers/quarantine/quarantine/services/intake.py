@@ -134,6 +134,7 @@ class Intake:
                 return status.value
             case Refused(reason, detail, requester):
                 message, word = "refused", reason.value
+                self.journal.count("RefusedRequests")
             case Accepted(requester=requester, accepted_by=detail):
                 message = word = "accepted"
             case _:
