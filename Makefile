@@ -55,10 +55,11 @@ chaos: $(UV)
 	set -o pipefail; $(RUN) python -m tests.chaos --seed $(or $(SEED),1) | tee $(EVIDENCE)/chaos.md
 	set -o pipefail; $(RUN) python -m tests.chaos --seed $(or $(SEED),1) --emulator | tee -a $(EVIDENCE)/chaos.md
 
-# Some 500 forged requests, as SES events and over SMTP: who received what.
+# Some 500 forged requests, as SES events and over SMTP: who received what. Then a megabyte for each parser.
 attack: $(UV)
 	mkdir -p $(EVIDENCE)
 	set -o pipefail; $(RUN) python -m tests.attacks | tee $(EVIDENCE)/attack.md
+	$(RUN) pytest -q -n auto -m attack tests/test_linear_time.py
 
 # Inputs that break a parser; TARGETS="event trace" for some, SECONDS_EACH for longer.
 fuzz: $(UV)
