@@ -3,7 +3,7 @@
 import functools
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 ELLIPSIS = "…"
 
@@ -65,6 +65,7 @@ def _safe(char: str) -> str:
 
 # This class contains every combining mark: neither a letter nor a digit, and not in a block without marks.
 _MAYBE_A_MARK = r"[^\w\s!-\u02ff\u2000-\u20cf\U0001f000-\U0001faff]"
+_NOT_A_LETTER = re.compile(_MAYBE_A_MARK)
 # Marks at the start or after a space, or too many of them.
 _MAYBE_A_PILE = re.compile(
     rf"{_MAYBE_A_MARK}(?: (?<!\S.) | {_MAYBE_A_MARK}{{{_MOST_MARKS}}} ){_MAYBE_A_MARK}*", re.VERBOSE
@@ -81,7 +82,7 @@ def _lowered(pile: re.Match[str]) -> str:
     marks = 0 if start and pile.string[start - 1] != " " else _MOST_MARKS
     kept = ""
     for char in pile[0]:
-        marks = marks + 1 if unicodedata.category(char) in ("Mn", "Me") or unicodedata.combining(char) else 0
+        marks = marks + 1 if _is_a_mark(char) or unicodedata.combining(char) else 0
         if marks <= _MOST_MARKS:
             kept += char
     return kept
@@ -102,6 +103,7 @@ _WIDE = re.compile(
     "\U00016fe0-\U0001b2ff\U0001f000-\U0001faff\U00020000-\U0003fffd]+"
 )
 _SECOND_COLUMN = "\0"  # marks the second column of a wide letter; no cleaned text contains it
+_STAND_INS = range(0xE000, 0xF900)  # for letters with marks; private use, which no cleaned text contains
 _CONTINUED = "... "
 
 
@@ -110,32 +112,47 @@ def wrapped(text: str, columns: int) -> str:
 
     An address is not broken, so that it can be copied.
     """
-    return "\n".join(_lines(_in_columns(text), columns, "[^ ]+"))
+    return "\n".join(_lines(*_in_columns(text), columns, "[^ ]+"))
 
 
 def wrapped_held(text: str, columns: int, indent: int) -> str:
-    """Break held text into lines of at most `columns` columns.
+    """Break held text that was cleaned into lines of at most `columns` columns.
 
     Every line but the first is indented by `indent` spaces and begins with three dots. So held text cannot
     imitate one of our fields or the start of a message. (KMail and mutt show lines with `>` or `|` as
     quotations.) Long words are broken too: otherwise the mail program would break them, without the dots.
     """
-    letters = _in_columns(text)
+    letters, marked = _in_columns(text)
     columns -= indent
     if len(letters) <= columns:
         return text
     columns -= len(_CONTINUED)
     long_word = rf".{{1,{columns}}}(?:(?=\[)|(?<=\]))|.{{1,{columns}}}(?!\0)"  # at a bracket, if it has one
-    return ("\n" + " " * indent + _CONTINUED).join(_lines(letters, columns, long_word))
+    return ("\n" + " " * indent + _CONTINUED).join(_lines(letters, marked, columns, long_word))
 
 
-def _in_columns(text: str) -> str:
-    """Return the text with one character for each column. A combining mark is counted as a column."""
-    return _WIDE.sub(lambda wide: _SECOND_COLUMN.join(wide[0]) + _SECOND_COLUMN, text)
+def _in_columns(text: str) -> tuple[str, Sequence[str]]:
+    """Return the text with one character for each column, and the letters with marks: the nth stand-in's."""
+    marked = _marked_letters(text)
+    for stand_in, letter in zip(_STAND_INS, marked, strict=False):
+        text = text.replace(letter, chr(stand_in) + _SECOND_COLUMN * bool(_WIDE.match(letter)))
+    return _WIDE.sub(lambda wide: _SECOND_COLUMN.join(wide[0]) + _SECOND_COLUMN, text), marked
 
 
-def _lines(letters: str, columns: int, long_word: str) -> Iterable[str]:
-    return (line.replace(_SECOND_COLUMN, "") for line in _line(columns, long_word).findall(letters))
+def _marked_letters(text: str) -> Sequence[str]:
+    """Return each letter that has combining marks, with them, once: these with the most marks first."""
+    marks = "".join(sorted(char for char in set(_NOT_A_LETTER.findall(text)) if _is_a_mark(char)))
+    return sorted(set(re.findall(f".[{marks}]+", text)), key=len, reverse=True) if marks else ()
+
+
+def _is_a_mark(char: str) -> bool:
+    return unicodedata.category(char) in ("Mn", "Me")
+
+
+def _lines(letters: str, marked: Sequence[str], columns: int, long_word: str) -> Iterable[str]:
+    spelt = dict(zip(_STAND_INS, marked, strict=False))
+    for line in _line(columns, long_word).findall(letters):
+        yield line.replace(_SECOND_COLUMN, "").translate(spelt)
 
 
 @functools.cache
