@@ -21,7 +21,16 @@ from tests.fuzz.targets import TARGETS
 
 PROJECT: Final = Path(__file__).parents[2]
 FOUND: Final = PROJECT / "build/fuzz"
-_LONGEST: Final = {"addresses": 2_000, "trace": 4_000, "event": 16_000, "header": 16_000, "intake": 16_000}
+_LONGEST: Final = {  # bytes of an input
+    "addresses": 2_000,
+    "trace": 4_000,
+    "event": 16_000,
+    "header": 16_000,
+    "intake": 16_000,
+    "shown": 2_000,
+    "mbox": 4_000,
+    "date": 300,
+}
 _START_UP: Final = 120  # seconds for imports, the seeds and a last slow input, on top of the time given
 _COVERAGE = re.compile(r"^#\d+\s+\w+\s+cov: (\d+) ft: (\d+)", re.MULTILINE)
 

@@ -12,8 +12,12 @@ from email.parser import BytesHeaderParser
 from ipaddress import ip_address
 from typing import Final
 
+from ops.mbox import from_line_time, split_mbox
 from quarantine.asking.commands import first_command
 from quarantine.asking.event import InboundMail, MalformedEvent, parse_event, with_raw_header
+from quarantine.asking.machines import machine_sign
+from quarantine.asking.replays import Stale, freshness
+from quarantine.asking.replying import read_reply_context
 from quarantine.asking.trace import connecting_ip, dkim_domains
 from quarantine.holding.filters.family import Family
 from quarantine.holding.filters.reading import FIELDS, read_all
@@ -21,12 +25,18 @@ from quarantine.holding.judging import QuarantinedMail, RejectedObject, StoredMa
 from quarantine.holding.notification import PREFIX, MalformedNotification, parse_notification
 from quarantine.holding.recipients import NoRecipient, UnreadableRecipient, parse_recipients
 from quarantine.mail.addresses import Address, InvalidAddress
-from quarantine.mail.lenient import SHOWN_FIELDS, header_fields, parse_mail
+from quarantine.mail.charsets import decoded
+from quarantine.mail.dates import parse_time
+from quarantine.mail.lenient import SHOWN_FIELDS, field_sender, header_fields, parse_mail, parse_sender
+from quarantine.mail.links import defanged
 from quarantine.mail.strict import MalformedHeader, malformed_field, parse_from
+from quarantine.mail.text import clean_text, wrapped_held
 from quarantine.stores.quarantine import held_row
 from tests.mails import MESSAGE_ID, PEER, block, inbound, received, results
 
 TRIGGER: Final = "manual-report-request"
+REQUESTER: Final = Address.parse("bob@example.com")
+REPORT_SENDER: Final = Address.parse("quarantine@reports.example.com")
 EVE: Final = "evil.example"  # the domain of the delivering server, and of the signature that SES verified
 NOW: Final = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 _MOST_KEY_BYTES = 1024  # of a sort key of DynamoDB
@@ -135,8 +145,46 @@ def intake(data: bytes) -> None:
         assert len(others) <= len(mail.values("From")), others
 
 
+def shown(data: bytes) -> None:
+    """A field of a held mail as a report shows it: an address is one, nothing is a link, no line imitates.
+
+    data: the value of a From field, or of any other that is shown.
+    """
+    field = field_sender(data)
+    field.encode()  # it is stored
+    sender = parse_sender(field)
+    if sender.address:
+        assert _is_no_invention(sender.address, field), sender.address
+    for text in (sender.name, clean_text(decoded(data)), clean_text(field)):
+        assert clean_text(text) == text
+        assert text.isprintable()
+        safe = defanged(text)
+        assert "@" not in safe
+        assert safe.count("://") == safe.count("[://")
+        _imitates_nothing(safe)
+
+
+def mbox(data: bytes) -> None:
+    """A file to import: mails in order that do not overlap, within the file, and times of a time zone."""
+    end = 0
+    found = split_mbox(data)
+    for part in found.parts:
+        assert end <= part.begin <= part.start <= part.end <= len(data), part
+        end = part.end
+        time = from_line_time(data[part.begin : part.start])
+        assert time is None or time.tzinfo is not None
+    for doubt in found.doubts:
+        assert doubt.why.isprintable()
+
+
+def date(data: bytes) -> None:
+    """A Date or Received field: a time in UTC, or None."""
+    time = parse_time(data)
+    assert time is None or time.tzinfo is UTC
+
+
 TARGETS: Final[Mapping[str, Callable[[bytes], None]]] = {
-    target.__name__: target for target in (event, trace, addresses, header, intake)
+    target.__name__: target for target in (event, trace, addresses, header, intake, shown, mbox, date)
 }
 
 
@@ -146,8 +194,32 @@ def _is_readable(mail: InboundMail) -> None:
     "".join(
         [*said, malformed_field(mail.headers) or "", str(connecting_ip(mail)), *dkim_domains(mail)]
     ).encode()
-    first_command(mail.recipients, TRIGGER)
+    command = first_command(mail.recipients, TRIGGER)
     assert mail.received_at.tzinfo is UTC
+    (machine_sign(mail, REQUESTER, TRIGGER, REPORT_SENDER) or "").encode()
+    if command is not None:
+        fresh = freshness(mail, REQUESTER, command, forwarded=False)
+        (fresh.detail if isinstance(fresh, Stale) else fresh.key).encode()
+    context = read_reply_context(mail)
+    assert " ".join((context.message_id or "", *context.references)).isascii()
+
+
+def _is_no_invention(address: str, field: str) -> bool:
+    """Whether a shown address stands in the field, its domain perhaps in A-labels."""
+    local, _, domain = address.rpartition("@")
+    assert domain.isascii()
+    return local in clean_text(field) or local.casefold() in clean_text(field).casefold()
+
+
+_COLUMNS, _INDENT = 40, 4
+
+
+def _imitates_nothing(text: str) -> None:
+    first, *others = wrapped_held(text, _COLUMNS, _INDENT).split("\n")
+    assert all(line.startswith(" " * _INDENT + "... ") for line in others), others
+    assert "".join([first, *(line[_INDENT + 4 :] for line in others)]).replace(" ", "") == text.replace(
+        " ", ""
+    )
 
 
 def _quoted(text: str) -> str:

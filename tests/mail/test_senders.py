@@ -28,6 +28,7 @@ def shown(value: bytes) -> Sender:
             '"Eve, \\"the\\" one" <e@evil.example>', 'Eve, "the" one', "e@evil.example", id="quoted"
         ),
         pytest.param('" <e@evil.example>', '"', "e@evil.example", id="half-quoted"),
+        pytest.param('"\u0301Eve" " x" <e@evil.example>', "Eve x", "e@evil.example", id="a-mark-on-a-quote"),
         pytest.param("EVE@evil.example <eve@evil.example>", "", "eve@evil.example", id="name-is-address"),
         pytest.param(
             "bob@example.com <eve@evil.example>", "bob@example.com", "eve@evil.example", id="name-is-another"

@@ -197,7 +197,8 @@ def parse_sender(text: str) -> Sender:
     name, address = read_mailbox(clean_text(text))
     if address:
         address = shown_address(address)
-    return Sender("" if name.casefold() == address.casefold() else name, address)
+    # Without its quotation marks, a name may have two spaces in a row, or a mark on nothing.
+    return Sender("" if name.casefold() == address.casefold() else clean_text(name), address)
 
 
 # What the cleaning would drop or turn into an ASCII letter or sign: the domain would become another.
