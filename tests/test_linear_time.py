@@ -345,8 +345,8 @@ def test_no_text_takes_more_than_linear_time(parser: str, sizes: tuple[int, ...]
     "slow",
     [
         pytest.param(lambda text: re.search(r"<[^>]*,", text), id="a regular expression"),
-        pytest.param(lambda text: [text[place:] for place in range(0, len(text), 8)], id="copies"),
+        pytest.param(lambda text: [text[place:] for place in range(0, len(text), 4)], id="copies"),
     ],
 )
 def test_quadratic_time_is_noticed(slow: Callable[[str], object]) -> None:
-    assert growth(of_text(slow), repeated("<"), SIZES) > MOST
+    assert growth(of_text(slow), repeated("<"), SIZES[:2]) > MOST
