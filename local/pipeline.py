@@ -38,6 +38,7 @@ class Source:
 
     serve: Callable[[str], None]
     journal: Journal
+    attempts: int
     hopeless: tuple[type[Exception], ...] = ()
 
 
@@ -76,8 +77,10 @@ class Pipeline:
         )
         holding = Holding.on(HoldSettings.from_environ(stack.environ), dynamodb, s3, sqs)
         self._sources: dict[str, Source] = {
-            stack.environ["JOBS_QUEUE_URL"]: Source(reporting.handle, reporting.journal, HOPELESS),
-            stack.held_queue_url: Source(holding.handle, holding.journal),
+            stack.environ["JOBS_QUEUE_URL"]: Source(
+                reporting.handle, reporting.journal, reporting.settings.attempts, HOPELESS
+            ),
+            stack.held_queue_url: Source(holding.handle, holding.journal, holding.settings.attempts),
         }
         self._events: queue.Queue[dict[str, Any]] = queue.Queue()
         self._stopping = threading.Event()
@@ -144,7 +147,7 @@ class Pipeline:
         if not messages:
             return
         event = {"Records": [_sqs_record(message) for message in messages]}
-        response = serve_batch(event, source.serve, source.journal, source.hopeless)
+        response = serve_batch(event, source.serve, source.journal, source.attempts, source.hopeless)
         failed = {failure["itemIdentifier"] for failure in response["batchItemFailures"]}
         for message in messages:
             if message["MessageId"] not in failed:

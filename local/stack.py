@@ -12,7 +12,11 @@ import boto3
 import yaml
 
 TEMPLATE = Path(__file__).parent.parent / "template.yaml"
-PARAMETERS = {"ReportsDomain": "reports.example.com", "ReportSender": "quarantine@reports.example.com"}
+PARAMETERS = {
+    "ReportsDomain": "reports.example.com",
+    "ReportSender": "quarantine@reports.example.com",
+    "DeletionProtection": "false",  # nothing outlives a run
+}
 FUNCTIONS = ("IntakeFunction", "ReportFunction", "HoldFunction")
 
 # The resources in which the functions keep state. The local run replaces the rest of the template.

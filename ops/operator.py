@@ -142,6 +142,7 @@ class Operator:
         }
         return (
             {name: self.name(output) for name, output in outputs.items()}
+            | {"STACK_NAME": self.stack_name}
             | {name: self.parameter(parameter) for name, parameter in parameters.items()}
             | self._retention_environ
         )

@@ -90,7 +90,7 @@ def items(world: World) -> list[dict[str, Any]]:
 
 def test_the_records_that_it_puts_can_be_read(world: World, items: list[dict[str, Any]]) -> None:
     assert len(items) == 3
-    client, log = world.session.client("dynamodb"), Journal("test", "Tests").unreadable
+    client, log = world.session.client("dynamodb"), Journal("test", "Tests", "quarantine").unreadable
     senders = Senders(client, world.stack.environ["SENDERS_TABLE"], log)
     quarantine = Quarantine(client, world.stack.environ["QUARANTINE_TABLE"], log)
     auth, relays = senders.facts_for(BOB)

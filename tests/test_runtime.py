@@ -61,12 +61,12 @@ def lines() -> Iterator[Lines]:
     ],
 )
 def test_a_detail_in_the_log(lines: Lines, value: object, expected: object) -> None:
-    Journal("test", "Tests").note("noted", detail=value)
+    Journal("test", "Tests", "quarantine").note("noted", detail=value)
     assert json.loads(lines.texts[-1])["detail"] == expected
 
 
 def test_every_line_is_escaped(lines: Lines) -> None:
-    journal = Journal("test", "Tests")
+    journal = Journal("test", "Tests", "quarantine")
     error = ValueError(HOSTILE)
     journal.record(HOSTILE, "outcome", detail=HOSTILE)
     journal.note(HOSTILE, detail=HOSTILE)
@@ -91,7 +91,7 @@ VALUES = st.recursive(
 @given(VALUES)
 def test_no_value_acts(value: object) -> None:
     found = lines_of("property")
-    Journal("property", "Tests").note("noted", detail=value)
+    Journal("property", "Tests", "quarantine").note("noted", detail=value)
     logging.getLogger("property").removeHandler(found)
     assert all(map(acts_not, strings(json.loads(found.texts[-1]))))
 
@@ -128,3 +128,28 @@ def strings(value: Any) -> Iterator[str]:
 
 def acts_not(text: str) -> bool:
     return not any(unicodedata.category(char) in ("Cc", "Cf", "Zl", "Zp", "Cs") for char in text)
+
+
+@pytest.mark.parametrize(
+    ("received", "letters"),
+    [
+        pytest.param(19, 0, id="an attempt before the last"),
+        pytest.param(20, 1, id="the last attempt"),
+        pytest.param(21, 1, id="one more, as SQS counts approximately"),
+    ],
+)
+def test_what_fails_in_its_last_attempt_is_counted_as_a_dead_letter(
+    received: int, letters: int, world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert world.report("no job", received=received) == ["0"]
+    counted = [line for line in capsys.readouterr().out.splitlines() if '"DeadLetters"' in line]
+    assert len(counted) == letters
+
+
+def test_what_succeeds_in_its_last_attempt_is_no_dead_letter(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.records.put_relay("example.com", "192.0.2.0/24")
+    world.intake(load_event("accepted_relay_ipv4"))
+    assert world.report(*world.jobs(), received=20) == []
+    assert "DeadLetters" not in capsys.readouterr().out

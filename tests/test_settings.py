@@ -13,12 +13,14 @@ INTAKE = {
     "JOBS_QUEUE_URL": "https://sqs.example/jobs",
     "MAIL_BUCKET": "mail",
     "REPORT_SENDER": "quarantine@reports.example.com",
+    "STACK_NAME": "quarantine-report",
 }
 REPORT = {
     "QUARANTINE_TABLE": "quarantine",
     "REQUESTS_TABLE": "requests",
     "REPORTS_DOMAIN": "reports.example.com",
     "REPORT_SENDER": "quarantine@reports.example.com",
+    "STACK_NAME": "quarantine-report",
 }
 
 DAYS = "spam=30,phishing=31,virus=32,bulk=33,policy=34,blocked=35"
@@ -27,6 +29,7 @@ HOLD = {
     "QUARANTINE_TABLE": "quarantine",
     "HELD_DEAD_LETTERS_URL": "https://sqs.example/dead",
     "RETENTION_DAYS": DAYS,
+    "STACK_NAME": "quarantine-report",
 }
 
 

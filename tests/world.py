@@ -67,17 +67,27 @@ class World:
         outcome: dict[str, str] = handler(event, None)
         return outcome
 
-    def report(self, *jobs: str, session: boto3.Session | None = None, **environ: str) -> list[str]:
-        """Serve jobs as one batch; return the ids of those that failed, which are their places."""
+    def report(
+        self, *jobs: str, session: boto3.Session | None = None, received: int = 1, **environ: str
+    ) -> list[str]:
+        """Serve jobs as one batch; return the ids of those that failed, which are their places.
+
+        received: how often SQS has delivered them, this time included.
+        """
         handler = report_app.make_handler(
             {**self.stack.environ, **environ}, session or self.session, self.clock
         )
-        return _failed(handler(_batch(jobs), None))
+        return _failed(handler(_batch(jobs, received), None))
 
-    def hold(self, *bodies: str, session: boto3.Session | None = None, **environ: str) -> list[str]:
-        """Serve messages of S3 as one batch; return the ids of those that failed, which are their places."""
+    def hold(
+        self, *bodies: str, session: boto3.Session | None = None, received: int = 1, **environ: str
+    ) -> list[str]:
+        """Serve messages of S3 as one batch; return the ids of those that failed, which are their places.
+
+        received: as for report.
+        """
         handler = hold_app.make_handler({**self.stack.environ, **environ}, session or self.session)
-        return _failed(handler(_batch(bodies), None))
+        return _failed(handler(_batch(bodies, received), None))
 
     def jobs(self) -> list[str]:
         """Take every job from the queue."""
@@ -125,11 +135,16 @@ class World:
         self.session.client("s3").put_object(Bucket=bucket, Key=f"inbound/{message_id}", Body=raw)
 
 
-def _batch(bodies: Sequence[str]) -> dict[str, Any]:
+def _batch(bodies: Sequence[str], received: int) -> dict[str, Any]:
     """Return bodies of messages as SQS hands them to Lambda."""
     return {
         "Records": [
-            {"messageId": str(place), "body": body, "eventSource": "aws:sqs"}
+            {
+                "messageId": str(place),
+                "body": body,
+                "eventSource": "aws:sqs",
+                "attributes": {"ApproximateReceiveCount": str(received)},
+            }
             for place, body in enumerate(bodies)
         ]
     }

@@ -18,7 +18,7 @@ def make_handler(environ: Mapping[str, str], session: boto3.Session | None = Non
     holding = Holding.on(settings, client("dynamodb"), client("s3"), client("sqs"))
 
     def handler(event: dict[str, Any], context: object) -> BatchResponse:
-        return serve_batch(event, holding.handle, holding.journal)
+        return serve_batch(event, holding.handle, holding.journal, settings.attempts)
 
     return handler
 

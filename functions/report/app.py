@@ -31,7 +31,7 @@ def make_handler(
     reporting = Reporting.on(settings, dynamodb, session.client("sesv2", config=ONE_ATTEMPT), clock)
 
     def handler(event: dict[str, Any], context: object) -> BatchResponse:
-        return serve_batch(event, reporting.handle, reporting.journal, HOPELESS)
+        return serve_batch(event, reporting.handle, reporting.journal, settings.attempts, HOPELESS)
 
     return handler
 

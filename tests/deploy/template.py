@@ -22,7 +22,9 @@ PSEUDO = {
     "AWS::Partition": "aws",
     "AWS::Region": "eu-west-1",
     "AWS::StackName": "quarantine-report",
+    "AWS::URLSuffix": "amazonaws.com",
 }
+NO_VALUE = "${AWS::NoValue}"  # CloudFormation leaves out a property or an element that is this
 SES = "arn:aws:ses:eu-west-1:111122223333"
 FUNCTIONS = ("IntakeFunction", "ReportFunction", "HoldFunction")
 
@@ -54,9 +56,10 @@ def resolve(value: Json, given: dict[str, str]) -> Json:  # noqa: C901, PLR0911 
         case {"Fn::If": [condition, then, otherwise]}:
             return resolve(then if holds({"Condition": condition}, given) else otherwise, given)
         case dict():
-            return {key: resolve(part, given) for key, part in value.items()}
+            found = {key: resolve(part, given) for key, part in value.items()}
+            return {key: part for key, part in found.items() if part != NO_VALUE}
         case list():
-            return [resolve(part, given) for part in value]
+            return [part for part in (resolve(part, given) for part in value) if part != NO_VALUE]
         case _:
             return value
 

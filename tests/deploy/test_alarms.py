@@ -11,6 +11,7 @@ from quarantine.asking.admission import Refusal
 from tests.deploy.template import (
     FAILURES,
     FUNCTIONS,
+    PSEUDO,
     Json,
     deployed,
     of_type,
@@ -72,6 +73,32 @@ def test_one_message_among_the_failures_rings_and_is_shown(queue: str) -> None:
     assert place in shown()
 
 
+@pytest.mark.parametrize("queue", sorted(FAILURES))
+def test_a_second_message_among_the_failures_rings_again(queue: str) -> None:
+    """An alarm on the messages that wait rings once, until the last of them is gone."""
+    asynchronous = {
+        it["DestinationConfig"]["OnFailure"]["Destination"]: ("FunctionName", it["FunctionName"])
+        for it in map(properties, of_type("AWS::Lambda::EventInvokeConfig"))
+    }
+    if function := asynchronous.get(f"${{{queue}.Arn}}"):
+        found = alarm_on("AWS/Lambda", "AsyncEventsDropped", *function)
+    else:
+        (source,) = (
+            it
+            for it in sources()
+            if properties(it)["RedrivePolicy"]["deadLetterTargetArn"] == f"${{{queue}.Arn}}"
+        )
+        service = properties(sources()[source])["Environment"]["Variables"]["POWERTOOLS_SERVICE_NAME"]
+        dimensions = {"stack": PSEUDO["AWS::StackName"], "service": service}
+        (found,) = (
+            properties(name)
+            for name in ALARMS
+            if watched(properties(name)) == [("QuarantineReport", "DeadLetters", dimensions)]
+        )
+    assert (found["Statistic"], found["EvaluationPeriods"], found["Threshold"]) == ("Sum", 1, 0)
+    assert found["ComparisonOperator"] == "GreaterThanThreshold"
+
+
 @pytest.mark.parametrize("queue", sources())
 def test_work_that_waits_too_long_rings_and_is_shown(queue: str) -> None:
     place = ("AWS/SQS", "ApproximateAgeOfOldestMessage", "QueueName", f"${{{queue}.QueueName}}")
@@ -120,20 +147,23 @@ def counts(world: World, capsys: pytest.CaptureFixture[str]) -> set[Count]:
     bucket = world.stack.environ["MAIL_BUCKET"]
     world.session.client("s3").put_object(Bucket=bucket, Key="held/1", Body=b"\n")
     world.hold(*world.held_messages())
+    world.report("not a job", received=20)
+    world.hold("not a notification")
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"_aws"' in line]
     return {
         (each["Namespace"], metric["Name"], line["service"], line.get("outcome"))
         for line in lines
         for each in line["_aws"]["CloudWatchMetrics"]
         for metric in each["Metrics"]
-        if each["Dimensions"] == [["service", "outcome"] if "outcome" in line else ["service"]]
+        if set(*each["Dimensions"]) == {"stack", "service"} | ({"outcome"} & line.keys())
     }
 
 
 @pytest.mark.parametrize("alarm", [name for name in ALARMS if not is_of_aws(name)])
 def test_alarm_watches_what_a_function_counts(alarm: str, counts: set[Count]) -> None:
     for namespace, metric, dimensions in watched(properties(alarm)):
-        assert dimensions.keys() <= {"service", "outcome"}
+        assert {"stack", "service"} <= dimensions.keys() <= {"stack", "service", "outcome"}
+        assert dimensions["stack"] == PSEUDO["AWS::StackName"]
         same = {count[3] for count in counts if count[:3] == (namespace, metric, dimensions["service"])}
         # A refusal is counted by its word, as the one that was made shows.
         assert dimensions.get("outcome") in (same | set(Refusal) if same & set(Refusal) else same)
@@ -147,8 +177,8 @@ def test_any_refusal_counts_towards_a_flood(
     ((namespace, metric, dimensions),) = watched(properties("RefusedFloodAlarm"))
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if f'"{metric}"' in line]
     (counted,) = (line for line in lines if line["_aws"]["CloudWatchMetrics"][0]["Namespace"] == namespace)
-    assert counted["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == [sorted(dimensions)]
-    assert dimensions.items() <= counted.items()
+    assert set(*counted["_aws"]["CloudWatchMetrics"][0]["Dimensions"]) == set(dimensions)
+    assert {**dimensions, "stack": world.stack.environ["STACK_NAME"]}.items() <= counted.items()
 
 
 def test_each_count_is_shown_by_outcome(counts: set[Count]) -> None:
@@ -158,7 +188,10 @@ def test_each_count_is_shown_by_outcome(counts: set[Count]) -> None:
         for metric in widget["properties"]["metrics"]
         if isinstance(metric[0], dict) and "SEARCH" in metric[0]["expression"]
     ]
-    search = re.compile(r"SEARCH\('\{(\w+),service,outcome\} MetricName=\"(\w+)\" service=\"(\w+)\"'")
+    search = re.compile(
+        r"SEARCH\('\{(\w+),stack,service,outcome\} MetricName=\"(\w+)\""
+        rf" stack=\"{PSEUDO['AWS::StackName']}\" service=\"(\w+)\"'"
+    )
     found = {match.groups() for expression in expressions if (match := search.match(expression))}
     assert len(found) == len(expressions)
     assert found == {count[:3] for count in counts if count[3] is not None}
@@ -201,6 +234,7 @@ def test_ses_counts_what_the_alarms_and_the_dashboard_watch() -> None:
 @pytest.mark.parametrize("alarm", ALARMS)
 def test_alarm_notifies_the_topic(alarm: str) -> None:
     assert WITH_TOPIC[alarm]["Properties"]["AlarmActions"] == [TOPIC]
+    assert WITH_TOPIC[alarm]["Properties"]["OKActions"] == [TOPIC]
 
 
 def test_what_the_dashboard_calculates_with_is_there() -> None:

@@ -3,6 +3,7 @@
 A test compares what must agree: the template with the code, one resource with another. None repeats a value.
 """
 
+import json
 import re
 import tomllib
 from datetime import timedelta
@@ -40,7 +41,6 @@ from tests.deploy.template import (
 from tests.world import World, load_event
 
 PROJECT = Path(__file__).parents[2]
-BASIC_EXECUTION = "arn:aws:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole"
 X_RAY = "arn:aws:iam::aws:policy/AWSXrayWriteOnlyAccess"
 LONGEST_RETENTION = 14 * 24 * 60 * 60  # seconds that SQS can keep a message
 
@@ -53,6 +53,63 @@ def test_table_is_encrypted_can_be_restored_and_costs_nothing_unused(table: str)
     assert properties(table)["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
     assert properties(table)["SSESpecification"] == {"SSEEnabled": True}
     assert properties(table)["BillingMode"] == "PAY_PER_REQUEST"
+
+
+@pytest.mark.parametrize("table", of_type("AWS::DynamoDB::Table"))
+@pytest.mark.parametrize(
+    ("parameters", "protected"),
+    [
+        pytest.param({}, True, id="by default"),
+        pytest.param({"DeletionProtection": "false"}, False, id="before the stack is removed"),
+    ],
+)
+def test_table_is_protected_from_deletion(table: str, parameters: dict[str, str], protected: bool) -> None:
+    found = deployed(**parameters)[table]["Properties"]["DeletionProtectionEnabled"]
+    assert found is protected
+
+
+KEY = "arn:aws:kms:eu-west-1:111122223333:key/0123abcd"
+
+
+def test_everything_that_is_kept_is_encrypted_with_the_key_that_is_given() -> None:
+    stack = deployed(KmsKeyArn=KEY)
+    for table in of_type("AWS::DynamoDB::Table"):
+        specification = {"SSEEnabled": True, "SSEType": "KMS", "KMSMasterKeyId": KEY}
+        assert stack[table]["Properties"]["SSESpecification"] == specification
+    for queue in of_type("AWS::SQS::Queue"):
+        assert stack[queue]["Properties"]["KmsMasterKeyId"] == KEY
+        assert "SqsManagedSseEnabled" not in stack[queue]["Properties"]
+    (rule,) = stack["MailBucket"]["Properties"]["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    by_default = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": KEY}
+    assert rule == {"ServerSideEncryptionByDefault": by_default, "BucketKeyEnabled": True}
+
+
+@pytest.mark.parametrize("queue", of_type("AWS::SQS::Queue"))
+def test_queue_is_encrypted_with_a_key_of_sqs_otherwise(queue: str) -> None:
+    assert properties(queue)["SqsManagedSseEnabled"] is True
+    assert "KmsMasterKeyId" not in properties(queue)
+
+
+@pytest.mark.parametrize("principal", [*(f"{name}Role" for name in FUNCTIONS), "HoldMailPolicy"])
+def test_the_key_is_used_through_the_services_that_keep_data_alone(principal: str) -> None:
+    assert not any(action.startswith("kms:") for action, _ in grants(STACK[principal]))
+    (found,) = (it for it in statements(deployed(KmsKeyArn=KEY)[principal]) if it["Sid"] == "UseKey")
+    assert (set(found["Action"]), found["Resource"]) == ({"kms:Decrypt", "kms:GenerateDataKey"}, KEY)
+    services = {it.split(".")[0] for it in as_list(found["Condition"]["StringEquals"]["kms:ViaService"])}
+    assert services == ({"s3"} if principal == "HoldMailPolicy" else {"dynamodb", "s3", "sqs"})
+
+
+@pytest.mark.parametrize("table", of_type("AWS::DynamoDB::Table"))
+def test_an_existing_table_takes_the_place_of_the_stacks_own(table: str) -> None:
+    """What named the stack's table, by name or by ARN, names the other one; the stack makes none."""
+    stack = deployed(**{f"Existing{table}": "restored"})
+    assert table not in stack
+    assert not re.search(rf"\$\{{{table}\b", json.dumps(stack))
+    arn = "arn:aws:dynamodb:eu-west-1:111122223333:table/restored"
+    ours = [name for name in STACK if f"${{{table}.Arn}}" in json.dumps(STACK[name])]
+    assert [name for name in stack if arn in json.dumps(stack[name])] == ours
+    given = PSEUDO | DEFAULTS | GIVEN | {f"Existing{table}": "restored"}
+    assert resolve(TEMPLATE["Outputs"][f"{table}Name"]["Value"], given) == "restored"
 
 
 def test_rows_with_an_end_are_deleted_by_the_attribute_that_says_when(world: World) -> None:
@@ -116,7 +173,10 @@ def test_function_is_given_the_settings_that_it_reads_and_no_others(function: st
 
 
 # Variables with tests of their own, because they are more than a parameter or the name of a resource.
-COMPOSED = {"CONFIGURATION_SET", "LEASE_SECONDS", "RETENTION_DAYS"}
+COMPOSED = {
+    *("CONFIGURATION_SET", "LEASE_SECONDS", "RETENTION_DAYS"),
+    *("JOB_ATTEMPTS", "HELD_ATTEMPTS", "STACK_NAME"),
+}
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
@@ -125,7 +185,20 @@ def test_setting_is_the_parameter_or_resource_of_its_name(function: str) -> None
     named = {name: it for name, it in variables.items() if not name.startswith("POWERTOOLS_")}
     for name in named.keys() - COMPOSED:
         words = name.removesuffix("_URL").split("_")
-        assert named[name] == {"Ref": "".join(word.title() for word in words)}
+        meant = {"Ref": "".join(word.title() for word in words)}
+        assert resolve(named[name], DEFAULTS) == resolve(meant, DEFAULTS)
+
+
+@pytest.mark.parametrize(
+    ("setting", "queue", "function"),
+    [
+        pytest.param("JOB_ATTEMPTS", "JobsQueue", "ReportFunction", id="report"),
+        pytest.param("HELD_ATTEMPTS", "HeldQueue", "HoldFunction", id="hold"),
+    ],
+)
+def test_function_knows_the_attempt_after_which_sqs_gives_up(setting: str, queue: str, function: str) -> None:
+    attempts = properties(function)["Environment"]["Variables"][setting]
+    assert int(attempts) == properties(queue)["RedrivePolicy"]["maxReceiveCount"]
 
 
 def test_settings_need_only_what_the_local_run_makes() -> None:
@@ -214,6 +287,21 @@ def test_raw_mail_is_there_as_long_as_a_failed_event_may_wait_for_it() -> None:
 
 
 # Who may do what
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_function_writes_its_own_log_and_no_other(function: str) -> None:
+    group = properties(function)["LoggingConfig"]["LogGroup"]
+    writes = {(action, target) for action, target in grants(STACK[f"{function}Role"]) if "logs:" in action}
+    assert {target for _, target in writes} == {f"{group[:-1]}.Arn}}"}
+    assert {action for action, _ in writes} == {"logs:CreateLogStream", "logs:PutLogEvents"}
+
+
+@pytest.mark.parametrize("role", of_type("AWS::IAM::Role"))
+def test_every_role_stays_within_the_boundary_that_is_given(role: str) -> None:
+    boundary = "arn:aws:iam::111122223333:policy/bounded"
+    assert "PermissionsBoundary" not in properties(role)
+    assert boundary == deployed(PermissionsBoundaryArn=boundary)[role]["Properties"]["PermissionsBoundary"]
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
@@ -473,8 +561,8 @@ def test_outputs_print_each_record_to_publish(parameters: dict[str, str], expect
 @pytest.mark.parametrize(
     ("tracing", "mode", "policies"),
     [
-        pytest.param("Disabled", None, [BASIC_EXECUTION], id="off"),
-        pytest.param("Active", {"Mode": "Active"}, [BASIC_EXECUTION, X_RAY], id="on"),
+        pytest.param("Disabled", None, [], id="off"),
+        pytest.param("Active", {"Mode": "Active"}, [X_RAY], id="on"),
     ],
 )
 def test_tracing_is_configured_and_granted_when_asked_for(
@@ -493,6 +581,49 @@ def test_published_version_is_the_project_s() -> None:
     assert project["license"] == published["SpdxLicenseId"]
     for file in ("LicenseUrl", "ReadmeUrl"):
         assert (PROJECT / published[file]).is_file()
+
+
+def test_the_stack_shows_the_version() -> None:
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert TEMPLATE["Outputs"]["Version"]["Value"] == project["version"]
+
+
+EXISTING = {f"Existing{table}": "restored" for table in of_type("AWS::DynamoDB::Table")}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "refused"),
+    [
+        pytest.param({}, None, id="the defaults"),
+        pytest.param(
+            {"MailFromDomain": "bounce.send.example.com"}, "MailFromNeedsIdentity", id="MAIL FROM alone"
+        ),
+        pytest.param(
+            {"MailFromDomain": "bounce.send.example.com", "CreateIdentity": "true"}, None, id="MAIL FROM"
+        ),
+        pytest.param(
+            {"MailFromDomain": GIVEN["ReportsDomain"], "CreateIdentity": "true"},
+            "MailFromReceivesNoRequests",
+            id="MAIL FROM of requests",
+        ),
+        pytest.param({"IntakeConcurrency": "0"}, "IntakeMayRun", id="no intake"),
+        pytest.param({"IntakeConcurrency": "5"}, None, id="some intake"),
+        pytest.param({"DeletionProtection": "false"}, None, id="no protection"),
+        pytest.param(EXISTING, None, id="existing tables"),
+        pytest.param(
+            EXISTING | {"DeletionProtection": "false"}, "ProtectionNeedsTables", id="protection of no table"
+        ),
+    ],
+)
+def test_a_parameter_in_vain_is_refused(parameters: dict[str, str], refused: str | None) -> None:
+    given = PSEUDO | DEFAULTS | GIVEN | parameters
+    failed = [
+        name
+        for name, rule in TEMPLATE["Rules"].items()
+        if ("RuleCondition" not in rule or holds(rule["RuleCondition"], given))
+        and not all(holds(each["Assert"], given) for each in rule["Assertions"])
+    ]
+    assert failed == ([refused] if refused else [])
 
 
 def test_each_environment_gives_parameters_that_there_are() -> None:
@@ -550,6 +681,20 @@ def test_every_parameter_is_described_and_shown_in_one_group() -> None:
         pytest.param("AlarmTopicArn", "", True, id="no-topic"),
         pytest.param("AlarmTopicArn", "arn:aws:sns:eu-west-1:111122223333:oncall", True, id="topic"),
         pytest.param("AlarmTopicArn", "oncall", False, id="topic-without-arn"),
+        pytest.param("KmsKeyArn", "", True, id="no-key"),
+        pytest.param("KmsKeyArn", KEY, True, id="key"),
+        pytest.param("KmsKeyArn", "alias/quarantine", False, id="key-alias"),
+        pytest.param(
+            "KmsKeyArn", "arn:aws:kms:eu-west-1:111122223333:alias/mail", False, id="arn-of-an-alias"
+        ),
+        pytest.param("PermissionsBoundaryArn", "", True, id="no-boundary"),
+        pytest.param(
+            "PermissionsBoundaryArn", "arn:aws:iam::111122223333:policy/dev/bounded", True, id="boundary"
+        ),
+        pytest.param("PermissionsBoundaryArn", "bounded", False, id="boundary-without-arn"),
+        pytest.param("ExistingSendersTable", "", True, id="no-table"),
+        pytest.param("ExistingSendersTable", "quarantine-report-Senders_1.restored", True, id="table"),
+        pytest.param("ExistingSendersTable", KEY, False, id="table-by-arn"),
     ],
 )
 def test_parameter_pattern(parameter: str, value: str, accepted: bool) -> None:

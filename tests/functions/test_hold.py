@@ -616,9 +616,10 @@ def test_each_object_is_counted_by_its_outcome(
     capsys.readouterr()
     world.hold(body or notification(world, KEY))
     metrics = [line for line in logged_lines(capsys.readouterr().out) if "_aws" in line]
-    assert [(line["service"], line["outcome"], line["HeldMails"]) for line in metrics] == [
-        ("hold", outcome, [1.0])
+    assert [(line["service"], line["outcome"]) for line in metrics if "HeldMails" in line] == [
+        ("hold", outcome)
     ]
+    assert sum("DeadLetters" in line for line in metrics) == (outcome != "held")
 
 
 def test_a_mail_that_made_some_rows_is_counted_as_both(
@@ -628,4 +629,5 @@ def test_a_mail_that_made_some_rows_is_counted_as_both(
     capsys.readouterr()
     world.hold(notification(world, KEY))
     metrics = [line for line in logged_lines(capsys.readouterr().out) if "_aws" in line]
-    assert [line["outcome"] for line in metrics] == ["held", "unreadable_recipient"]
+    counted = [line["outcome"] for line in metrics if "HeldMails" in line]
+    assert counted == ["held", "unreadable_recipient"]

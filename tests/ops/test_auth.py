@@ -12,7 +12,7 @@ BOB = Address.parse("bob@example.com")
 
 def records(world: World) -> tuple[AuthRecord, ...]:
     """Return the auth records that intake reads for Bob."""
-    log = Journal("test", "Tests").unreadable
+    log = Journal("test", "Tests", "quarantine").unreadable
     table = world.stack.environ["SENDERS_TABLE"]
     return Senders(world.session.client("dynamodb"), table, log).facts_for(BOB)[0]
 

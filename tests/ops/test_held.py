@@ -80,7 +80,7 @@ def test_what_is_added_is_what_report_reads(world: World, terminal: Terminal) ->
     store = Quarantine(
         world.session.client("dynamodb"),
         world.stack.environ["QUARANTINE_TABLE"],
-        Journal("test", "Tests").unreadable,
+        Journal("test", "Tests", "quarantine").unreadable,
     )
     (message,) = store.held_for(Address.parse(BOB), world.clock.now, 10).newest
     assert (message.message_id, message.subject, message.received_at.isoformat()) == (

@@ -62,7 +62,10 @@ def read(world: World, limit: int) -> Read:
         "after-call.dynamodb.Query", lambda parsed, **_: scanned.append(parsed["ScannedCount"])
     )
     quarantine = Quarantine(
-        client, world.stack.environ["QUARANTINE_TABLE"], Journal("test", "Tests").unreadable, KEPT_FOR
+        client,
+        world.stack.environ["QUARANTINE_TABLE"],
+        Journal("test", "Tests", "quarantine").unreadable,
+        KEPT_FOR,
     )
     holding = quarantine.held_for(BOB, NOW, limit)
     return Read(len(holding.newest), holding.total, holding.at_least, len(scanned), sum(scanned))

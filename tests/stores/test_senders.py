@@ -16,7 +16,7 @@ BOB = Address.parse("bob@example.com")
 @pytest.fixture
 def senders(world: World) -> Senders:
     table = world.stack.environ["SENDERS_TABLE"]
-    return Senders(world.session.client("dynamodb"), table, Journal("test", "Tests").unreadable)
+    return Senders(world.session.client("dynamodb"), table, Journal("test", "Tests", "quarantine").unreadable)
 
 
 def test_the_auth_records_that_can_count_most_specific_first(world: World, senders: Senders) -> None:
@@ -109,7 +109,9 @@ def test_all_pages_are_read(world: World) -> None:
         stubber.add_response("execute_statement", first)
         asked = {"Statement": ANY, "Parameters": ANY, "ConsistentRead": True, "NextToken": "more"}
         stubber.add_response("execute_statement", second, asked)
-        auth, relays = Senders(client, "senders", Journal("test", "Tests").unreadable).facts_for(BOB)
+        auth, relays = Senders(
+            client, "senders", Journal("test", "Tests", "quarantine").unreadable
+        ).facts_for(BOB)
     assert [record.principal for record in auth] == ["example.com", "*"]
     assert [str(record.network) for record in relays] == ["192.0.2.0/24", "198.51.100.0/24"]
 

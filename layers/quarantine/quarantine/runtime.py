@@ -82,24 +82,31 @@ class Journal:
     """The log of one function: one line with one metric for each outcome.
 
     Whatever a mail says, the log has no control, format or bidi character: they are written out.
-    service: the function's name. metric: the metric's name; the outcome is its dimension.
+    service: the function's name. metric: the metric's name; the outcome is its dimension. stack: a dimension
+    too, so that two stacks of a region do not share a metric.
     """
 
-    def __init__(self, service: str, metric: str) -> None:
-        self._service, self._metric = service, metric
+    def __init__(self, service: str, metric: str, stack: str) -> None:
+        self._service, self._metric, self._stack = service, metric, stack
         self._log = Logger(service=service)
 
     def record(self, message: str, outcome: str, **details: Any) -> None:
         """Log an outcome in one line and count it."""
         self._log.info(escaped(message), stacklevel=_CALLER, **_escaped_fields(details))
-        with single_metric(self._metric, MetricUnit.Count, 1, namespace="QuarantineReport") as metric:
-            metric.add_dimension("service", self._service)
-            metric.add_dimension("outcome", outcome)
+        self._count(self._metric, outcome=outcome)
 
     def count(self, metric: str) -> None:
         """Count something of this function without an outcome: an alarm cannot add up the outcomes."""
-        with single_metric(metric, MetricUnit.Count, 1, namespace="QuarantineReport") as counted:
-            counted.add_dimension("service", self._service)
+        self._count(metric)
+
+    def dead_letter(self) -> None:
+        """Count a message that moves to the dead-letter queue: SQS counts only what is sent there."""
+        self._count("DeadLetters")
+
+    def _count(self, name: str, **dimensions: str) -> None:
+        with single_metric(name, MetricUnit.Count, 1, namespace="QuarantineReport") as metric:
+            for dimension, value in {"stack": self._stack, "service": self._service, **dimensions}.items():
+                metric.add_dimension(dimension, value)
 
     def note(self, message: str, **details: Any) -> None:
         """Log an event that is not an outcome, such as a second delivery of a settled request."""
@@ -146,10 +153,12 @@ def serve_batch(
     event: Mapping[str, Any],
     serve: Callable[[str], None],
     journal: Journal,
+    attempts: int,
     hopeless: tuple[type[Exception], ...] = (),
 ) -> BatchResponse:
     """Serve each message of an SQS batch; return those that must be retried (ReportBatchItemFailures).
 
+    attempts: after so many, SQS moves a message to the dead-letter queue.
     hopeless: errors of a message that will fail each time, until SQS moves it to the dead-letter queue.
     Not Powertools' batch utility: its import alone is a tenth of a start (docs/decisions/0008-start-up.md).
     """
@@ -159,8 +168,11 @@ def serve_batch(
             serve(message["body"])
         except hopeless as e:
             journal.reject("not a job", e, sqs_message_id=message["messageId"])
-            failures.append({"itemIdentifier": message["messageId"]})
+            failures.append(message)
         except Exception as e:  # noqa: BLE001 - the process's edge: after any error, SQS delivers it again
             journal.retry("to be tried again", e, sqs_message_id=message["messageId"])
-            failures.append({"itemIdentifier": message["messageId"]})
-    return {"batchItemFailures": failures}
+            failures.append(message)
+    for message in failures:
+        if int(message.get("attributes", {}).get("ApproximateReceiveCount", 1)) >= attempts:
+            journal.dead_letter()
+    return {"batchItemFailures": [{"itemIdentifier": message["messageId"]} for message in failures]}

@@ -13,6 +13,7 @@ from quarantine.mail.addresses import Address
 from quarantine.mail.domains import normalise_domain
 
 _DEFAULT_TRIGGER = "manual-report-request"
+_ONE_ATTEMPT = "1"  # then each failure counts as a dead letter: too many alarms, and never too few
 
 
 class BadSetting(RuntimeError):
@@ -31,7 +32,8 @@ class IntakeSettings:
     """The settings of intake.
 
     trigger: a local part, in lower case, without suffix. mailbox_reports, domain_requests: how many accepted
-    requests a mailbox and a domain may make in a clock hour; 0 for no limit.
+    requests a mailbox and a domain may make in a clock hour; 0 for no limit. stack: the name of the stack, a
+    dimension of its metrics.
     """
 
     senders_table: str
@@ -43,6 +45,7 @@ class IntakeSettings:
     cooldown: timedelta
     mailbox_reports: int
     domain_requests: int
+    stack: str
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
@@ -58,6 +61,7 @@ class IntakeSettings:
             cooldown=_read(environ, "COOLDOWN_SECONDS", _seconds, "300"),
             mailbox_reports=_read(environ, "MAILBOX_REPORTS_PER_HOUR", _count, "20"),
             domain_requests=_read(environ, "DOMAIN_REQUESTS_PER_HOUR", _count, "10000"),
+            stack=_read(environ, "STACK_NAME", str),
         )
 
 
@@ -69,6 +73,7 @@ class ReportSettings:
     lease: how long a claim lasts; longer than the function's timeout.
     configuration_set: of SES, which counts bounces and complaints; None for the identity's default.
     longest_retention: no older message is listed.
+    attempts: after so many, SQS moves a job to the dead letters. stack: as for intake.
     """
 
     quarantine_table: str
@@ -81,6 +86,8 @@ class ReportSettings:
     lease: timedelta
     configuration_set: str | None
     longest_retention: timedelta
+    attempts: int
+    stack: str
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
@@ -99,6 +106,8 @@ class ReportSettings:
             lease=_read(environ, "LEASE_SECONDS", _seconds, "60"),
             configuration_set=environ.get("CONFIGURATION_SET") or None,
             longest_retention=longest_retention(environ),
+            attempts=_read(environ, "JOB_ATTEMPTS", _positive, _ONE_ATTEMPT),
+            stack=_read(environ, "STACK_NAME", str),
         )
 
 
@@ -107,6 +116,7 @@ class HoldSettings:
     """The settings of hold.
 
     families: the filters whose header fields are trusted. retention: how long a mail is kept, by reason.
+    attempts, stack: as for report.
     """
 
     mail_bucket: str
@@ -114,6 +124,8 @@ class HoldSettings:
     dead_letters_url: str
     families: frozenset[Family]
     retention: Mapping[HoldReason, timedelta]
+    attempts: int
+    stack: str
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
@@ -124,6 +136,8 @@ class HoldSettings:
             dead_letters_url=_read(environ, "HELD_DEAD_LETTERS_URL", str),
             families=_read(environ, "FILTER_FAMILIES", _families, ",".join(Family)),
             retention=_read(environ, "RETENTION_DAYS", _retention),
+            attempts=_read(environ, "HELD_ATTEMPTS", _positive, _ONE_ATTEMPT),
+            stack=_read(environ, "STACK_NAME", str),
         )
 
 

@@ -40,7 +40,7 @@ class Holding:
             HeldObjects(s3, settings.mail_bucket),
             HeldRows(dynamodb, settings.quarantine_table),
             DeadLetters(sqs, settings.dead_letters_url),
-            Journal("hold", "HeldMails"),
+            Journal("hold", "HeldMails", settings.stack),
         )
 
     def handle(self, body: str) -> None:
@@ -98,4 +98,5 @@ class Holding:
 
     def _reject(self, body: str, key: str | None, rejected: RejectedObject) -> None:
         self.dead_letters.put(body, rejected)
+        self.journal.dead_letter()
         self.journal.record(rejected.reason.value, rejected.reason.value, key=key, detail=rejected.detail)

@@ -113,7 +113,7 @@ class Intake:
         clock: Callable[[], datetime] = utc_now,
     ) -> Self:
         """Return an intake over these clients; the S3 client is made only if it is needed."""
-        journal = Journal("intake", "Requests")
+        journal = Journal("intake", "Requests", settings.stack)
         return cls(
             settings,
             Judge.on(settings, dynamodb, connect_s3, journal.unreadable),

@@ -62,7 +62,7 @@ class Reporting:
         clock: Callable[[], datetime] = utc_now,
     ) -> Self:
         """Return the service over these clients."""
-        journal = Journal("report", "Reports")
+        journal = Journal("report", "Reports", settings.stack)
         return cls(
             settings,
             Quarantine(dynamodb, settings.quarantine_table, journal.unreadable, settings.longest_retention),
