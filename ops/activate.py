@@ -78,6 +78,15 @@ class IntakeRoute:
             None,
         )
 
+    def last_place(self, rules: Sequence["ReceiptRuleOutputTypeDef"]) -> str | None:
+        """Return the last rule after which a new one is reached, "" for before all; None for at the end."""
+        names = [rule["Name"] for rule in rules]
+        stopper = self.stopper(rules)
+        if stopper is None:
+            return None
+        place = names.index(stopper)
+        return names[place - 1] if place else ""
+
     def faults_of(self, rule: "ReceiptRuleOutputTypeDef") -> Iterator[str]:
         """Yield the reasons why a rule that is meant for this stack does not bring requests to intake."""
         if not rule.get("Enabled"):
@@ -195,7 +204,7 @@ def _add(operator: Operator, ses: "SESClient", rule_set: str, after: str | None)
         raise OperatorError(f"{rule_set} has no rule {after}; it has {', '.join(names) or 'none'}")
     before = rules[: names.index(after) + 1] if after else []
     if stopper := intake.stopper(before):
-        earlier = names[names.index(stopper) - 1] if names[0] != stopper else ""
+        earlier = intake.last_place(before)
         raise Declined(
             f"the rule {stopper} stops mail for {intake.domain} before a rule after {after} is read; "
             f"add the rule before it: --after '{earlier}'"

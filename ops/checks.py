@@ -1,128 +1,26 @@
 """The checks of `quarantine doctor`: one function per check, from the answers of AWS and DNS to a finding."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+import shlex
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
-from enum import StrEnum
-from functools import cached_property, partial
+from functools import partial
 from textwrap import shorten
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from ops import deployment
 from ops.activate import IntakeRoute, allowed, waits
-from ops.operator import Operator, OperatorError
+from ops.operator import OperatorError
+from ops.site import Check, CheckResult, Health, Site, Unresolved
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudwatch import CloudWatchClient
-    from mypy_boto3_ses import SESClient
-    from mypy_boto3_ses.type_defs import DescribeActiveReceiptRuleSetResponseTypeDef
-    from mypy_boto3_sesv2 import SESV2Client
-    from mypy_boto3_sesv2.type_defs import GetAccountResponseTypeDef, GetEmailIdentityResponseTypeDef
+    from mypy_boto3_cloudwatch.type_defs import MetricAlarmTypeDef
+    from mypy_boto3_sesv2.type_defs import GetEmailIdentityResponseTypeDef
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_sts import STSClient
-
-
-class Health(StrEnum):
-    """The result of a check."""
-
-    OK = "ok"  # nothing to do
-    WARNING = "warning"  # works, but not as well as it should
-    FAULT = "fault"  # some requests get no report
-    UNKNOWN = "unknown"  # could not be checked: not permitted, or no answer
-
-
-class Check(StrEnum):
-    """What is checked, in the order of the installation steps."""
-
-    REGION = "region"  # SES receives mail there
-    DOMAIN = "reports domain"  # SES receives only for a verified domain
-    MX = "MX record"  # other mail servers send the domain's mail to SES
-    RULE_SET = "rule set"  # the one that SES reads is the one with our rule
-    RULE = "receipt rule"  # it is reached, stores the mail and invokes intake
-    SENDER = "report sender"  # SES may send from it
-    DKIM = "DKIM"  # SES signs for it
-    SANDBOX = "sandbox"  # SES sends to everybody
-    SENDING = "sending"  # SES has not paused the account
-    QUOTA = "quota"  # some of today's quota is left
-    SENDERS = "senders table"  # who may ask
-    QUARANTINE = "quarantine table"  # what is held
-    REQUESTS = "requests table"  # the requests and their outcomes
-    PERMISSION = "permission"  # at least one record lets somebody ask
-    FAILURES = "failures"  # nothing waits in a dead-letter queue
-    ALARMS = "alarms"  # none is in alarm, and somebody is notified
-    LOGS = "logs"  # the log groups in which decisions are recorded
-    CLOCK = "clock"  # this computer's, against AWS's
-
-
-@dataclass(frozen=True, slots=True)
-class CheckResult:
-    """seen: what was found. step: what to do about it; empty if there is nothing to do."""
-
-    verdict: Health
-    seen: str
-    step: str = ""
-
-
-class Unresolved(OperatorError):
-    """DNS did not answer. This does not mean that there is no record."""
-
-
-type Resolver = Callable[[str, Literal["A", "MX"]], Sequence[str]]
-
-
-def resolve(name: str, kind: Literal["A", "MX"]) -> Sequence[str]:
-    """Return a name's records in zone file format; empty if there are none. Raises Unresolved."""
-    try:
-        import dns.exception  # noqa: PLC0415 - no other command uses DNS
-        import dns.resolver  # noqa: PLC0415
-    except ImportError as e:
-        raise Unresolved("dnspython is not installed: install quarantine-report[ops]") from e
-    try:
-        return [record.to_text() for record in dns.resolver.resolve(f"{name}.", kind, lifetime=10)]
-    except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
-        return []
-    except dns.exception.DNSException as e:
-        raise Unresolved(f"{type(e).__name__} of {name}") from e
-
-
-@dataclass(frozen=True)
-class Site:
-    """An installation, and the answers about it: each question is asked once."""
-
-    operator: Operator
-    resolve: Resolver = resolve
-    identities: "dict[str, GetEmailIdentityResponseTypeDef | None]" = field(default_factory=dict)
-
-    @cached_property
-    def account(self) -> "GetAccountResponseTypeDef":
-        sesv2: SESV2Client = self.operator.client("sesv2")
-        return sesv2.get_account()
-
-    @cached_property
-    def active(self) -> "DescribeActiveReceiptRuleSetResponseTypeDef":
-        """The rule set that SES reads. Asked only once: SES allows one such call a second."""
-        ses: SESClient = self.operator.client("ses")
-        return ses.describe_active_receipt_rule_set()
-
-    @property
-    def active_name(self) -> str | None:
-        return self.active.get("Metadata", {}).get("Name")
-
-    def identity(self, name: str) -> "GetEmailIdentityResponseTypeDef | None":
-        """Return the SES identity of an address or a domain; None if there is none."""
-        if name not in self.identities:
-            sesv2: SESV2Client = self.operator.client("sesv2")
-            try:
-                self.identities[name] = sesv2.get_email_identity(EmailIdentity=name)
-            except sesv2.exceptions.NotFoundException:
-                self.identities[name] = None
-        return self.identities[name]
-
-    def is_verified(self, name: str) -> bool:
-        identity = self.identity(name)
-        return identity is not None and identity.get("VerifiedForSendingStatus") is True
 
 
 def examine(site: Site) -> Mapping[Check, CheckResult]:
@@ -181,9 +79,8 @@ def domain(site: Site) -> CheckResult:
     for candidate in (".".join(labels[place:]) for place in range(len(labels) - 1)):
         if site.is_verified(candidate):
             return CheckResult(Health.OK, f"{candidate} is verified")
-    return CheckResult(
-        Health.FAULT, f"{name} is not verified, so SES does not receive its mail", _verify(name)
-    )
+    seen = f"{name} is not verified, so SES does not receive its mail"
+    return CheckResult(Health.FAULT, seen, _verify(site, name))
 
 
 def mx(site: Site) -> CheckResult:
@@ -206,15 +103,40 @@ def mx(site: Site) -> CheckResult:
 def rule_set(site: Site) -> CheckResult:
     active = site.active_name
     if active is None:
-        return CheckResult(Health.FAULT, "no rule set is active: SES refuses all mail", "quarantine activate")
+        return CheckResult(Health.FAULT, "no rule set is active: SES refuses all mail", _activate(site))
     if site.operator.parameter("CreateReceiptRule") == "false":  # the operator's own rule may be in any set
         return CheckResult(Health.OK, f"{active} is active")
     ours = site.operator.name("ReceiptRuleSetName")
     if active == ours:
         return CheckResult(Health.OK, f"{active} is active, and is the stack's")
-    return CheckResult(
-        Health.FAULT, f"{active} is active, the stack's rule is in {ours}", "quarantine activate"
+    return CheckResult(Health.FAULT, f"{active} is active, the stack's rule is in {ours}", _activate(site))
+
+
+def _activate(site: Site) -> str:
+    """Return how to make SES read the stack's rule, by commands that are not refused in this state."""
+    operator, active = site.operator, site.active_name
+    if active is None:
+        if operator.parameter("CreateReceiptRule") != "false":
+            return "quarantine activate"
+        ours = operator.parameter("ReceiptRuleSetName") or operator.stack_name
+        create = (
+            ""
+            if operator.parameter("ReceiptRuleSetName")
+            else f"aws ses create-receipt-rule-set {_named(ours)} && "
+        )
+        return (
+            f"{create}quarantine activate --into {ours} && aws ses set-active-receipt-rule-set {_named(ours)}"
+        )
+    if not allowed(operator, active, operator.stack_name):
+        return f"deploy with ReceiptRuleSetName={active}, which puts the rule first in {active}"
+    after = IntakeRoute.of(operator).last_place(site.active.get("Rules", []))
+    return f"quarantine activate --into {active}" + (
+        "" if after is None else f" --after {shlex.quote(after)}"
     )
+
+
+def _named(rule_set: str) -> str:
+    return f"--rule-set-name {rule_set}"
 
 
 def rule(site: Site) -> CheckResult:
@@ -222,8 +144,8 @@ def rule(site: Site) -> CheckResult:
     active, rules = site.active_name, site.active.get("Rules", [])
     place = intake.place_of_rule(rules)
     if active is None or place is None:
-        step = f"quarantine activate --into {active}" if active else "quarantine activate"
-        return CheckResult(Health.FAULT, f"no active rule brings mail for {intake.domain} to intake", step)
+        seen = f"no active rule brings mail for {intake.domain} to intake"
+        return CheckResult(Health.FAULT, seen, _activate(site))
     ours, before = rules[place], rules[:place]
     if stopper := intake.stopper(before):
         seen = f"the rule {stopper} stops mail for {intake.domain} before {ours['Name']} is read"
@@ -260,7 +182,8 @@ def sender(site: Site) -> CheckResult:
             return CheckResult(Health.OK, f"{name} is verified")
     known = site.identity(address) or site.identity(own_domain)
     status = known.get("VerificationStatus", "PENDING") if known else "not known to SES"
-    return CheckResult(Health.FAULT, f"{address} is not verified for sending ({status})", _verify(own_domain))
+    seen = f"{address} is not verified for sending ({status})"
+    return CheckResult(Health.FAULT, seen, _verify(site, own_domain))
 
 
 def _local_part(address: str) -> str:
@@ -275,12 +198,48 @@ def dkim(site: Site) -> CheckResult:
             attributes = identity.get("DkimAttributes", {})
             states[name] = attributes.get("Status", "NOT_STARTED")
             if states[name] == "SUCCESS" and attributes.get("SigningEnabled"):
-                return CheckResult(Health.OK, f"SES signs for {name}")
-    step = f"publish the DKIM records that SES shows for {own_domain}, and enable signing"
+                return _published(site, name if "@" not in name else own_domain, identity)
+    step = f"publish the DKIM records that this shows: {_show(own_domain)}"
     seen = ", ".join(f"{state} of {name}" for name, state in states.items()) or f"none for {own_domain}"
     if "SUCCESS" in states.values():
         seen = f"the key is published, but signing is disabled for {own_domain}"
+        known = next(name for name, state in states.items() if state == "SUCCESS")
+        step = f"aws sesv2 put-email-identity-dkim-attributes --email-identity {known} --signing-enabled"
+    elif not states:
+        step = _verify(site, own_domain)
     return CheckResult(Health.FAULT, f"{seen}: reports look forged", step)
+
+
+def _published(site: Site, name: str, identity: "GetEmailIdentityResponseTypeDef") -> CheckResult:
+    """Ask DNS itself: SES notices only after days that a key is gone, and readers at once."""
+    attributes = identity.get("DkimAttributes", {})
+    if attributes.get("SigningAttributesOrigin", "AWS_SES") == "EXTERNAL":
+        return CheckResult(Health.OK, f"SES signs for {name} with a key of yours")
+    zone = attributes.get("SigningHostedZone", "dkim.amazonses.com")
+    records = {f"{token}._domainkey.{name}": f"{token}.{zone}" for token in attributes.get("Tokens", [])}
+    missing = [
+        f"{host} CNAME {target}"
+        for host, target in records.items()
+        if target.lower() not in (text.rstrip(".").lower() for text in site.resolve(host, "CNAME"))
+    ]
+    if missing:
+        verdict = Health.FAULT if len(missing) == len(records) else Health.WARNING
+        seen = f"{len(missing)} of {len(records)} DKIM keys of {name} are not in the DNS: reports look forged"
+        return CheckResult(verdict, seen, f"publish: {', '.join(missing)}")
+    return CheckResult(Health.OK, f"SES signs for {name}")
+
+
+def mail_from(site: Site) -> CheckResult:
+    name = site.operator.parameter("MailFromDomain")
+    if not name:
+        return CheckResult(Health.OK, "SES uses a MAIL FROM domain of its own")
+    record = site.operator.name("MailFromMxRecord")
+    endpoint = record.split()[-1]
+    hosts = [text.split()[-1].rstrip(".").lower() for text in site.resolve(name, "MX")]
+    if hosts != [endpoint]:
+        seen = f"the MX record of {name} is {', '.join(hosts) or 'missing'}: SES uses a domain of its own"
+        return CheckResult(Health.WARNING, seen, f"publish for {name}, as its only MX: {record}")
+    return CheckResult(Health.OK, f"bounces to {name} come back to SES")
 
 
 def sandbox(site: Site) -> CheckResult:
@@ -323,7 +282,8 @@ def quota(site: Site) -> CheckResult:
 
 def table(site: Site, output: str) -> CheckResult:
     name, dynamodb = site.operator.name(output), site.operator.dynamodb
-    step = "restore it from a backup under its name, or remove it from the stack and deploy again"
+    parameter = f"Existing{output.removesuffix('Name')}"
+    step = f"restore it under another name, then deploy with {parameter}=NAME (docs/operating.md, Restore)"
     try:
         status = dynamodb.describe_table(TableName=name)["Table"]["TableStatus"]
         if status not in ("ACTIVE", "UPDATING"):
@@ -331,6 +291,31 @@ def table(site: Site, output: str) -> CheckResult:
         dynamodb.scan(TableName=name, Limit=1)
     except dynamodb.exceptions.ResourceNotFoundException:
         return CheckResult(Health.FAULT, f"there is no table {name}", step)
+    if site.operator.parameter(parameter):
+        return _attached(site, name, expires=output != "SendersTableName")
+    return CheckResult(Health.OK, f"{name} can be read")
+
+
+def _attached(site: Site, name: str, *, expires: bool) -> CheckResult:
+    """Check what a restored table lacks: DynamoDB restores rows and indexes, and not these settings."""
+    dynamodb = site.operator.dynamodb
+    steps = []
+    ttl = dynamodb.describe_time_to_live(TableName=name)["TimeToLiveDescription"].get("TimeToLiveStatus")
+    if expires and ttl not in ("ENABLED", "ENABLING"):
+        specification = "Enabled=true,AttributeName=expires_at"
+        steps.append(
+            f"aws dynamodb update-time-to-live --table-name {name}"
+            f" --time-to-live-specification {specification}"
+        )
+    backups = dynamodb.describe_continuous_backups(TableName=name)["ContinuousBackupsDescription"]
+    if backups.get("PointInTimeRecoveryDescription", {}).get("PointInTimeRecoveryStatus") != "ENABLED":
+        specification = "PointInTimeRecoveryEnabled=true"
+        steps.append(
+            f"aws dynamodb update-continuous-backups --table-name {name}"
+            f" --point-in-time-recovery-specification {specification}"
+        )
+    if steps:
+        return CheckResult(Health.WARNING, f"{name} lacks settings of the template", " && ".join(steps))
     return CheckResult(Health.OK, f"{name} can be read")
 
 
@@ -362,12 +347,9 @@ def failures(site: Site) -> CheckResult:
 
 
 def alarms(site: Site) -> CheckResult:
-    cloudformation = site.operator.client("cloudformation")
-    pages = cloudformation.get_paginator("list_stack_resources").paginate(StackName=site.operator.stack_name)
     names = {
         each["PhysicalResourceId"]
-        for page in pages
-        for each in page["StackResourceSummaries"]
+        for each in site.resources
         if each["ResourceType"] == "AWS::CloudWatch::Alarm"
     }
     cloudwatch: CloudWatchClient = site.operator.client("cloudwatch")
@@ -376,15 +358,44 @@ def alarms(site: Site) -> CheckResult:
     ringing = [alarm for alarm in found if alarm["StateValue"] == "ALARM"]
     if ringing:
         seen = "; ".join(f"{each['AlarmName']}: {each.get('AlarmDescription', '')}" for each in ringing)
-        step = "quarantine requests list --status failed, and quarantine redrive"
+        step = "quarantine redrive --dry-run; docs/operating.md says what each alarm means"
         return CheckResult(Health.FAULT, seen, step)
     missing = names - {alarm["AlarmName"] for alarm in found}
     if missing or not names:
         seen = f"there is no alarm {', '.join(sorted(missing))}".rstrip()
-        return CheckResult(Health.WARNING, seen, "deploy the stack again")
-    if not any(alarm.get("AlarmActions") and alarm.get("ActionsEnabled") for alarm in found):
+        return CheckResult(Health.WARNING, seen, _drift(site))
+    return _wired(site, found)
+
+
+def _drift(site: Site) -> str:
+    """A deployment does not create again what was deleted by hand: it sees no change."""
+    return (
+        f"aws cloudformation detect-stack-drift --stack-name {site.operator.stack_name}, then create again"
+        " what is missing, as template.yaml says"
+    )
+
+
+def _wired(site: Site, found: "Iterable[MetricAlarmTypeDef]") -> CheckResult:
+    """Check that each alarm notifies a topic, and that a subscriber has confirmed it."""
+    found = list(found)
+    if off := [alarm["AlarmName"] for alarm in found if not alarm.get("ActionsEnabled")]:
+        step = f"aws cloudwatch enable-alarm-actions --alarm-names {' '.join(off)}"
+        return CheckResult(Health.WARNING, f"{len(off)} of {len(found)} alarms notify nobody", step)
+    topics = {arn for alarm in found for arn in alarm.get("AlarmActions", [])}
+    if not topics:
         step = "deploy with AlarmTopicArn set to an SNS topic that notifies somebody"
         return CheckResult(Health.WARNING, "no alarm is active, but nobody would be notified", step)
+    sns = site.operator.client("sns")
+    for topic in sorted(arn for arn in topics if ":sns:" in arn):
+        try:
+            attributes = sns.get_topic_attributes(TopicArn=topic)["Attributes"]
+        except sns.exceptions.NotFoundException:
+            step = f"aws sns create-topic --name {topic.rpartition(':')[2]}, then subscribe to it"
+            return CheckResult(Health.WARNING, f"the alarms notify {topic}, and there is no such topic", step)
+        if attributes.get("SubscriptionsConfirmed", "0") == "0":
+            step = f"aws sns subscribe --topic-arn {topic} --protocol email --notification-endpoint ADDRESS"
+            seen = f"the alarms notify {topic}, to which nobody has confirmed a subscription"
+            return CheckResult(Health.WARNING, seen, step)
     return CheckResult(Health.OK, f"none of {len(found)} is active")
 
 
@@ -398,7 +409,8 @@ def logs(site: Site) -> CheckResult:
             missing.append(name)
     if missing:
         seen = f"there is no log group {', '.join(missing)}: decisions are not logged"
-        return CheckResult(Health.FAULT, seen, "create it under its name, or deploy again")
+        step = " && ".join(f"aws logs create-log-group --log-group-name {name}" for name in missing)
+        return CheckResult(Health.FAULT, seen, step)
     return CheckResult(Health.OK, "each function has its own log group")
 
 
@@ -432,10 +444,16 @@ def _sender(site: Site) -> tuple[str, str]:
     return address, address.rpartition("@")[2]
 
 
-def _verify(name: str) -> str:
+def _verify(site: Site, name: str) -> str:
+    if site.identity(name):  # SES refuses to create it again
+        return f"publish the DKIM records that this shows: {_show(name)}"
     return (
         f"aws sesv2 create-email-identity --email-identity {name}, then publish the DKIM records it returns"
     )
+
+
+def _show(name: str) -> str:
+    return f"aws sesv2 get-email-identity --email-identity {name}"
 
 
 CHECKS: Mapping[Check, Callable[[Site], CheckResult]] = {
@@ -446,6 +464,7 @@ CHECKS: Mapping[Check, Callable[[Site], CheckResult]] = {
     Check.RULE: rule,
     Check.SENDER: sender,
     Check.DKIM: dkim,
+    Check.MAIL_FROM: mail_from,
     Check.SANDBOX: sandbox,
     Check.SENDING: sending,
     Check.QUOTA: quota,
@@ -453,6 +472,13 @@ CHECKS: Mapping[Check, Callable[[Site], CheckResult]] = {
     Check.QUARANTINE: partial(table, output="QuarantineTableName"),
     Check.REQUESTS: partial(table, output="RequestsTableName"),
     Check.PERMISSION: permission,
+    Check.VERSION: deployment.version,
+    Check.SES_MAY: deployment.ses_may,
+    Check.NOTIFICATION: deployment.notification,
+    Check.SOURCES: deployment.sources,
+    Check.CONCURRENCY: deployment.concurrency,
+    Check.THROTTLES: deployment.throttles,
+    Check.WAITING: deployment.waiting,
     Check.FAILURES: failures,
     Check.ALARMS: alarms,
     Check.LOGS: logs,

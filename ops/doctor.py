@@ -8,9 +8,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 from rich.table import Table
 from rich.text import Text
 
-from ops import checks
-from ops.checks import Check, CheckResult, Health, Site
+from ops import checks, site
 from ops.operator import Operator, Output
+from ops.site import Check, CheckResult, Health, Site
 from quarantine.mail.escaping import escaped_lines
 
 FAULTY = 3
@@ -30,7 +30,7 @@ def doctor(context: typer.Context) -> None:
     with contextlib.suppress(BotoCoreError, ClientError):
         _ = operator.stack
     with operator.err.status("looking"):
-        findings = checks.examine(Site(operator, checks.resolve))
+        findings = checks.examine(Site(operator, site.resolve))
     _show(operator, findings)
     if any(finding.verdict is Health.FAULT for finding in findings.values()):
         raise typer.Exit(FAULTY)

@@ -1,12 +1,15 @@
 """`quarantine activate` with moto's SES, and the outputs of a whole stack."""
 
-from collections.abc import Sequence
+import shlex
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from ops.checks import rule, rule_set
+from ops.site import Health, Site
 from tests.ops.conftest import Terminal
 from tests.world import World
 
@@ -273,3 +276,64 @@ def test_what_is_not_there_is_an_error(
     assert terminal("activate", *arguments) == 1
     assert said in terminal.warned
     assert open_account.names == []
+
+
+def _close(account: Account, rule_set: str) -> None:
+    """Deploy again with CreateReceiptRule=false and a rule set."""
+    account.leave_rule()
+    account.parameters["ReceiptRuleSetName"] = rule_set
+    account.outputs["ReceiptRuleArn"] = f"{RULE_SETS}/{rule_set}:receipt-rule/*"
+
+
+def _leave_nothing(account: Account) -> None:
+    account.leave_rule()
+    account.ses.delete_receipt_rule_set(RuleSetName="quarantine")
+
+
+def _stop_all_in_the_second_place(account: Account) -> None:
+    account.leave_rule()
+    account.activate("other")
+    account.add("first", HEADER)
+    account.add("second", STOP)
+
+
+@pytest.mark.parametrize(
+    "prepare",
+    [
+        pytest.param(lambda _: None, id="nothing is active"),
+        pytest.param(_leave_nothing, id="nothing is active, and the stack has no rule"),
+        pytest.param(lambda account: _close(account, "other"), id="a given rule set is not active"),
+        pytest.param(
+            lambda account: (account.leave_rule(), account.activate("other")), id="the rule is missing"
+        ),
+        pytest.param(_stop_all_in_the_second_place, id="a rule stops before the end"),
+    ],
+)
+def test_the_step_that_doctor_names_is_not_refused(
+    account: Account, terminal: Terminal, prepare: Callable[[Account], object]
+) -> None:
+    prepare(account)
+    faults = [found for check in (rule_set, rule) if (found := check(Site(terminal.operator))).step]
+    assert faults
+    for command in faults[0].step.split(" && "):
+        program, *arguments = shlex.split(command)
+        if program == "quarantine":
+            assert terminal(*arguments) == 0, terminal.warned
+        else:
+            assert arguments[0] == "ses"
+            name, (option, value) = arguments[1].replace("-", "_"), arguments[2:]
+            assert option == "--rule-set-name"
+            getattr(account.ses, name)(RuleSetName=value)
+    site = Site(terminal.operator)
+    assert rule_set(site).verdict is Health.OK
+    if account.parameters.get("CreateReceiptRule") == "false":
+        assert rule(site).verdict is Health.OK
+
+
+def test_the_step_is_never_a_command_that_would_be_declined(account: Account, terminal: Terminal) -> None:
+    """Another rule set is active: activate would replace it, and the stack refuses a rule in it."""
+    account.activate("other")
+    for check in (rule_set, rule):
+        step = check(Site(terminal.operator)).step
+        assert "ReceiptRuleSetName=other" in step
+        assert "quarantine activate" not in step

@@ -3,7 +3,9 @@
 moto answers the calls that it knows; the test answers the others instead of the wire.
 """
 
+import importlib.metadata
 import json
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,15 +19,20 @@ import boto3
 import dns.resolver
 import dns.rrset
 import pytest
+from botocore import xform_name
 from botocore.exceptions import EndpointConnectionError
 
-from ops import checks
-from ops.checks import CHECKS, Check, Health, Site, Unresolved
+from ops import checks, site
+from ops.checks import CHECKS
 from ops.operator import Operator, Output
+from ops.site import Check, Health, Site, Unresolved
 from tests.ops.conftest import Terminal
 from tests.world import World, new_session
 
 FUNCTION = "arn:aws:lambda:us-east-1:123456789012:function:intake"
+LAYER = "arn:aws:lambda:us-east-1:123456789012:layer:quarantine"
+TOPIC = "arn:aws:sns:us-east-1:123456789012:oncall"
+VERSION = importlib.metadata.version("quarantine-report")
 ENDPOINT = "inbound-smtp.us-east-1.amazonaws.com"
 ALARMS = ("JobsDeadLettersAlarm", "IntakeFailuresAlarm", "HeldDeadLettersAlarm", "ReportsFailedAlarm")
 RULE_SETS = "arn:aws:ses:us-east-1:123456789012:receipt-rule-set"
@@ -36,7 +43,12 @@ OUTPUTS = {
     "ReportLogGroup": "report-logs",
     "HoldLogGroup": "hold-logs",
     "ReceiptRuleArn": f"{RULE_SETS}/quarantine:receipt-rule/quarantine",
+    "MailFromMxRecord": "10 feedback-smtp.us-east-1.amazonses.com",
+    "Version": VERSION,
+    **{f"{name.title()}FunctionName": name for name in ("intake", "report", "hold")},
 }
+MAPPING = "14e0db71-5d35-4eb5-b481-8945cf9d10c2"
+TOKENS = ("one", "two", "three")
 
 type Handler = Callable[..., Any]
 
@@ -54,6 +66,14 @@ class Account:
     dns: dict[tuple[str, str], list[str]] = field(default_factory=dict)
     skew: timedelta = timedelta()
     handlers: dict[str, Handler] = field(default_factory=dict)
+    layers: dict[str, list[str]] = field(
+        default_factory=lambda: {name: [f"{LAYER}:3"] for name in ("intake", "report", "hold")}
+    )
+    reserved: dict[str, int] = field(default_factory=dict)
+    mappings: dict[str, list[str]] = field(
+        default_factory=lambda: {"report": ["Enabled"], "hold": ["Enabled"]}
+    )
+    intake_policy: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def intake_rule(self) -> dict[str, Any]:
@@ -103,6 +123,43 @@ class Account:
         parsed = {"Metadata": {"Name": self.active}, "Rules": self.rules} if self.active else {}
         return _ok(parsed)
 
+    def configuration(self, params: dict[str, Any], **_: Any) -> Any:
+        function = params["url_path"].split("/")[-2]
+        return _ok({"Layers": [{"Arn": arn} for arn in self.layers[function]]})
+
+    def concurrency(self, params: dict[str, Any], **_: Any) -> Any:
+        function = params["url_path"].split("/")[-2]
+        found = {"ReservedConcurrentExecutions": self.reserved[function]} if function in self.reserved else {}
+        return _ok(found)
+
+    def sources(self, params: dict[str, Any], **_: Any) -> Any:
+        function = params["query_string"]["FunctionName"]
+        states = self.mappings[function]
+        return _ok({"EventSourceMappings": [{"UUID": MAPPING, "State": state} for state in states]})
+
+    def policy(self, **_: Any) -> Any:
+        if not self.intake_policy:
+            return _error("ResourceNotFoundException")
+        return _ok({"Policy": json.dumps({"Statement": self.intake_policy})})
+
+    def measure(self, function: str, metric: str, value: float) -> None:
+        """Let CloudWatch have a value of Lambda's, of half an hour ago."""
+        self.client("cloudwatch").put_metric_data(
+            Namespace="AWS/Lambda",
+            MetricData=[
+                {
+                    "MetricName": metric,
+                    "Dimensions": [{"Name": "FunctionName", "Value": function}],
+                    "Timestamp": self.world.clock() - timedelta(minutes=30),
+                    "Value": value,
+                }
+            ],
+        )
+
+    def output(self, name: str) -> str:
+        (value,) = (each["OutputValue"] for each in self.stack["Outputs"] if each["OutputKey"] == name)
+        return str(value)
+
     def date(self, **_: Any) -> Any:
         date = format_datetime(self.world.clock() + self.skew)
         return _ok({"ResponseMetadata": {"HTTPHeaders": {"date": date}}})
@@ -131,8 +188,11 @@ def account(world: World, terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -
     account.identities["reports.example.com"] = {
         "VerifiedForSendingStatus": True,
         "VerificationStatus": "SUCCESS",
-        "DkimAttributes": {"SigningEnabled": True, "Status": "SUCCESS"},
+        "DkimAttributes": {"SigningEnabled": True, "Status": "SUCCESS", "Tokens": [*TOKENS]},
     }
+    for token in TOKENS:
+        host = f"{token}._domainkey.reports.example.com"
+        account.dns[host, "CNAME"] = [f"{token}.dkim.amazonses.com."]
     account.sending = {
         "ProductionAccessEnabled": True,
         "SendingEnabled": True,
@@ -140,9 +200,12 @@ def account(world: World, terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -
         "SendQuota": {"Max24HourSend": 50000.0, "SentLast24Hours": 12.0},
     }
     account.dns["reports.example.com", "MX"] = [f"10 {ENDPOINT}."]
-    monkeypatch.setattr(checks, "resolve", account.resolve)
+    monkeypatch.setattr(site, "resolve", account.resolve)
     resources = [{"ResourceType": "AWS::CloudWatch::Alarm", "PhysicalResourceId": name} for name in ALARMS]
-    _put_alarms(account, AlarmActions=["arn:aws:sns:us-east-1:123456789012:alarms"])
+    resources.append({"ResourceType": "AWS::Lambda::LayerVersion", "PhysicalResourceId": f"{LAYER}:3"})
+    _subscribe(account, 1)
+    _put_alarms(account, AlarmActions=[TOPIC])
+    _admit_services(account)
     for name in ("intake-logs", "report-logs", "hold-logs"):
         account.client("logs").create_log_group(logGroupName=name)
     assert terminal("auth", "allow", "example.com", "-m", "dmarc") == 0
@@ -152,7 +215,104 @@ def account(world: World, terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -
     account.on("sesv2.GetEmailIdentity", account.identity)
     account.on("ses.DescribeActiveReceiptRuleSet", account.rule_set)
     account.on("sts.GetCallerIdentity", account.date)
+    account.on("lambda.GetFunctionConfiguration", account.configuration)
+    account.on("lambda.GetFunctionConcurrency", account.concurrency)
+    account.on("lambda.ListEventSourceMappings", account.sources)
+    account.on("lambda.GetPolicy", account.policy)
     return account
+
+
+def _statement(service: str, action: str, resource: str, **condition: dict[str, str]) -> dict[str, Any]:
+    return {
+        "Effect": "Allow",
+        "Principal": {"Service": f"{service}.amazonaws.com"},
+        "Action": action,
+        "Resource": resource,
+        "Condition": condition or {"StringEquals": {"AWS:SourceAccount": "123456789012"}},
+    }
+
+
+DENIAL = {
+    "Effect": "Deny",
+    "Principal": "*",
+    "Action": "*",
+    "Resource": "*",
+    "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+}
+
+
+def _admit_services(account: Account) -> None:
+    """Give the bucket, the queue and intake the policies of the template."""
+    bucket, url = account.output("MailBucketName"), account.output("HeldQueueUrl")
+    rule = {"ArnLike": {"AWS:SourceArn": OUTPUTS["ReceiptRuleArn"]}}
+    _put_bucket_policy(account, _statement("ses", "s3:PutObject", f"arn:aws:s3:::{bucket}/inbound/*", **rule))
+    account.intake_policy.append(_statement("ses", "lambda:InvokeFunction", FUNCTION, **rule))
+    sqs = account.client("sqs")
+    queue = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    _put_queue_policy(account, _statement("s3", "sqs:SendMessage", queue))
+
+
+def _put_bucket_policy(account: Account, *statements: dict[str, Any]) -> None:
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [DENIAL, *statements]})
+    account.client("s3").put_bucket_policy(Bucket=account.output("MailBucketName"), Policy=policy)
+
+
+def _put_queue_policy(account: Account, *statements: dict[str, Any]) -> None:
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [DENIAL, *statements]})
+    url = account.output("HeldQueueUrl")
+    account.client("sqs").set_queue_attributes(QueueUrl=url, Attributes={"Policy": policy})
+
+
+def _notify(account: Account, **changed: Any) -> None:
+    """Let the bucket tell hold's queue, with what is changed; nobody without."""
+    s3, bucket = account.client("s3"), account.output("MailBucketName")
+    (told,) = s3.get_bucket_notification_configuration(Bucket=bucket)["QueueConfigurations"]
+    configuration = {"QueueConfigurations": [{**told, **changed}]} if changed else {}
+    s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration=configuration)
+
+
+def _prefix(value: str) -> dict[str, Any]:
+    return {"Key": {"FilterRules": [{"Name": "prefix", "Value": value}]}}
+
+
+def _set_mapping(function: str, *states: str) -> Callable[[Account], object]:
+    return lambda account: account.mappings.update({function: [*states]})
+
+
+def _set_intake_policy(*statements: dict[str, Any]) -> Callable[[Account], object]:
+    return lambda account: account.intake_policy.__setitem__(slice(None), statements)
+
+
+def _forget_cnames(*tokens: str) -> Callable[[Account], object]:
+    def forget(account: Account) -> None:
+        for token in tokens:
+            del account.dns[f"{token}._domainkey.reports.example.com", "CNAME"]
+
+    return forget
+
+
+def _mail_from(*hosts: str) -> Callable[[Account], object]:
+    def publish(account: Account) -> None:
+        _set_parameter(account, "MailFromDomain", "bounce.reports.example.com")
+        account.dns["bounce.reports.example.com", "MX"] = [*hosts]
+
+    return publish
+
+
+def _attach_requests(account: Account) -> None:
+    """Attach a table as DynamoDB restores it: without TTL and without recovery to a point in time."""
+    _set_parameter(account, "ExistingRequestsTable", "restored")
+    account.set_output("RequestsTableName", "restored")
+    account.client("dynamodb").create_table(
+        TableName="restored",
+        BillingMode="PAY_PER_REQUEST",
+        KeySchema=[{"AttributeName": "request_id", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "request_id", "AttributeType": "S"}],
+    )
+
+
+def _subscribe(account: Account, confirmed: int) -> None:
+    account.answer("sns.GetTopicAttributes", Attributes={"SubscriptionsConfirmed": str(confirmed)})
 
 
 def _ok(parsed: dict[str, Any]) -> Any:
@@ -334,19 +494,19 @@ def test_a_healthy_account_has_no_fault(account: Account, terminal: Terminal) ->
         ),
         pytest.param(
             _set_active(None),
-            {Check.RULE_SET: FAULT, Check.RULE: FAULT},
+            {Check.RULE_SET: FAULT, Check.RULE: FAULT, Check.SES_MAY: UNKNOWN},
             "no rule set is active",
             id="no rule set is active",
         ),
         pytest.param(
             _set_active("other"),
-            {Check.RULE_SET: FAULT, Check.RULE: FAULT},
+            {Check.RULE_SET: FAULT, Check.RULE: FAULT, Check.SES_MAY: UNKNOWN},
             "other is active, the stack's rule is in quarantine",
             id="another rule set is active",
         ),
         pytest.param(
             lambda account: account.rules.clear(),
-            {Check.RULE: FAULT},
+            {Check.RULE: FAULT, Check.SES_MAY: UNKNOWN},
             "no active rule brings mail",
             id="no rule",
         ),
@@ -400,7 +560,12 @@ def test_a_healthy_account_has_no_fault(account: Account, terminal: Terminal) ->
             "waits for intake",
             id="rule waits",
         ),
-        pytest.param(_set_rule(Name="mine"), {Check.RULE: FAULT}, "refuse the rule mine", id="not permitted"),
+        pytest.param(
+            _set_rule(Name="mine"),
+            {Check.RULE: FAULT, Check.SES_MAY: UNKNOWN},
+            "refuse the rule mine",
+            id="not permitted",
+        ),
         pytest.param(_first(STOP), {Check.RULE: FAULT}, "first stops mail", id="a rule before stops"),
         pytest.param(
             _first(BOUNCE, recipients=[".example.com"]),
@@ -485,6 +650,154 @@ def test_a_healthy_account_has_no_fault(account: Account, terminal: Terminal) ->
             id="no alarm is heard",
         ),
         pytest.param(
+            lambda account: _put_alarms(account, AlarmActions=[TOPIC], ActionsEnabled=False),
+            {Check.ALARMS: WARNING},
+            "4 of 4 alarms notify nobody",
+            id="alarms are muted",
+        ),
+        pytest.param(
+            lambda account: _subscribe(account, 0),
+            {Check.ALARMS: WARNING},
+            "nobody has confirmed a subscription",
+            id="nobody has subscribed to the topic",
+        ),
+        pytest.param(
+            lambda account: account.refuse("sns.GetTopicAttributes", "NotFound"),
+            {Check.ALARMS: WARNING},
+            "no such topic",
+            id="the topic is gone",
+        ),
+        pytest.param(
+            _forget_cnames(*TOKENS),
+            {Check.DKIM: FAULT},
+            "3 of 3 DKIM keys of reports.example.com are not in the DNS",
+            id="no DKIM key is published",
+        ),
+        pytest.param(
+            _forget_cnames("two"), {Check.DKIM: WARNING}, "1 of 3 DKIM keys", id="a DKIM key is missing"
+        ),
+        pytest.param(
+            _set_dkim(SigningAttributesOrigin="EXTERNAL", Tokens=["mine"]), {}, "", id="a DKIM key of ours"
+        ),
+        pytest.param(
+            _mail_from("10 feedback-smtp.us-east-1.amazonses.com."), {}, "", id="MAIL FROM is published"
+        ),
+        pytest.param(_mail_from(), {Check.MAIL_FROM: WARNING}, "is missing", id="MAIL FROM has no MX"),
+        pytest.param(
+            _mail_from("10 feedback-smtp.us-east-1.amazonses.com.", "20 mail.example.com."),
+            {Check.MAIL_FROM: WARNING},
+            "mail.example.com",
+            id="MAIL FROM has two MX records",
+        ),
+        pytest.param(
+            _attach_requests, {Check.REQUESTS: WARNING}, "lacks settings", id="a restored table is bare"
+        ),
+        pytest.param(
+            lambda account: account.layers.update(hold=[f"{LAYER}:2"]),
+            {Check.VERSION: FAULT},
+            f"hold runs {LAYER}:2",
+            id="a function has an old layer",
+        ),
+        pytest.param(
+            lambda account: account.layers.update(intake=[]),
+            {Check.VERSION: FAULT},
+            "intake runs no layer",
+            id="a function has no layer",
+        ),
+        pytest.param(
+            lambda account: account.set_output("Version", "0.0.9"),
+            {Check.VERSION: WARNING},
+            f"the stack has version 0.0.9, this command {VERSION}",
+            id="another version of the command",
+        ),
+        pytest.param(
+            _set_intake_policy(), {Check.SES_MAY: FAULT}, "may not invoke intake", id="intake has no policy"
+        ),
+        pytest.param(
+            _set_intake_policy(_statement("s3", "lambda:InvokeFunction", FUNCTION)),
+            {Check.SES_MAY: FAULT},
+            "may not invoke intake",
+            id="intake admits another service",
+        ),
+        pytest.param(
+            _set_intake_policy(
+                _statement(
+                    *("ses", "lambda:InvokeFunction", FUNCTION),
+                    ArnLike={"AWS:SourceArn": f"{RULE_SETS}/other:receipt-rule/*"},
+                )
+            ),
+            {Check.SES_MAY: FAULT},
+            "may not invoke intake",
+            id="intake admits another rule",
+        ),
+        pytest.param(
+            _put_bucket_policy,
+            {Check.SES_MAY: FAULT},
+            "may not store mail",
+            id="the bucket does not admit SES",
+        ),
+        pytest.param(
+            lambda account: account.client("s3").delete_bucket_policy(
+                Bucket=account.output("MailBucketName")
+            ),
+            {Check.SES_MAY: FAULT},
+            "may not store mail",
+            id="the bucket has no policy",
+        ),
+        pytest.param(_notify, {Check.NOTIFICATION: FAULT}, "does not tell hold", id="no notification"),
+        pytest.param(
+            lambda account: _notify(account, Filter=_prefix("inbound/")),
+            {Check.NOTIFICATION: FAULT},
+            "does not tell hold",
+            id="notification of another prefix",
+        ),
+        pytest.param(
+            lambda account: _notify(account, Events=["s3:ObjectRemoved:*"]),
+            {Check.NOTIFICATION: FAULT},
+            "does not tell hold",
+            id="notification of another event",
+        ),
+        pytest.param(
+            _put_queue_policy,
+            {Check.NOTIFICATION: FAULT},
+            "S3 may not tell",
+            id="the queue does not admit S3",
+        ),
+        pytest.param(
+            _set_mapping("hold", "Disabled"),
+            {Check.SOURCES: FAULT},
+            "mapping of hold is Disabled",
+            id="an event source is disabled",
+        ),
+        pytest.param(
+            _set_mapping("report"), {Check.SOURCES: FAULT}, "queue of report", id="an event source is gone"
+        ),
+        pytest.param(
+            lambda account: account.reserved.update(intake=0),
+            {Check.CONCURRENCY: FAULT},
+            "intake is switched off",
+            id="a function is switched off",
+        ),
+        pytest.param(lambda account: account.reserved.update(intake=5), {}, "", id="concurrency is reserved"),
+        pytest.param(
+            lambda account: account.measure("report", "Throttles", 7),
+            {Check.THROTTLES: WARNING},
+            "7 of report",
+            id="a function is throttled",
+        ),
+        pytest.param(
+            lambda account: account.measure("intake", "AsyncEventAge", 601_000),
+            {Check.WAITING: WARNING},
+            "601 s",
+            id="mail waits for intake",
+        ),
+        pytest.param(
+            lambda account: account.measure("intake", "AsyncEventAge", 599_000),
+            {},
+            "",
+            id="mail waited a bit",
+        ),
+        pytest.param(
             _rename_log_group,
             {Check.LOGS: FAULT},
             "there is no log group report-logs",
@@ -519,12 +832,20 @@ NO_STACK = set(Check) - ACCOUNT - {Check.REGION, Check.RULE_SET, Check.ALARMS, C
     [
         ("sesv2.GetAccount", ACCOUNT),
         ("sesv2.GetEmailIdentity", {Check.DOMAIN, Check.SENDER, Check.DKIM}),
-        ("ses.DescribeActiveReceiptRuleSet", {Check.RULE_SET, Check.RULE}),
+        ("ses.DescribeActiveReceiptRuleSet", {Check.RULE_SET, Check.RULE, Check.SES_MAY}),
         ("dynamodb.DescribeTable", {Check.SENDERS, Check.QUARANTINE, Check.REQUESTS}),
         ("dynamodb.Scan", {Check.SENDERS, Check.QUARANTINE, Check.REQUESTS, Check.PERMISSION}),
-        ("sqs.GetQueueAttributes", {Check.FAILURES}),
-        ("cloudformation.ListStackResources", {Check.ALARMS}),
+        ("sqs.GetQueueAttributes", {Check.FAILURES, Check.NOTIFICATION, Check.SOURCES}),
+        ("cloudformation.ListStackResources", {Check.ALARMS, Check.VERSION}),
         ("cloudwatch.DescribeAlarms", {Check.ALARMS}),
+        ("cloudwatch.GetMetricStatistics", {Check.THROTTLES, Check.WAITING}),
+        ("sns.GetTopicAttributes", {Check.ALARMS}),
+        ("lambda.GetFunctionConfiguration", {Check.VERSION}),
+        ("lambda.GetFunctionConcurrency", {Check.CONCURRENCY}),
+        ("lambda.ListEventSourceMappings", {Check.SOURCES}),
+        ("lambda.GetPolicy", {Check.SES_MAY}),
+        ("s3.GetBucketPolicy", {Check.SES_MAY}),
+        ("s3.GetBucketNotificationConfiguration", {Check.NOTIFICATION}),
         ("cloudwatch-logs.DescribeLogGroups", {Check.LOGS}),
         ("sts.GetCallerIdentity", {Check.CLOCK}),
     ],
@@ -580,7 +901,7 @@ def test_a_stack_that_is_not_there_is_an_error(account: Account, terminal: Termi
 def test_an_output_of_an_older_stack_is_unknown(account: Account, terminal: Terminal) -> None:
     account.remove_output("IntakeFunctionArn")
     _, rows = findings(terminal)
-    assert unhealthy(rows) == {Check.RULE: UNKNOWN}
+    assert unhealthy(rows) == {Check.RULE: UNKNOWN, Check.SES_MAY: UNKNOWN}
     assert "IntakeFunctionArn" in rows[Check.RULE]["seen"]
 
 
@@ -590,6 +911,10 @@ def test_a_stack_that_leaves_the_rule_to_the_account_is_healthy(account: Account
     account.set_output("ReceiptRuleArn", f"{RULE_SETS}/*:receipt-rule/*")
     account.active = "other"
     account.intake_rule["Name"] = "mine"
+    any_rule = {"ArnLike": {"AWS:SourceArn": f"{RULE_SETS}/*:receipt-rule/*"}}
+    account.intake_policy[:] = [_statement("ses", "lambda:InvokeFunction", FUNCTION, **any_rule)]
+    objects = f"arn:aws:s3:::{account.output('MailBucketName')}/inbound/*"
+    _put_bucket_policy(account, _statement("ses", "s3:PutObject", objects, **any_rule))
     code, rows = findings(terminal)
     assert (code, unhealthy(rows)) == (0, {})
 
@@ -640,21 +965,21 @@ def test_no_answer_is_not_no_record(
     monkeypatch.setattr(dns.resolver, "resolve", fail)
     if expected is None:
         with pytest.raises(Unresolved, match=name):
-            checks.resolve("reports.example.com", "MX")
+            site.resolve("reports.example.com", "MX")
     else:
-        assert checks.resolve("reports.example.com", "MX") == expected
+        assert site.resolve("reports.example.com", "MX") == expected
 
 
 def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "dns.resolver", None)
     with pytest.raises(Unresolved, match="dnspython is not installed"):
-        checks.resolve("reports.example.com", "MX")
+        site.resolve("reports.example.com", "MX")
 
 
 def test_records_are_read_as_a_zone_file_shows_them(monkeypatch: pytest.MonkeyPatch) -> None:
     records = dns.rrset.from_text("reports.example.com.", 60, "IN", "MX", f"10 {ENDPOINT}.")
     monkeypatch.setattr(dns.resolver, "resolve", lambda *_, **__: records)
-    assert checks.resolve("reports.example.com", "MX") == [f"10 {ENDPOINT}."]
+    assert site.resolve("reports.example.com", "MX") == [f"10 {ENDPOINT}."]
 
 
 def test_dns_that_does_not_answer_is_unknown(
@@ -663,9 +988,9 @@ def test_dns_that_does_not_answer_is_unknown(
     def silent(name: str, kind: str) -> list[str]:
         raise Unresolved(f"Timeout of {name}")
 
-    monkeypatch.setattr(checks, "resolve", silent)
+    monkeypatch.setattr(site, "resolve", silent)
     code, rows = findings(terminal)
-    assert (code, unhealthy(rows)) == (0, {Check.MX: UNKNOWN})
+    assert (code, unhealthy(rows)) == (0, {Check.MX: UNKNOWN, Check.DKIM: UNKNOWN})
 
 
 def test_a_person_reads_verdicts_as_words(account: Account, terminal: Terminal) -> None:
@@ -680,3 +1005,152 @@ def test_a_person_reads_verdicts_as_words(account: Account, terminal: Terminal) 
 
 def test_every_word_has_its_check() -> None:
     assert set(CHECKS) == set(Check)
+
+
+def _run(account: Account, step: str) -> None:
+    """Carry out a step of the AWS CLI: its operation and its options are those of the API."""
+    for command in step.split(" && "):
+        aws, service, name, *options = shlex.split(command)
+        assert aws == "aws"
+        client: Any = account.client({"s3api": "s3"}.get(service, service))
+        operation = client.meta.service_model.operation_model(
+            client.meta.method_to_api_mapping[name.replace("-", "_")]
+        )
+        members = operation.input_shape.members
+        words = {xform_name(member, "-"): member for member in members}
+        given = {}
+        while options:
+            option = options.pop(0).removeprefix("--")
+            shape = members[words[option.removeprefix("no-")]]
+            match shape.type_name:
+                case "boolean":
+                    value: Any = not option.startswith("no-")
+                case "integer":
+                    value = int(options.pop(0))
+                case "list":
+                    value = []
+                    while options and not options[0].startswith("--"):
+                        value.append(options.pop(0))
+                case "structure" | "map":
+                    text = options.pop(0)
+                    value = json.loads(text) if text.startswith("{") else _shorthand(text)
+                case _:
+                    value = options.pop(0)
+            given[words[option.removeprefix("no-")]] = value
+        getattr(client, name.replace("-", "_"))(**given)
+
+
+def _shorthand(text: str) -> dict[str, Any]:
+    pairs = (part.split("=", 1) for part in text.split(","))
+    return {name: {"true": True, "false": False}.get(value, value) for name, value in pairs}
+
+
+def _intake_takes_permissions(account: Account) -> None:
+    def add(params: dict[str, Any], **_: Any) -> Any:
+        given = json.loads(params["body"])
+        statement = _statement(
+            *("ses", given["Action"], FUNCTION), ArnLike={"AWS:SourceArn": given["SourceArn"]}
+        )
+        account.intake_policy.append(statement)
+        return _ok({})
+
+    account.on("lambda.AddPermission", add)
+    account.intake_policy.clear()
+
+
+def _lambda_is_configured(account: Account) -> None:
+    def update(params: dict[str, Any], **_: Any) -> Any:
+        account.layers["hold"] = json.loads(params["body"])["Layers"]
+        return _ok({})
+
+    account.on("lambda.UpdateFunctionConfiguration", update)
+    account.layers["hold"] = [f"{LAYER}:2"]
+
+
+def _concurrency_is_deleted(account: Account) -> None:
+    def delete(**_: Any) -> Any:
+        account.reserved.clear()
+        return _ok({})
+
+    account.on("lambda.DeleteFunctionConcurrency", delete)
+    account.reserved["intake"] = 0
+
+
+def _sources_are_updated(account: Account) -> None:
+    def enable(params: dict[str, Any], **_: Any) -> Any:
+        assert params["url_path"].endswith(f"/{MAPPING}")
+        account.mappings["hold"] = ["Enabled" if json.loads(params["body"])["Enabled"] else "Disabled"]
+        return _ok({})
+
+    account.on("lambda.UpdateEventSourceMapping", enable)
+    account.mappings["hold"] = ["Disabled"]
+
+
+def _notify_another_queue_too(account: Account) -> None:
+    """Let the bucket tell only another queue: the step must keep that."""
+    account.client("sqs").create_queue(QueueName="another")
+    _notify(account, QueueArn="arn:aws:sqs:us-east-1:123456789012:another", Filter=_prefix("other/"))
+
+
+def _admit_others_too(account: Account) -> None:
+    _put_bucket_policy(account, {**_statement("logs", "s3:GetObject", "*"), "Sid": "Others"})
+
+
+@pytest.mark.parametrize(
+    ("check", "broken"),
+    [
+        pytest.param(Check.NOTIFICATION, _notify, id="no notification"),
+        pytest.param(Check.NOTIFICATION, _notify_another_queue_too, id="notification of another queue"),
+        pytest.param(Check.NOTIFICATION, _put_queue_policy, id="the queue does not admit S3"),
+        pytest.param(Check.SES_MAY, _put_bucket_policy, id="the bucket does not admit SES"),
+        pytest.param(Check.SES_MAY, _admit_others_too, id="the bucket admits others"),
+        pytest.param(Check.SES_MAY, _intake_takes_permissions, id="intake does not admit SES"),
+        pytest.param(Check.VERSION, _lambda_is_configured, id="a function has an old layer"),
+        pytest.param(Check.CONCURRENCY, _concurrency_is_deleted, id="a function is switched off"),
+        pytest.param(Check.SOURCES, _sources_are_updated, id="an event source is disabled"),
+        pytest.param(Check.REQUESTS, _attach_requests, id="a restored table is bare"),
+        pytest.param(Check.LOGS, _rename_log_group, id="a log group is gone"),
+        pytest.param(
+            Check.ALARMS,
+            lambda account: _put_alarms(account, AlarmActions=[TOPIC], ActionsEnabled=False),
+            id="alarms are muted",
+        ),
+    ],
+)
+def test_the_next_step_is_a_command_that_mends_it(
+    account: Account, terminal: Terminal, check: Check, broken: Callable[[Account], object]
+) -> None:
+    broken(account)
+    _, rows = findings(terminal)
+    assert rows[check]["verdict"] in (FAULT, WARNING)
+    _run(account, rows[check]["step"])
+    _, rows = findings(terminal)
+    assert unhealthy(rows) == {}
+
+
+def test_what_the_bucket_told_before_it_still_tells(account: Account, terminal: Terminal) -> None:
+    _notify_another_queue_too(account)
+    _, rows = findings(terminal)
+    _run(account, rows[Check.NOTIFICATION]["step"])
+    bucket = account.output("MailBucketName")
+    told = account.client("s3").get_bucket_notification_configuration(Bucket=bucket)["QueueConfigurations"]
+    assert len(told) == 2
+    assert "arn:aws:sqs:us-east-1:123456789012:another" in {each["QueueArn"] for each in told}
+
+
+@pytest.mark.parametrize(
+    ("known", "command"),
+    [
+        pytest.param(False, "create-email-identity", id="an identity that SES does not know"),
+        pytest.param(True, "get-email-identity", id="an identity that SES would refuse to create again"),
+    ],
+)
+def test_an_identity_is_created_only_once(
+    account: Account, terminal: Terminal, known: bool, command: str
+) -> None:
+    if known:
+        _set_identity(VerifiedForSendingStatus=False, VerificationStatus="PENDING")(account)
+    else:
+        account.identities.clear()
+    _, rows = findings(terminal)
+    assert all(f"aws sesv2 {command} " in rows[check]["step"] for check in (Check.DOMAIN, Check.SENDER))
