@@ -44,14 +44,24 @@ def _show(operator: Operator, findings: Mapping[Check, CheckResult]) -> None:
         )
         operator.answer([], rows, empty="")
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("verdict", "check"):
-        table.add_column(column, no_wrap=True)
-    for column in ("seen", "next step"):
-        table.add_column(column, overflow="fold")
+    if operator.out.is_terminal:
+        _show_to_person(operator, findings)
+        return
     for check, finding in findings.items():
+        cells = (finding.verdict, check, finding.seen, finding.step)
+        print("\t".join(map(escaped_lines, cells)), file=operator.out.file)
+
+
+def _show_to_person(operator: Operator, findings: Mapping[Check, CheckResult]) -> None:
+    """Show one row per check. Its next step stands below it and is not wrapped, so that it can be copied."""
+    widths = [max(map(len, words)) for words in (Health, findings)]
+    for check, finding in findings.items():
+        row = Table.grid(padding=(0, 2), pad_edge=False)
+        for width in widths:
+            row.add_column(width=width, no_wrap=True)
+        row.add_column(overflow="fold")
         verdict = Text(finding.verdict, style=_STYLES[finding.verdict])
-        table.add_row(
-            verdict, Text(check), *(Text(escaped_lines(text)) for text in (finding.seen, finding.step))
-        )
-    operator.out.print(table)
+        row.add_row(verdict, Text(check), Text(escaped_lines(finding.seen)))
+        operator.out.print(row)
+        if finding.step:
+            operator.out.print(Text(f"  {escaped_lines(finding.step)}", style="bold"), soft_wrap=True)

@@ -4,6 +4,7 @@ moto answers the calls that it knows; the test answers the others instead of the
 """
 
 import importlib.metadata
+import io
 import json
 import shlex
 import sys
@@ -21,9 +22,12 @@ import dns.rrset
 import pytest
 from botocore import xform_name
 from botocore.exceptions import EndpointConnectionError
+from rich.console import Console
 
 from ops import checks, site
 from ops.checks import CHECKS
+from ops.cli import run
+from ops.doctor import FAULTY
 from ops.operator import Operator, Output
 from ops.site import Check, Health, Site, Unresolved
 from tests.ops.conftest import Terminal
@@ -1001,6 +1005,27 @@ def test_a_person_reads_verdicts_as_words(account: Account, terminal: Terminal) 
     words = {line.split()[0] for line in terminal.said.splitlines()}
     assert words >= set(Health)
     assert "request production access" in terminal.said
+
+
+@pytest.mark.parametrize("width", [80, 100, 120, 200])
+def test_a_step_stands_whole_below_its_row(account: Account, terminal: Terminal, width: int) -> None:
+    _put_queue_policy(account)
+    _, rows = findings(terminal)
+    out = io.StringIO()
+    console = Console(file=out, width=width, highlight=False, force_terminal=True, color_system=None)
+    assert run(["doctor"], replace(terminal.operator, out=console)) == FAULTY
+    lines = out.getvalue().splitlines()
+    place = lines.index(f"  {rows[Check.NOTIFICATION]['step']}")
+    assert lines[place - 1].split()[:2] == [FAULT, "notification"]
+    assert all(len(line) <= width for line in lines if not line.startswith("  "))
+
+
+def test_a_program_reads_one_line_for_each_check(account: Account, terminal: Terminal) -> None:
+    _put_queue_policy(account)
+    _, rows = findings(terminal)
+    assert terminal("doctor") == FAULTY
+    cells = [line.split("\t") for line in terminal.said.splitlines()]
+    assert cells == [[row[name] for name in ("verdict", "check", "seen", "step")] for row in rows.values()]
 
 
 def test_every_word_has_its_check() -> None:
