@@ -2,7 +2,7 @@
 
 import typer
 
-from ops import activate, auth, doctor, exits, held, options, redrive, relay, report, requests, why
+from ops import activate, auth, doctor, exits, forget, held, options, redrive, relay, report, requests, why
 from ops.commandline import command_of
 from ops.hold import command as hold_command
 from ops.operator import Operator, Output
@@ -23,6 +23,7 @@ app.command()(doctor.doctor)
 app.command()(activate.activate)
 app.command()(why.why)
 app.command()(redrive.redrive)
+app.command()(forget.forget)
 
 
 @app.callback()

@@ -15,6 +15,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
@@ -30,14 +31,16 @@ from tests.deploy.emulation import (
 )
 
 PROJECT = Path(__file__).parents[2]
-INSTALL = (PROJECT / "docs/operating.md").read_text().partition("## Install")[2].partition("\n## ")[0]
+GUIDE = (PROJECT / "docs/operating.md").read_text()
+AWS_CLI = "awscli==1.46.3"  # the version with the botocore of the same week; in an environment of its own
 
 pytestmark = pytest.mark.deployed
 
 
-def commands() -> list[str]:
-    """Return the lines of the guide's installation, except those that need a receipt rule."""
-    blocks = re.findall(r"```console\n(.*?)```", INSTALL, flags=re.DOTALL)
+def commands(section: str) -> list[str]:
+    """Return the lines of a section of the guide, except those that need a receipt rule."""
+    text = GUIDE.partition(f"\n## {section}\n")[2].partition("\n## ")[0]
+    blocks = re.findall(r"```console\n(.*?)```", text, flags=re.DOTALL)
     lines = [line.strip() for block in blocks for line in block.strip().splitlines()]
     return [line for line in lines if not line.endswith(("activate", "doctor"))]
 
@@ -51,25 +54,63 @@ def emulator(tmp_path: Path) -> Iterator[Emulator]:
         yield emulator
 
 
-def test_the_guide_ends_in_a_report_for_bob(emulator: Emulator, tmp_path: Path) -> None:
+def typed(lines: list[str], emulator: Emulator, home: Path) -> str:
+    """Type lines of the guide into a shell that has no other AWS than the emulator; return what it shows."""
     here = f"CreateIdentity=false CreateReceiptRule=false Architecture={ARCHITECTURE}"
-    script = "\n".join(commands()).replace("CreateIdentity=true", here)
+    script = "\n".join(lines).replace("CreateIdentity=true", here)
     assert here in script
     uv = os.environ.get("UV", "uv")
-    path = os.pathsep.join([str(Path(uv).parent), environment(tmp_path)["PATH"]])
+    programs = home / "bin"
+    programs.mkdir()
+    (programs / "aws").write_text(
+        f'#!/bin/sh\nexec {uv} tool run --quiet --python {sys.executable} --from {AWS_CLI} aws "$@"\n'
+    )
+    (programs / "aws").chmod(0o755)
+    path = os.pathsep.join([str(programs), str(Path(uv).parent), environment(home)["PATH"]])
     done = subprocess.run(
         ["bash", "-euxo", "pipefail", "-c", script],
         cwd=PROJECT,
-        env=environment(tmp_path)
-        | {"AWS_ENDPOINT_URL": emulator.url, "PATH": path, "UV_PYTHON": sys.executable},
-        input="y\ny\n",
+        env=environment(home) | {"AWS_ENDPOINT_URL": emulator.url, "PATH": path, "UV_PYTHON": sys.executable},
+        input="y\n" * script.count("make deploy") * 2,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stdout
-    with_numbers(boto3.client("lambda", region_name=REGION, endpoint_url=emulator.url))
+    return done.stdout
+
+
+def client(service: Any, emulator: Emulator) -> Any:
+    return boto3.client(service, region_name=REGION, endpoint_url=emulator.url)
+
+
+def test_the_guide_ends_in_a_report_for_bob(emulator: Emulator, tmp_path: Path) -> None:
+    typed(commands("Install"), emulator, tmp_path)
+    with_numbers(client("lambda", emulator))
     (report,) = eventually(lambda: emulator.get("ses/messages")["messages"].get("000000000000"))
     assert report["To"] == ["bob@example.com"]
     assert "Invoice 1187" in report["BodyText"]
+
+
+def outputs(emulator: Emulator) -> dict[str, str]:
+    (stack,) = client("cloudformation", emulator).describe_stacks(StackName="quarantine-report")["Stacks"]
+    return {each["OutputKey"]: each["OutputValue"] for each in stack["Outputs"]}
+
+
+def test_a_table_that_the_guide_restores_is_that_of_the_functions(emulator: Emulator, tmp_path: Path) -> None:
+    install = [line for line in commands("Install") if "make deploy" in line or "PARAMETERS" in line]
+    holding = [line for line in commands("Install") if "held add" in line]
+    said = typed([*install, *holding, *commands("Restore a table")], emulator, tmp_path)
+    assert "Invoice 1187" in said.rpartition("held list bob@example.com")[2]
+    found = outputs(emulator)
+    assert found["QuarantineTableName"] == "quarantine-restored"
+    functions = client("lambda", emulator)
+    for name in ("ReportFunctionName", "HoldFunctionName"):
+        configuration = functions.get_function_configuration(FunctionName=found[name])
+        assert configuration["Environment"]["Variables"]["QUARANTINE_TABLE"] == "quarantine-restored"
+    dynamodb = client("dynamodb", emulator)
+    tables = dynamodb.list_tables()["TableNames"]
+    assert any("QuarantineTable" in name for name in tables)  # the table before stays
+    table = dynamodb.describe_table(TableName="quarantine-restored")["Table"]
+    assert table["DeletionProtectionEnabled"] is True

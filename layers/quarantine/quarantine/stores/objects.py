@@ -1,8 +1,8 @@
 """The mail bucket: requests under inbound/, where SES stores them, and held mail under held/."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cached_property
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypedDict
 
 from botocore.exceptions import ClientError
 
@@ -84,3 +84,51 @@ class HeldObjects:
         except self._client.exceptions.NoSuchKey:
             return False
         return True
+
+
+class StoredMails:
+    """All mails of the bucket, for an operator who deletes some. No function may delete a mail."""
+
+    def __init__(self, client: "S3Client", bucket: str) -> None:
+        self._client, self._bucket = client, bucket
+
+    @cached_property
+    def has_versions(self) -> bool:
+        """Whether the bucket keeps, or ever kept, older versions of its objects."""
+        return "Status" in self._client.get_bucket_versioning(Bucket=self._bucket)
+
+    def is_complete(self, key: str) -> bool:
+        """Return whether all rows of a held mail were made, or the mail is gone: hold tags it last."""
+        try:
+            tags = self._client.get_object_tagging(Bucket=self._bucket, Key=key)["TagSet"]
+        except ClientError as e:
+            # A deleted object of a bucket with versions has a marker, which has no tags (405).
+            if e.response["Error"]["Code"] in ("NoSuchKey", "MethodNotAllowed"):
+                return True
+            raise
+        return any(tag["Key"] == "reason" for tag in tags)
+
+    def delete(self, key: str) -> bool:
+        """Delete a mail with all its versions; return whether there was any."""
+        versions = [*self._versions(key)]
+        for version in versions:
+            self._client.delete_object(Bucket=self._bucket, Key=key, **version)
+        return bool(versions)
+
+    def _versions(self, key: str) -> "Iterator[_Version]":
+        """Yield what names each version of an object, as arguments of a deletion."""
+        if not self.has_versions:
+            found = self._client.list_objects_v2(Bucket=self._bucket, Prefix=key, MaxKeys=1)
+            if any(each["Key"] == key for each in found.get("Contents", [])):
+                yield {}
+            return
+        for page in self._client.get_paginator("list_object_versions").paginate(
+            Bucket=self._bucket, Prefix=key
+        ):
+            for each in (*page.get("Versions", []), *page.get("DeleteMarkers", [])):
+                if each["Key"] == key:
+                    yield {"VersionId": each["VersionId"]}
+
+
+class _Version(TypedDict, total=False):
+    VersionId: str

@@ -132,6 +132,22 @@ class HeldRows:
         """Yield all rows of a mailbox with any status, newest first, lazily."""
         return map(from_wire, self._queried(mailbox, "recipient = :recipient", {}))
 
+    def mails_of_others(self, mailbox: Address) -> set[str]:
+        """Return the keys of all stored mails that have a row of another mailbox: a scan of the table."""
+        pages = self._client.get_paginator("scan").paginate(
+            TableName=self._table,
+            FilterExpression="attribute_exists(raw_key) AND recipient <> :mailbox",
+            ExpressionAttributeValues=to_wire({":mailbox": str(mailbox)}),
+            ProjectionExpression="raw_key",
+            ConsistentRead=True,  # a row that hold has just written counts
+        )
+        return {row["raw_key"] for page in pages for row in map(from_wire, page["Items"])}
+
+    def remove(self, row: Values) -> None:
+        """Delete a row that rows_of returned."""
+        key = {name: row[name] for name in ("recipient", "entry")}
+        self._client.delete_item(TableName=self._table, Key=to_wire(key))
+
     def deletions_of(self, mailbox: Address, before: datetime | None) -> Iterator["WriteRequestTypeDef"]:
         """Yield a BatchWriteItem deletion for each row of a mailbox that was received before a time."""
         condition, values = "recipient = :recipient", {}

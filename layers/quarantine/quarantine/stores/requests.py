@@ -367,6 +367,18 @@ class Requests:
         for page in pages:
             yield from (items.plain(from_wire(item)) for item in page["Items"])
 
+    def remove(self, request_id: str) -> None:
+        """Delete the row of a request."""
+        self._client.delete_item(TableName=self._table, Key=to_wire({"request_id": request_id}))
+
+    def remove_count(self, requester: Address) -> bool:
+        """Delete the cooldown and the counts of a requester's mailbox; return whether there were any."""
+        key = counters.mailbox_key(requester.without_suffix())
+        response = self._client.delete_item(
+            TableName=self._table, Key=to_wire({"request_id": key}), ReturnValues="ALL_OLD"
+        )
+        return bool(response.get("Attributes"))
+
     def all(self) -> Iterator[Values]:
         """Yield all requests in undefined order: a scan of the table."""
         pages = self._client.get_paginator("scan").paginate(
@@ -376,6 +388,11 @@ class Requests:
         )
         for page in pages:
             yield from (items.plain(from_wire(item)) for item in page["Items"])
+
+
+def raw_key(request_id: str) -> str:
+    """Return the key of the mail that asked; its further commands have its id with `.2` and so on."""
+    return f"inbound/{request_id.partition('.')[0]}"
 
 
 def backoff(attempt: int) -> float:
