@@ -24,18 +24,21 @@ REQUIRED = {
         "JOBS_QUEUE_URL": "https://sqs.eu-west-1.amazonaws.com/111122223333/jobs",
         "MAIL_BUCKET": "mail",
         "REPORT_SENDER": "quarantine@reports.example.com",
+        "STACK_NAME": "quarantine-report",
     },
     "ReportFunction": {
         "QUARANTINE_TABLE": "quarantine",
         "REQUESTS_TABLE": "requests",
         "REPORTS_DOMAIN": "reports.example.com",
         "REPORT_SENDER": "quarantine@reports.example.com",
+        "STACK_NAME": "quarantine-report",
     },
     "HoldFunction": {
         "MAIL_BUCKET": "mail",
         "QUARANTINE_TABLE": "quarantine",
         "HELD_DEAD_LETTERS_URL": "https://sqs.eu-west-1.amazonaws.com/111122223333/dead",
         "RETENTION_DAYS": "spam=30,phishing=30,virus=30,bulk=30,policy=30,blocked=30",
+        "STACK_NAME": "quarantine-report",
     },
 }
 """The settings that have no default."""
