@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import shorten
 
 # The lines are exact versions from the lock, so nothing is resolved and pip is not asked.
 _OPTIONS = ("--no-deps", "--disable-pip", "--progress-spinner=off", "--format=json")
@@ -108,7 +109,7 @@ def _name(requirement: str) -> str:
 
 def _last_line(answer: Answer) -> str:
     lines = answer.err.strip().splitlines()
-    return f"pip-audit ended with {answer.exit_code}: {lines[-1] if lines else 'no message'}"
+    return f"pip-audit ended with {answer.exit_code}: {shorten(lines[-1], 150) if lines else 'no message'}"
 
 
 def tell(results: Sequence[Result]) -> int:
