@@ -2,12 +2,17 @@
 
 import json
 import re
+import shlex
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.main import get_command
 
 from local.stack import load_template
+from ops import cli
+from ops.hold import command as hold_command
 from quarantine.asking.admission import Method, Refusal
 from quarantine.mail.addresses import Address
 from quarantine.runtime import Journal
@@ -56,6 +61,67 @@ def test_each_parameter_has_a_line() -> None:
 def test_each_output_that_it_names_is_one(path: Path) -> None:
     named = set(re.findall(r"`((?:MxRecord|[A-Z]\w+Name|[A-Z]\w+Arn))`", path.read_text()))
     assert named - set(load_template()["Parameters"]) - set(load_template()["Outputs"]) == set()
+
+
+def command_lines(document: str) -> Iterator[list[str]]:
+    """Yield the words of each command of ours that a reader may type or copy, with the line's arguments."""
+    blocks = re.findall(
+        r"^ *```(?:console|powershell)?\n(.*?)^ *```", document, flags=re.MULTILINE | re.DOTALL
+    )
+    typed = [line.replace("\\\n", " ") for block in blocks for line in re.split(r"(?<!\\)\n", block)]
+    prose = re.sub(r"^ *```.*?^ *```", "", document, flags=re.MULTILINE | re.DOTALL)
+    for line in [*typed, *re.findall(r"`([^`]+)`", prose)]:
+        if found := re.match(r"\s*(?:uv run )?(quarantine(?:-hold)?(?: .*)?)$", line, flags=re.DOTALL):
+            words = [word for word in shlex.split(found[1]) if word != "..."]
+            yield words[: next((place for place, word in enumerate(words) if word in _SHELL), None)]
+
+
+_SHELL = {"<", "|", "&&", ";"}
+"""Where the shell's part of a line begins."""
+
+
+def unknown_words(words: list[str]) -> list[str]:
+    """Return the subcommands and options of a command line that no command has."""
+    command: Any = get_command(hold_command.app if words[0] == "quarantine-hold" else cli.app)
+    unknown = []
+    rest = iter(words[1:])
+    for word in rest:
+        options = {name: each for each in command.params for name in (*each.opts, *each.secondary_opts)}
+        if word.startswith("-") and word != "-":
+            option = options.get(word.partition("=")[0])
+            if option is None and word not in {"--help", "-h"}:
+                unknown.append(word)
+            elif option is not None and not option.is_flag and "=" not in word:
+                next(rest, None)
+        elif hasattr(command, "commands"):
+            if word not in command.commands:
+                return [*unknown, word]
+            command = command.commands[word]
+    return unknown
+
+
+@pytest.mark.parametrize("path", OPERATORS, ids=lambda path: path.name)
+def test_each_command_that_it_names_exists_with_its_options(path: Path) -> None:
+    lines = list(command_lines(path.read_text()))
+    assert [(line, unknown) for line in lines if (unknown := unknown_words(line))] == []
+
+
+@pytest.mark.parametrize(
+    ("line", "unknown"),
+    [
+        pytest.param("quarantine requests list --since 2d", [], id="right"),
+        pytest.param("quarantine --output json held list bob@example.com", [], id="a global option"),
+        pytest.param("quarantine requests find", ["find"], id="no such command"),
+        pytest.param("quarantine requests list --sinse 2d", ["--sinse"], id="no such option"),
+        pytest.param("quarantine-hold --bucked b", ["--bucked"], id="no such option of the pipe"),
+    ],
+)
+def test_a_wrong_command_is_seen(line: str, unknown: list[str]) -> None:
+    assert unknown_words(shlex.split(line)) == unknown
+
+
+def test_the_guides_name_many_commands() -> None:
+    assert len(list(command_lines(OPERATING))) > 30
 
 
 def test_each_file_that_a_developer_is_sent_to_is_there() -> None:
