@@ -23,7 +23,7 @@ from ops import cli
 from tests.deploy.template import deployed
 from tests.deploy.test_policies import AUTHORISED_AS, STATED, TRANSACTED
 from tests.ops.conftest import Terminal
-from tests.ops.test_doctor import Account, account  # noqa: F401 - a fixture
+from tests.ops.test_doctor import Account, account, attach_requests  # noqa: F401 - a fixture
 from tests.ops.test_redrive import record
 from tests.world import World, load_event
 
@@ -32,7 +32,7 @@ type Grant = tuple[str, str]
 
 PROJECT = Path(__file__).parents[2]
 ACCESS = (PROJECT / "docs/access.md").read_text()
-PLACES = {"ACCOUNT": "123456789012", "REGION": "us-east-1", "STACK": "quarantine"}
+PLACES = {"ACCOUNT": "123456789012", "REGION": "us-east-1", "STACK": "quarantine", "TABLE": "restored"}
 BOB = "bob@example.com"
 EVENT = load_event("accepted_relay_ipv4")
 REQUEST_ID = EVENT["Records"][0]["ses"]["mail"]["messageId"]
@@ -245,7 +245,9 @@ def needed(
     help_desk = set(run(*HELP_DESK[1:], codes=(0, 3)))
     account.active = None
     operator = set(run(*OPERATOR, codes=(0, 1)))  # redrive: a letter that cannot be read is left
-    return {"The help desk": help_desk, "The operator": operator}
+    attach_requests(account)
+    attached = run("doctor", codes=(0, 3)) - operator
+    return {"The help desk": help_desk | attached, "The operator": operator}
 
 
 @pytest.mark.parametrize(

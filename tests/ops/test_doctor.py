@@ -303,7 +303,7 @@ def _mail_from(*hosts: str) -> Callable[[Account], object]:
     return publish
 
 
-def _attach_requests(account: Account) -> None:
+def attach_requests(account: Account) -> None:
     """Attach a table as DynamoDB restores it: without TTL and without recovery to a point in time."""
     _set_parameter(account, "ExistingRequestsTable", "restored")
     account.set_output("RequestsTableName", "restored")
@@ -694,7 +694,7 @@ def test_a_healthy_account_has_no_fault(account: Account, terminal: Terminal) ->
             id="MAIL FROM has two MX records",
         ),
         pytest.param(
-            _attach_requests, {Check.REQUESTS: WARNING}, "lacks settings", id="a restored table is bare"
+            attach_requests, {Check.REQUESTS: WARNING}, "lacks settings", id="a restored table is bare"
         ),
         pytest.param(
             lambda account: account.layers.update(hold=[f"{LAYER}:2"]),
@@ -1133,7 +1133,7 @@ def _admit_others_too(account: Account) -> None:
         pytest.param(Check.VERSION, _lambda_is_configured, id="a function has an old layer"),
         pytest.param(Check.CONCURRENCY, _concurrency_is_deleted, id="a function is switched off"),
         pytest.param(Check.SOURCES, _sources_are_updated, id="an event source is disabled"),
-        pytest.param(Check.REQUESTS, _attach_requests, id="a restored table is bare"),
+        pytest.param(Check.REQUESTS, attach_requests, id="a restored table is bare"),
         pytest.param(Check.LOGS, _rename_log_group, id="a log group is gone"),
         pytest.param(
             Check.ALARMS,
