@@ -45,6 +45,7 @@ FUNCTION_NAMES = {name: f"quarantine-{name.title()}Function-1" for name in ("int
 # https://docs.aws.amazon.com/service-authorization/latest/reference/
 NAMED_OTHERWISE = {
     "s3:GetBucketNotificationConfiguration": "s3:GetBucketNotification",
+    "s3:ListObjectsV2": "s3:ListBucket",
     "lambda:Invoke": "lambda:InvokeFunction",
     **{f"s3:{call}": f"s3:{action}" for call, action in AUTHORISED_AS.items()},
 }
@@ -183,10 +184,15 @@ def laid_out(world: World, tmp_path: Path) -> Path:
     (stack,) = world.session.client("cloudformation").describe_stacks(StackName="quarantine")["Stacks"]
     outputs = {each["OutputKey"]: each["OutputValue"] for each in stack["Outputs"]}
     world.records.put_relay("example.com", "192.0.2.0/24")
-    world.records.put_held(BOB, "<1@x.example>", world.clock.now, "x@x.example", "Invoice 7")
+    world.records.put_held(
+        BOB, "<1@x.example>", world.clock.now, "x@x.example", "Invoice 7", raw_key="held/1"
+    )
     assert world.intake(EVENT) == {"outcome": "accepted"}
+    assert world.report(*world.jobs()) == []
     world.store_mail("stored", b"From: bob@example.com\r\n\r\n")
-    s3.put_object(Bucket=outputs["MailBucketName"], Key="held/1", Body=b"Subject: x\n\n")
+    s3.put_object(
+        Bucket=outputs["MailBucketName"], Key="held/1", Body=b"Subject: x\n\n", Tagging="reason=spam"
+    )
     (told,) = world.held_messages()
     for output, body in (
         ("JobsDeadLettersUrl", JOB),
@@ -222,6 +228,7 @@ OPERATOR = (
     f"held add {BOB} --sender x@x.example --subject x --reason spam",
     "held import mail.eml --reason spam --days 14",
     f"report preview {BOB}",
+    f"forget {BOB} --auth-record --yes",
     f"held purge {BOB} --all --yes",
     "redrive --dry-run",
     "redrive",
