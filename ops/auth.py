@@ -8,11 +8,14 @@ from ops.operator import Declined, Operator
 from quarantine.asking.admission import Method
 from quarantine.mail.addresses import Address
 from quarantine.mail.domains import normalise_domain
+from quarantine.stores.items import plain
 from quarantine.stores.senders import auth_values
 
 app = typer.Typer(
     help="Methods that prove a sender: for an address, a domain or everybody (*).", no_args_is_help=True
 )
+
+COLUMNS = ("principal", "accept", "deny", "mailboxes", "forwarded", "note", "updated_at")
 
 Principal = Annotated[
     str, typer.Argument(help="An address, a domain, or * for everybody.", metavar="PRINCIPAL")
@@ -80,20 +83,9 @@ def deny(context: typer.Context, principal: Principal, note: Note = "") -> None:
 def list_(context: typer.Context) -> None:
     """List all records."""
     operator: Operator = context.obj
-    rows = (
-        {
-            "principal": record["principal"],
-            "accept": sorted(record.get("accept", ())),
-            "deny": record.get("deny", False),
-            "forwarded": record.get("forwarded", False),
-            "mailboxes": sorted(record.get("mailboxes", ())),
-            "note": record.get("note", ""),
-            "updated_at": record.get("updated_at", ""),
-        }
-        for record in operator.sender_records.auth_records()
-    )
-    columns = ["principal", "accept", "deny", "mailboxes", "forwarded", "note", "updated_at"]
-    operator.answer(columns, rows, empty="no auth record: only relays can ask")
+    defaults = {"accept": [], "deny": False, "forwarded": False, "mailboxes": []}
+    rows = (defaults | plain(record) for record in operator.sender_records.auth_records())
+    operator.answer(COLUMNS, rows, empty="no auth record: only relays can ask")
 
 
 @app.command()

@@ -37,19 +37,14 @@ def doctor(context: typer.Context) -> None:
 
 
 def _show(operator: Operator, findings: Mapping[Check, CheckResult]) -> None:
-    if operator.output is Output.JSON:
-        rows = (
-            {"check": check, "verdict": finding.verdict, "seen": finding.seen, "step": finding.step}
-            for check, finding in findings.items()
-        )
-        operator.answer([], rows, empty="")
-        return
-    if operator.out.is_terminal:
+    if operator.output is Output.TABLE and operator.out.is_terminal:
         _show_to_person(operator, findings)
         return
-    for check, finding in findings.items():
-        cells = (finding.verdict, check, finding.seen, finding.step)
-        print("\t".join(map(escaped_lines, cells)), file=operator.out.file)
+    rows = (
+        {"verdict": finding.verdict, "check": check, "seen": finding.seen, "step": finding.step}
+        for check, finding in findings.items()
+    )
+    operator.answer(["verdict", "check", "seen", "step"], rows, empty="")
 
 
 def _show_to_person(operator: Operator, findings: Mapping[Check, CheckResult]) -> None:

@@ -29,7 +29,7 @@ from quarantine.mail.addresses import Address
 from quarantine.mail.charsets import storable
 from quarantine.mail.lenient import ShownHeader, usable_id
 from quarantine.mail.text import clean_text
-from quarantine.stores.items import Values, iso_seconds
+from quarantine.stores.items import Values, iso_seconds, plain
 from quarantine.stores.quarantine import held_row
 
 app = typer.Typer(help="The held mail of a mailbox.", no_args_is_help=True)
@@ -46,6 +46,8 @@ Days = Annotated[
     ),
 ]
 
+
+COLUMNS = ("received_at", "sender", "subject", "reason", "status", "kept_until", "message_id")
 
 _EXPIRED = "expired"  # shown instead of held; DynamoDB removes the row within days
 
@@ -64,8 +66,7 @@ def list_(
     address = Address.parse(mailbox)
     rows = (_row(values, operator.clock()) for values in operator.held_rows.rows_of(address))
     shown = list(islice((row for row in rows if all_ or row["status"] == HeldStatus.HELD), limit + 1))
-    columns = ["received_at", "sender", "subject", "reason", "status", "kept_until", "message_id"]
-    operator.answer(columns, shown[:limit], empty=f"nothing is held for {address}")
+    operator.answer(COLUMNS, shown[:limit], empty=f"nothing is held for {address}")
     if len(shown) > limit:
         operator.warn(f"there are more than {limit}: use --limit to list more")
 
@@ -215,17 +216,13 @@ def _imported(operator: Operator, found: Found, rules: Rules) -> Tally:
 
 
 def _row(values: Values, now: datetime) -> dict[str, Any]:
-    """Return a row to show; a row that report cannot read is shown as far as possible."""
-    shown = {name: clean_text(str(value)) for name, value in values.items()}
+    """Return all attributes of a row, and what they mean now; a row that report cannot read, too."""
     expires_at = _expiry(values.get("expires_at"))
-    status = shown.get("status", "")
-    if status == HeldStatus.HELD and expires_at and expires_at <= now:
-        status = _EXPIRED
+    is_expired = values.get("status") == HeldStatus.HELD and expires_at is not None and expires_at <= now
     return {
-        **{name: shown.get(name, "") for name in ("received_at", "sender", "subject", "reason")},
-        "status": status,
-        "kept_until": iso_seconds(expires_at) if expires_at else "",
-        "message_id": shown.get("message_id", ""),
+        **plain(values),
+        "status": _EXPIRED if is_expired else values.get("status"),
+        "kept_until": expires_at and iso_seconds(expires_at),
     }
 
 

@@ -320,7 +320,9 @@ def _files(chunk: Chunk) -> Iterator[_Stored | NotImported]:
         try:
             header, status = _start_of(file), os.fstat(file)
             time = datetime.fromtimestamp(int(status.st_mtime), UTC)
-            yield _Stored(path, None, header, status.st_size, time, functools.partial(_digest, path))
+            above = header.find(b"\n") + 1 if header.startswith(b"From ") else 0  # the line of an mbox
+            size = status.st_size - above
+            yield _Stored(path, None, header, size, time, functools.partial(_digest, path))
         except OSError as e:
             yield NotImported(path, e.strerror or str(e))
         finally:

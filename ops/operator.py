@@ -2,7 +2,6 @@
 
 import functools
 import json
-import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
+from ops import tables
 from quarantine.held import HoldReason
 from quarantine.mail.escaping import escaped_lines
 from quarantine.mail.text import clean_text
@@ -28,13 +27,6 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 SAMCONFIG = Path("samconfig.toml")
-
-_WHOLE = {
-    "request_id",
-    "received_at",
-    "status",
-}  # never wrapped, even in a narrow terminal, so that they can be copied
-_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:[\d.]+(?:Z|\+00:00)")  # shown as UTC, to the minute
 
 
 class Output(StrEnum):
@@ -168,20 +160,17 @@ class Operator:
         return str(parameters.get(key, ""))
 
     def answer(self, columns: Sequence[str], rows: Iterable[Mapping[str, Any]], empty: str) -> None:
-        """Show rows: a table of the columns, or all attributes as JSON. empty: the text if there are none."""
+        """Show rows: a table of the columns, or all attributes as JSON.
+
+        empty: the text if there are none; a program that counts lines does not see it.
+        """
         rows = list(rows)
         if self.output is Output.JSON:
             self.out.print_json(json.dumps(rows, default=str), ensure_ascii=True)
             return
         if not rows:
-            self.out.print(Text(empty))
-            return
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        for column in columns:
-            table.add_column(column.replace("_", " "), overflow="fold", no_wrap=column in _WHOLE)
-        for row in rows:
-            table.add_row(*(Text(_terminal_text(row.get(column, ""))) for column in columns))
-        self.out.print(table)
+            (self.out if self.out.is_terminal else self.err).print(Text(empty), soft_wrap=True)
+        tables.show(self.out, columns, rows)
 
     def say(self, text: str, **values: Any) -> None:
         """Answer with a sentence, or with the values as JSON. The text is not markup."""
@@ -209,11 +198,3 @@ def stack_name_of(samconfig: Path, environment: str) -> str | None:
         if name:
             return str(name)
     return None
-
-
-def _terminal_text(value: object) -> str:
-    """Return a value as text that cannot control a terminal: a row may contain text from a stranger."""
-    if isinstance(value, (set, frozenset, list, tuple)):
-        value = ", ".join(sorted(map(str, value)))
-    text = "" if value is None else clean_text(str(value))
-    return f"{text[:10]} {text[11:16]}" if _TIME.fullmatch(text) else text

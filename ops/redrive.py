@@ -57,6 +57,9 @@ class Done(StrEnum):
     LEFT = "left"  # it cannot succeed as it is; --force redrives it nevertheless
 
 
+COLUMNS = ("queue", "request_id", "error", "done")
+
+
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
     """The content of a message.
@@ -112,7 +115,7 @@ def redrive(
             sqs.change_message_visibility(
                 QueueUrl=failure.queue_url, ReceiptHandle=failure.receipt, VisibilityTimeout=0
             )
-    operator.answer(["queue", "request_id", "error", "done"], rows, empty="nothing failed")
+    operator.answer(COLUMNS, rows, empty="nothing failed")
     if any(row["done"] is Done.LEFT for row in rows):
         operator.warn("the messages that are left would fail again: fix the cause, then use --force")
         raise typer.Exit(1)

@@ -14,6 +14,8 @@ app = typer.Typer(
     help="Networks whose hosts may relay for a domain, or for every domain (*).", no_args_is_help=True
 )
 
+COLUMNS = ("principal", "network", "note", "updated_at")
+
 _WIDE = {4: 24, 6: 48}  # a shorter prefix covers more hosts than a company has mail servers
 
 Principal = Annotated[str, typer.Argument(help="A domain, or * for every domain.", metavar="DOMAIN")]
@@ -50,16 +52,8 @@ def list_(
     """List the networks of one domain or of all domains."""
     operator: Operator = context.obj
     records = operator.sender_records.relay_records(_principal(domain) if domain else None)
-    rows = (
-        {
-            "principal": record["principal"],
-            "network": network,
-            "note": record.get("note", ""),
-            "updated_at": record.get("updated_at", ""),
-        }
-        for record, network in records
-    )
-    operator.answer(["principal", "network", "note", "updated_at"], rows, empty="no network may relay")
+    rows = ({**record, "network": str(network)} for record, network in records)
+    operator.answer(COLUMNS, rows, empty="no network may relay")
 
 
 @app.command()

@@ -22,6 +22,9 @@ from quarantine.settings import ReportSettings, WhenEmpty
 app = typer.Typer(help="Reports, without sending them.", no_args_is_help=True)
 
 
+COLUMNS = ("received_at", "mailbox", "sender", "subject", "reason", "kept_until")
+
+
 @app.callback()
 def _group() -> None:
     """Keep `preview` a subcommand: typer would merge a single command into its group."""
@@ -86,20 +89,20 @@ def _part(mail: EmailMessage, subtype: str) -> str:
 def _answer(operator: Operator, report: QuarantineReport, path: Path, text: str | None) -> None:
     rows = [
         {
-            "received_at": row.received_at.isoformat(timespec="minutes"),
+            "received_at": row.received_at.isoformat(),
             "mailbox": str(row.mailbox),
             "sender": f"{row.sender.name} <{row.sender.address}>"
             if row.sender.name and row.sender.address
             else row.sender.name or row.sender.address or "(no sender)",
             "subject": row.subject or "(no subject)",
             "reason": row.reason,
-            "kept_until": row.kept_until and row.kept_until.isoformat(timespec="minutes"),
+            "kept_until": row.kept_until and row.kept_until.isoformat(),
         }
         for row in fit(report).rows
     ]
     mailboxes = [str(mailbox) for mailbox in report.request.mailboxes]
     if operator.output is Output.TABLE and text is None:
-        operator.answer(list(rows[0]) if rows else [], rows, empty="nothing is held")
+        operator.answer(COLUMNS, rows, empty="nothing is held")
     total = f"{report.total} or more" if report.at_least else str(report.total)
     summary = f"{len(rows)} of {total} held for {', '.join(mailboxes)}, written to {path}"
     operator.say(

@@ -8,7 +8,7 @@ from typing import Annotated, Any, assert_never
 
 import typer
 
-from ops.operator import Operator, OperatorError, Output
+from ops.operator import Operator, OperatorError
 from ops.words import ADVICE, MEANING, WHAT_NEXT, arrival, moment, shown
 from quarantine.asking.admission import Refusal
 from quarantine.mail.addresses import Address
@@ -20,7 +20,7 @@ type Row = Mapping[str, Any]
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _SPAN = re.compile(r"(\d{1,6})([mhdw])")
-_COLUMNS = ["received_at", "requester", "status", "reason", "messages", "request_id"]
+COLUMNS = ("received_at", "requester", "status", "reason", "messages", "request_id")
 
 
 @app.command("list")
@@ -42,12 +42,9 @@ def list_(
     rows = list(islice(wanted if who else _newest_first(wanted), limit + 1))
     if len(rows) > limit:
         operator.warn(f"there are more than these {limit}: raise --limit, or narrow the search")
-    rows = rows[:limit]
-    if operator.output is Output.TABLE:
-        rows = [{name: shown(row.get(name, "")) for name in _COLUMNS} for row in rows]
     operator.answer(
-        _COLUMNS,
-        rows,
+        COLUMNS,
+        rows[:limit],
         empty="no such request: mail to an address other than the trigger is only in intake's log",
     )
 

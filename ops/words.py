@@ -1,11 +1,12 @@
 """The pipeline's words in plain language: what each means, and what to do about it."""
 
+import re
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from quarantine.asking.admission import Refusal
 from quarantine.mail.text import clean_text
+from quarantine.stores.items import iso_seconds, time
 from quarantine.stores.requests import RequestStatus
 
 MEANING: Mapping[Refusal, str] = {
@@ -60,13 +61,16 @@ def shown(value: object) -> str:
     return clean_text(str(value))
 
 
-def moment(iso: object) -> str:
-    """Return a time of a row in a readable form; text that is not a time is returned unchanged."""
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d.*")
+
+
+def moment(value: object) -> str:
+    """Return a time as all output has it: ISO 8601, UTC, to the second. Other text stays as it is."""
+    text = shown(value)
     try:
-        time = datetime.fromisoformat(str(iso))
-    except ValueError:
-        return shown(iso)
-    return f"{time.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+        return iso_seconds(time(text)) if _TIME.fullmatch(text) else text
+    except (ValueError, OverflowError):
+        return text
 
 
 def arrival(evidence: Mapping[str, Any], received_at: object) -> Iterator[str]:

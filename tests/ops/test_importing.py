@@ -70,6 +70,10 @@ def test_every_kind_of_store_is_imported(terminal: Terminal, store: Path) -> Non
     found = rows(terminal)
     assert sorted(found) == [f"<{number}@x.example>" for number in range(1, 7)]
     assert found["<4@x.example>"] == {
+        "recipient": BOB,
+        "entry": "2026-11-23T11:00:00Z#<4@x.example>",
+        "expires_at": 1798023600,
+        "size": len(mail(4)),
         "received_at": "2026-11-23T11:00:00Z",
         "sender": "Eve <eve@x.example>",
         "subject": "Mail 4",

@@ -81,7 +81,7 @@ type Put = Callable[[str, str], None]
 
 def test_nothing_failed(terminal: Terminal) -> None:
     assert terminal("redrive") == 0
-    assert terminal.said == "nothing failed\n"
+    assert (terminal.said, terminal.warned) == ("", "nothing failed\n")
 
 
 def test_a_job_goes_back_to_its_queue(world: World, terminal: Terminal, put: Put, job: str) -> None:

@@ -74,7 +74,7 @@ def test_why_minds_the_cooldown_as_intake_does(world: World, terminal: Terminal)
     answer = judged(terminal, path)
     assert (outcome(answer), answer["detail"]) == ("too_soon", TOO_SOON.detail)
     assert answer["notes"] == [
-        "bob@example.com asked for a report recently: the cooldown ends on 2026-11-23 12:05:00 UTC"
+        "bob@example.com asked for a report recently: the cooldown ends on 2026-11-23T12:05:00Z"
     ]
     world.clock.move(minutes=5)
     assert outcome(judged(terminal, path)) == "accepted"
@@ -87,7 +87,7 @@ def test_its_own_cooldown_refuses_no_mail(world: World, terminal: Terminal) -> N
     answer = judged(terminal, EVENTS / f"{TOO_SOON.file}.json")
     assert outcome(answer) == "accepted"
     decided, cooling = answer["notes"]
-    assert decided.startswith("this request was decided on 2026-11-23 12:00:00 UTC and is accepted")
+    assert decided.startswith("this request was decided on 2026-11-23T12:00:00Z and is accepted")
     assert f"quarantine requests show {TOO_SOON.message_id}" in decided
     assert "12:05:00" in cooling
 

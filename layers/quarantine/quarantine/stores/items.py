@@ -32,14 +32,16 @@ def from_wire(item: Values) -> dict[str, Any]:
 
 
 def plain(value: Any) -> Any:
-    """Return a value of from_wire with whole numbers as int, for JSON and for people."""
+    """Return a value of from_wire with numbers as int or float and sets as lists, for JSON and for people."""
     match value:
-        case Decimal() if value == value.to_integral_value():
-            return int(value)
+        case Decimal():
+            return int(value) if value == value.to_integral_value() else float(value)
         case dict():
             return {name: plain(each) for name, each in value.items()}
         case list():
             return [plain(each) for each in value]
+        case set():
+            return sorted(plain(each) for each in value)
         case _:
             return value
 
