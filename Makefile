@@ -27,14 +27,16 @@ check: $(UV)
 	$(SAM) validate --lint
 	$(TOOL) --from checkov==3.3.30 checkov -f template.yaml --config-file .checkov.yaml
 
-# PARAMETERS="Key=value ..." of the template, in place of those in samconfig.toml.
+# ENVIRONMENT=name of samconfig.toml; PARAMETERS="Key=value ..." of the template, in place of those in that file.
 build: $(UV)
-	$(SAM) build $(if $(PARAMETERS),--parameter-overrides $(PARAMETERS))
+	@grep -q '^\[$(or $(ENVIRONMENT),default)\.' samconfig.toml || \
+		{ echo "samconfig.toml has no environment $(ENVIRONMENT)" >&2; exit 2; }
+	$(SAM) build $(if $(ENVIRONMENT),--config-env $(ENVIRONMENT)) $(if $(PARAMETERS),--parameter-overrides $(PARAMETERS))
 	$(RUN) python layers/pack.py .aws-sam/build
 	$(RUN) pytest -m built tests/deploy
 
 deploy: build
-	$(SAM) deploy $(if $(PARAMETERS),--parameter-overrides $(PARAMETERS))
+	$(SAM) deploy $(if $(ENVIRONMENT),--config-env $(ENVIRONMENT)) $(if $(PARAMETERS),--parameter-overrides $(PARAMETERS))
 
 # The real template, built and deployed to an emulator, with the functions run as Lambda would.
 test-deploy: $(UV)

@@ -16,7 +16,7 @@ from moto.server import ThreadedMotoServer
 
 from local.pipeline import Outbox, Pipeline
 from local.ses import REGION, Delivery
-from local.stack import Stack, create_stack
+from local.stack import STACK_NAME, Stack, create_stack
 from ops.hold.front import FrontHandler, connection
 from ops.hold.writer import HeldMailWriter
 from quarantine.asking.event import Verdicts
@@ -42,8 +42,13 @@ class Local:
 
     @property
     def environ(self) -> dict[str, str]:
-        """The variables with which your own program finds the tables, the queue and the bucket."""
-        return {**self.stack.environ, **_CREDENTIALS, "AWS_ENDPOINT_URL": self.endpoint_url}
+        """The variables by which your program finds its tables, and `quarantine` the stack."""
+        return {
+            **self.stack.environ,
+            **_CREDENTIALS,
+            "AWS_ENDPOINT_URL": self.endpoint_url,
+            "QUARANTINE_STACK": STACK_NAME,
+        }
 
 
 class _Front:

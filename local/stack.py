@@ -11,6 +11,7 @@ from typing import Any
 import boto3
 import yaml
 
+STACK_NAME = "quarantine"
 TEMPLATE = Path(__file__).parent.parent / "template.yaml"
 PARAMETERS = {
     "ReportsDomain": "reports.example.com",
@@ -77,14 +78,14 @@ def create_stack(session: boto3.Session, parameters: Mapping[str, str] | None = 
     values = _environment(template) | queues
     cloudformation = session.client("cloudformation")
     cloudformation.create_stack(
-        StackName="quarantine",
+        StackName=STACK_NAME,
         TemplateBody=json.dumps(_stateful(template, list(values.values()))),
         Parameters=[
             {"ParameterKey": key, "ParameterValue": value}
             for key, value in (PARAMETERS | dict(parameters or {})).items()
         ],
     )
-    (stack,) = cloudformation.describe_stacks(StackName="quarantine")["Stacks"]
+    (stack,) = cloudformation.describe_stacks(StackName=STACK_NAME)["Stacks"]
     outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
     resolved = {name: outputs[f"Value{number}"] for number, name in enumerate(values)}
     urls = {name: resolved.pop(name) for name in queues}

@@ -14,6 +14,9 @@ def main() -> None:
         from ops.cli import run  # noqa: PLC0415 - within the try: an import may fail
 
         code = run(arguments)
+    except KeyboardInterrupt:  # while the imports run
+        print("stopped", file=sys.stderr)  # noqa: T201 - a program that talks to a terminal
+        code = 130
     except Exception:
         if command_of(arguments) != "hold":
             raise

@@ -4,10 +4,9 @@ from typing import Annotated
 
 import typer
 
+from ops import arguments
 from ops.operator import Declined, Operator
 from quarantine.asking.admission import Method
-from quarantine.mail.addresses import Address
-from quarantine.mail.domains import normalise_domain
 from quarantine.stores.items import plain
 from quarantine.stores.senders import auth_values
 
@@ -45,8 +44,8 @@ def allow(
 ) -> None:
     """Accept methods as proof; replaces the principal's record."""
     operator: Operator = context.obj
-    name = _principal(principal)
-    mailboxes = sorted(str(Address.parse(each)) for each in mailbox)
+    name = arguments.principal(principal)
+    mailboxes = sorted(str(arguments.address(each)) for each in mailbox)
     if mailboxes and "@" not in name:
         raise Declined("other mailboxes are opened to one address, not to a domain")
     if name == "*":
@@ -74,7 +73,7 @@ def allow(
 def deny(context: typer.Context, principal: Principal, note: Note = "") -> None:
     """Refuse all requests, on any route. Replaces the principal's record."""
     operator: Operator = context.obj
-    name = _principal(principal)
+    name = arguments.principal(principal)
     operator.sender_records.put(auth_values(name, (), deny=True, note=note, now=operator.clock()))
     operator.say(f"{name} gets no report", principal=name, deny=True)
 
@@ -92,13 +91,7 @@ def list_(context: typer.Context) -> None:
 def remove(context: typer.Context, principal: Principal) -> None:
     """Remove a record. The record of the domain, or of everybody, applies again."""
     operator: Operator = context.obj
-    name = _principal(principal)
+    name = arguments.principal(principal)
     if not operator.sender_records.remove_auth(name):
         raise Declined(f"{name} has no auth record")
     operator.say(f"the record of {name} is removed", principal=name)
-
-
-def _principal(text: str) -> str:
-    if text == "*":
-        return text
-    return str(Address.parse(text)) if "@" in text else normalise_domain(text)

@@ -3,7 +3,7 @@
 import typer
 
 from ops import activate, auth, doctor, exits, forget, held, options, redrive, relay, report, requests, why
-from ops.commandline import command_of
+from ops.commandline import command_of, output_first
 from ops.hold import command as hold_command
 from ops.operator import Operator, Output
 
@@ -51,6 +51,6 @@ def hold(context: typer.Context) -> None:
 
 def run(arguments: list[str], operator: Operator | None = None) -> int:
     """Run one command line and return its exit code; a failure is one line on standard error."""
-    code = exits.run(app, arguments, operator)
+    code = exits.run(app, output_first(arguments), operator)
     # A mail server that calls quarantine-hold by this name must not bounce mail for a wrong global option.
     return exits.EX_TEMPFAIL if code and command_of(arguments) == "hold" else code

@@ -11,6 +11,7 @@ import typer
 from botocore.exceptions import ClientError
 from rich.text import Text
 
+from ops import arguments
 from ops.exits import PARTLY
 from ops.operator import Declined, Operator, Output
 from quarantine.holding.notification import PREFIX as HELD
@@ -67,7 +68,7 @@ def forget(
     must wait: a request whose report is not sent yet, or a held mail of which some rows are missing.
     """
     operator: Operator = context.obj
-    whom = Address.parse(address)
+    whom = arguments.address(address)
     mails = StoredMails(operator.client("s3"), operator.name("MailBucketName"))
     with operator.err.status("looking"):
         plan = _plan(operator, mails, whom)

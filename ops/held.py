@@ -11,6 +11,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from ops import arguments
 from ops.exits import PARTLY
 from ops.importing import (
     RECIPIENT_FIELDS,
@@ -25,7 +26,6 @@ from ops.importing import (
 )
 from ops.operator import Declined, Operator, OperatorError, Output
 from quarantine.held import LONGEST_RETENTION, HeldStatus, HoldReason
-from quarantine.mail.addresses import Address
 from quarantine.mail.charsets import storable
 from quarantine.mail.lenient import ShownHeader, usable_id
 from quarantine.mail.text import clean_text
@@ -63,7 +63,7 @@ def list_(
 ) -> None:
     """List the held messages of a mailbox, newest first."""
     operator: Operator = context.obj
-    address = Address.parse(mailbox)
+    address = arguments.address(mailbox)
     rows = (_row(values, operator.clock()) for values in operator.held_rows.rows_of(address))
     shown = list(islice((row for row in rows if all_ or row["status"] == HeldStatus.HELD), limit + 1))
     operator.answer(COLUMNS, shown[:limit], empty=f"nothing is held for {address}")
@@ -87,8 +87,8 @@ def add(
 ) -> None:
     """Hold one message."""
     operator: Operator = context.obj
-    address = Address.parse(mailbox)
-    time = _parsed_time(received_at) if received_at else operator.clock()
+    address = arguments.address(mailbox)
+    time = arguments.time(received_at) if received_at else operator.clock()
     name = usable_id((message_id or f"<{uuid4()}@quarantine>").encode(errors="replace"))
     mail = ShownHeader(storable(sender), storable(subject), name, time)
     kept_until = time + _kept_for(operator, days)
@@ -113,10 +113,11 @@ def purge(
 ) -> None:
     """Delete a mailbox's rows with any status. The stored mails themselves are not deleted."""
     operator: Operator = context.obj
-    address = Address.parse(mailbox)
+    address = arguments.address(mailbox)
     if all_ == (before is not None):
         raise typer.BadParameter("use either --before TIME or --all")
-    requests = list(operator.held_rows.deletions_of(address, _parsed_time(before) if before else None))
+    end = arguments.time(before) if before else None
+    requests = list(operator.held_rows.deletions_of(address, end))
     if requests and not yes:
         question = f"Delete {len(requests)} rows of {address}?"
         if not typer.confirm(question, err=True):
@@ -159,7 +160,7 @@ def import_(
     rules = Rules(
         reason=reason,
         kept_for=_kept_for(operator, days),
-        recipient=Address.parse(recipient) if recipient else None,
+        recipient=arguments.address(recipient) if recipient else None,
         recipient_fields=tuple(name.lower().encode() for name in recipient_field),
     )
     found = find(paths)
@@ -231,8 +232,3 @@ def _expiry(value: object) -> datetime | None:
         return datetime.fromtimestamp(int(str(value)), UTC)
     except (ValueError, OverflowError, OSError):
         return None
-
-
-def _parsed_time(text: str) -> datetime:
-    time = datetime.fromisoformat(text)
-    return time if time.tzinfo else time.replace(tzinfo=UTC)

@@ -2,12 +2,10 @@
 
 import functools
 import json
-import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -25,8 +23,6 @@ from quarantine.stores.senders import SenderRecords, Senders
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
-
-SAMCONFIG = Path("samconfig.toml")
 
 
 class Output(StrEnum):
@@ -186,15 +182,3 @@ class Operator:
         """Warn about a record that cannot be read: intake and report skip it."""
         key = ", ".join(f"{name} {clean_text(str(value))}" for name, value in record.items())
         self.warn(f"a record cannot be read: {key}: {clean_text(str(error))}")
-
-
-def stack_name_of(samconfig: Path, environment: str) -> str | None:
-    """Return the stack name in a samconfig.toml, as `sam deploy` would use it; None if there is none."""
-    if not samconfig.exists():
-        return None
-    config = tomllib.loads(samconfig.read_text()).get(environment, {})
-    for command in ("deploy", "global"):
-        name = config.get(command, {}).get("parameters", {}).get("stack_name")
-        if name:
-            return str(name)
-    return None

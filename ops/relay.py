@@ -1,13 +1,12 @@
 """`quarantine relay`: which networks may relay for a domain."""
 
 from collections.abc import Iterator
-from ipaddress import ip_network
 from typing import Annotated
 
 import typer
 
+from ops import arguments
 from ops.operator import Declined, Operator
-from quarantine.mail.domains import normalise_domain
 from quarantine.stores.senders import Network, relay_values
 
 app = typer.Typer(
@@ -32,7 +31,7 @@ def add(
 ) -> None:
     """Let the hosts of a network relay for a domain."""
     operator: Operator = context.obj
-    principal, parsed = _principal(domain), ip_network(network, strict=False)
+    principal, parsed = arguments.domain(domain), arguments.network(network)
     _check(operator, principal, parsed, force=force)
     covering = next((known for known in _networks(operator, principal) if _covers(known, parsed)), None)
     if covering is not None:
@@ -51,7 +50,8 @@ def list_(
 ) -> None:
     """List the networks of one domain or of all domains."""
     operator: Operator = context.obj
-    records = operator.sender_records.relay_records(_principal(domain) if domain else None)
+    principal = arguments.domain(domain) if domain else None
+    records = operator.sender_records.relay_records(principal)
     rows = ({**record, "network": str(network)} for record, network in records)
     operator.answer(COLUMNS, rows, empty="no network may relay")
 
@@ -60,15 +60,11 @@ def list_(
 def remove(context: typer.Context, domain: Principal, network: NetworkText) -> None:
     """Remove a network."""
     operator: Operator = context.obj
-    principal, parsed = _principal(domain), ip_network(network, strict=False)
+    principal, parsed = arguments.domain(domain), arguments.network(network)
     if not operator.sender_records.remove_relay(principal, parsed):
         known = ", ".join(map(str, _networks(operator, principal))) or "none"
         raise Declined(f"{parsed} is not a relay of {principal}; it has {known}")
     operator.say(f"{parsed} may no longer relay for {principal}", principal=principal, network=str(parsed))
-
-
-def _principal(domain: str) -> str:
-    return domain if domain == "*" else normalise_domain(domain)
 
 
 def _check(operator: Operator, principal: str, network: Network, *, force: bool) -> None:

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from ops import arguments
 from ops.operator import Operator, Output
 from quarantine.asking.admission import Accepted, mailboxes_of
 from quarantine.asking.commands import ReportCommand
@@ -45,7 +46,7 @@ def preview(
 ) -> None:
     """Write the report that a user would get now to a file. Nothing is sent or recorded."""
     operator: Operator = context.obj
-    requester = Address.parse(mailbox)
+    requester = arguments.address(mailbox)
     settings = ReportSettings.from_environ(operator.environ)
     now = operator.clock()
     report = _report(operator, requester, settings, now)
@@ -55,8 +56,8 @@ def preview(
     if not report.total and settings.when_empty is WhenEmpty.SILENT:
         operator.warn(f"nothing is held, and WhenEmpty is silent: {requester} would get no mail")
     _answer(operator, report, path, _part(mail, "plain") if text else None)
-    if open_:
-        webbrowser.open(path.resolve().as_uri())
+    if open_ and not webbrowser.open(path.resolve().as_uri()):
+        operator.warn(f"there is no browser to show it: open {path} yourself")
 
 
 def _report(

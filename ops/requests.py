@@ -8,10 +8,10 @@ from typing import Annotated, Any, assert_never
 
 import typer
 
+from ops import arguments
 from ops.operator import Operator, OperatorError
 from ops.words import ADVICE, MEANING, WHAT_NEXT, arrival, moment, shown
 from quarantine.asking.admission import Refusal
-from quarantine.mail.addresses import Address
 from quarantine.stores.requests import RETENTION_OF_REQUESTS, RequestStatus
 
 app = typer.Typer(help="The requests for a report, and their outcomes.", no_args_is_help=True)
@@ -36,7 +36,7 @@ def list_(
     """List requests, newest first."""
     operator: Operator = context.obj
     earliest = since_when(since, operator.clock()) if since else None
-    who = Address.parse(requester) if requester else None
+    who = arguments.address(requester) if requester else None
     found = operator.requests.all() if who is None else operator.requests.of_requester(who, earliest)
     wanted = (row for row in found if _is_wanted(row, status, earliest, operator.clock()))
     rows = list(islice(wanted if who else _newest_first(wanted), limit + 1))

@@ -91,7 +91,10 @@ def hold(
         except InvalidAddress as e:
             # The mail is stored nevertheless: a bounce would go to an address that a spammer chose.
             operator.warn(f"it will wait in the dead-letter queue: {e}")
-    keys = writer.put(sys.stdin.buffer.read(), metadata)
+    mail = sys.stdin.buffer.read()
+    if not mail.strip():
+        raise OperatorError("there is no mail on standard input")
+    keys = writer.put(mail, metadata)
     operator.say(f"held as {', '.join(keys)}", keys=keys)
 
 

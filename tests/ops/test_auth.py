@@ -73,10 +73,10 @@ def test_a_company_that_forwards(world: World, terminal: Terminal) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [
-        pytest.param(("allow", "bob@", "-m", "dmarc"), 1, id="no address"),
+        pytest.param(("allow", "bob@", "-m", "dmarc"), 2, id="no address"),
         pytest.param(("allow", "example.com"), 2, id="no method"),
         pytest.param(("allow", "example.com", "-m", "arc"), 2, id="an unknown method"),
-        pytest.param(("allow", "bob@example.com", "-m", "spf", "--mailbox", "boss"), 1, id="no mailbox"),
+        pytest.param(("allow", "bob@example.com", "-m", "spf", "--mailbox", "boss"), 2, id="no mailbox"),
     ],
 )
 def test_bad_input(terminal: Terminal, arguments: tuple[str, ...], code: int) -> None:

@@ -291,5 +291,5 @@ def test_the_answer_is_read_line_by_line(bob: Person, terminal: Terminal) -> Non
 
 
 def test_an_address_is_needed(bob: Person, terminal: Terminal) -> None:
-    assert terminal("forget", "bob", "--yes") == 1
+    assert terminal("forget", "bob", "--yes") == 2
     assert terminal("forget", "--yes", output=Output.JSON) == 2

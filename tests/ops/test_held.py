@@ -100,14 +100,14 @@ def test_two_added_without_an_id_are_two(terminal: Terminal) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [
-        pytest.param((*ADD, "--received-at", "yesterday"), 1, id="no time"),
+        pytest.param((*ADD, "--received-at", "yesterday"), 2, id="no time"),
         pytest.param((*ADD, "--days", "0"), 2, id="no days"),
         pytest.param((*ADD[:-1], "ugly"), 2, id="no reason"),
-        pytest.param(("held", "add", "bob", *ADD[3:]), 1, id="no address"),
-        pytest.param(("held", "list", "bob"), 1, id="no address to list"),
+        pytest.param(("held", "add", "bob", *ADD[3:]), 2, id="no address"),
+        pytest.param(("held", "list", "bob"), 2, id="no address to list"),
         pytest.param(("held", "purge", BOB), 2, id="purge of what"),
         pytest.param(("held", "purge", BOB, "--all", "--before", "2026-11-23"), 2, id="purge of both"),
-        pytest.param(("held", "purge", BOB, "--before", "noon", "--yes"), 1, id="purge before no time"),
+        pytest.param(("held", "purge", BOB, "--before", "noon", "--yes"), 2, id="purge before no time"),
     ],
 )
 def test_bad_input(terminal: Terminal, arguments: tuple[str, ...], code: int) -> None:

@@ -111,7 +111,6 @@ def test_a_held_mail_becomes_a_row(world: World, terminal: Terminal) -> None:
 @pytest.mark.parametrize(
     "mail",
     [
-        pytest.param(b"", id="nothing"),
         pytest.param(b"\x00\xff\xfe", id="no text"),
         pytest.param(b"From eve 2026\nSubject: x\n\n.\n..\n", id="as it came"),
         pytest.param(b"x" * 3_000_000, id="3 MB in a line"),
@@ -129,7 +128,7 @@ def test_any_bytes_are_stored_as_they_are(
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        pytest.param(["--recipents", BOB], "No such option", id="a wrong option"),
+        pytest.param(["--recipents", BOB], "no such option", id="a wrong option"),
         pytest.param(["--recipient"], "requires an argument", id="an option without its value"),
         pytest.param([BOB], "unexpected extra argument", id="an argument"),
         pytest.param(["--reason", "ugly"], "ugly", id="a wrong reason"),
@@ -262,6 +261,16 @@ def test_recipients_that_have_no_room_in_one_object_are_in_several(world: World,
 
 
 @pytest.mark.usefixtures("bucket")
+@pytest.mark.parametrize("mail", [b"", b"\r\n", b" \n\n"], ids=["nothing", "a line end", "white space"])
+def test_no_mail_at_all_is_refused(
+    mail: bytes, world: World, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    give(monkeypatch, mail)
+    assert terminal("hold", "--recipient", BOB) == LATER
+    assert "there is no mail" in terminal.warned
+    assert stored(world) == []
+
+
 def test_a_sender_that_is_not_ascii_is_shown(world: World, terminal: Terminal) -> None:
     assert terminal("hold", "--recipient", BOB, "--sender", "Jürgen <j@x.example>") == DONE
     assert mailboxes(world) == {BOB}

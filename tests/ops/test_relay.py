@@ -62,7 +62,7 @@ def test_what_lets_strangers_in_has_to_be_meant(
     ],
 )
 def test_bad_input_is_one_line(terminal: Terminal, arguments: tuple[str, str]) -> None:
-    assert terminal("relay", "add", *arguments) == 1
+    assert terminal("relay", "add", *arguments) == 2
     assert terminal.warned.startswith("error: ")
     assert terminal.warned.count("\n") == 1
 

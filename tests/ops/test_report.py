@@ -167,7 +167,7 @@ def test_an_empty_mailbox_says_that_no_mail_would_come(terminal: Terminal) -> No
 def test_a_mailbox_makes_a_file_of_this_folder(
     terminal: Terminal, folder: Path, mailbox: str, file: str | None
 ) -> None:
-    assert terminal("report", "preview", mailbox) == (0 if file else 1)
+    assert terminal("report", "preview", mailbox) == (0 if file else 2)
     assert [path.name for path in folder.iterdir()] == ([file] if file else [])
 
 
@@ -197,3 +197,12 @@ def test_nothing_is_sent_and_nothing_recorded(world: World, terminal: Terminal) 
 def test_a_file_that_cannot_be_written_is_one_line(terminal: Terminal) -> None:
     assert terminal("report", "preview", BOB, "--file", "no/such/folder.html") == 1
     assert "no/such/folder.html" in terminal.warned
+
+
+def test_without_a_browser_the_file_is_named(
+    terminal: Terminal, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("webbrowser.open", lambda _: False)
+    assert terminal("report", "preview", BOB, "--open") == 0
+    assert "no browser" in terminal.warned
+    assert str(next(folder.iterdir()).name) in terminal.warned
