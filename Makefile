@@ -42,10 +42,10 @@ deploy: build
 test-deploy: $(UV)
 	env SAM_CLI_TELEMETRY=0 PATH="$(CURDIR)/.venv/bin:$$PATH" $(RUN) --group deploy pytest -m deployed tests/deploy
 
-# The report in headless Chromium: pictures, axe, what mail clients know. APPROVE=1 writes the pictures anew.
+# The report in Chromium, Roundcube and Thunderbird: pictures, axe, links, what mail clients know. APPROVE=1 writes the pictures anew.
 test-rendering: $(UV)
 	tests/rendering/install
-	$(RUN) pytest -m rendered tests/rendering
+	$(RUN) --with marionette-driver==3.7.1 pytest -m rendered tests/rendering
 
 # Postfix and the filters of Debian, in a network of their own; needs root.
 test-interop: $(UV)

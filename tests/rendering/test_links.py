@@ -4,18 +4,16 @@
 addresses.
 """
 
-import json
 import re
-import subprocess
 from functools import cache
-from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.rendering import node
 from tests.reporting.hostile import LINKS
 from tests.reporting.test_links import MAILS, OWN, body_of, part
 
-HERE = Path(__file__).parent
 LINKERS = ["linkify-it", "linkifyjs", "autolinker", "linkify-html", "autolinker, of HTML"]
 
 pytestmark = pytest.mark.rendered
@@ -23,16 +21,8 @@ pytestmark = pytest.mark.rendered
 
 def links(texts: list[str], pages: list[str]) -> dict[str, list[str]]:
     """Return what each linker would link."""
-    done = subprocess.run(
-        ["node", HERE / "links.mjs"],
-        input=json.dumps({"texts": texts, "pages": pages}),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    found: dict[str, list[str]] = json.loads(done.stdout)
-    return found
+    found: Any = node.run("links.mjs", {"texts": texts, "pages": pages})
+    return {linker: list(found[linker]) for linker in LINKERS}
 
 
 @cache

@@ -5,11 +5,8 @@ intended change, `APPROVE=1 make test-rendering` writes them again; look at them
 actual pictures are in tests/rendering/build. README.md lists what clients ignore; a test checks the list.
 """
 
-import json
 import os
 import re
-import shutil
-import subprocess
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -19,6 +16,7 @@ from functools import cache
 from itertools import cycle
 from math import dist
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image, ImageChops
@@ -30,8 +28,9 @@ from quarantine.held import HeldMessage, HoldReason, MailboxListing
 from quarantine.mail.addresses import Address
 from quarantine.reporting.message import render
 from quarantine.reporting.summary import summarise
+from tests.rendering import node
+from tests.rendering.node import HERE, chromium
 
-HERE = Path(__file__).parent
 APPROVED = HERE.parent / "approved"
 PICTURES = APPROVED / "pictures"
 SHOWN = HERE / "build"
@@ -91,10 +90,10 @@ def html_of(mail: EmailMessage) -> str:
     return text
 
 
-def approved_html(name: str) -> str:
+def approved(name: str) -> EmailMessage:
     mail = message_from_bytes((APPROVED / f"{name}.eml").read_bytes(), policy=policy.SMTP)
     assert isinstance(mail, EmailMessage)
-    return html_of(mail)
+    return mail
 
 
 HOSTILE = (
@@ -111,7 +110,7 @@ HOSTILE = (
 )
 
 
-def hostile_html() -> str:
+def hostile() -> EmailMessage:
     """A report of mail that an attacker may send, for a requester with the longest address."""
     now = datetime(2025, 3, 10, 8, 15, 30, tzinfo=UTC)
     longest = Address.parse(f"{'b' * 64}@{'w' * 60}.{'w' * 60}.example")
@@ -131,38 +130,22 @@ def hostile_html() -> str:
     )
     report = summarise(request, [MailboxListing(messages, len(messages))], max_rows=100)
     sender = Address.parse("quarantine@reports.example.com")
-    return html_of(render(report, sender=sender, reply_to=longest, now=now))
-
-
-def chromium() -> str:
-    found = shutil.which("chromium") or shutil.which("google-chrome")
-    assert found, "no Chromium on this machine: `make test-rendering` installs it on Debian"
-    return found
+    return render(report, sender=sender, reply_to=longest, now=now)
 
 
 def show(pages: dict[str, str], folder: Path) -> Look:
     """Show pages in Chromium, and write a picture of each view of each to the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     page_arguments = {"chromium": chromium(), "folder": str(folder), "clients": CLIENTS, "pages": pages}
-    environment = os.environ | {"FONTCONFIG_FILE": str(HERE / "fonts.conf")}
-    done = subprocess.run(
-        ["node", HERE / "show.mjs"],
-        input=json.dumps(page_arguments),
-        capture_output=True,
-        text=True,
-        check=False,
-        env=environment,
-    )
-    assert done.returncode == 0, done.stderr
-    said = json.loads(done.stdout)
+    said: Any = node.run("show.mjs", page_arguments)
     views = {name: View(**view) for name, view in said["views"].items()}
     return Look(views, said["ignored"], said["partly"])
 
 
 @cache
 def look() -> Look:
-    pages = {name: hostile_html() if name == "hostile" else approved_html(name) for name in PAGES}
-    return show(pages, SHOWN)
+    mails = {name: hostile() if name == "hostile" else approved(name) for name in PAGES}
+    return show({name: html_of(mail) for name, mail in mails.items()}, SHOWN)
 
 
 # --- To the eye ---
@@ -202,9 +185,9 @@ def test_the_page_looks_as_approved(page: str, view: str) -> None:
     path = PICTURES / f"{page}-{view}.png"
     if os.environ.get("APPROVE"):
         approve(shown, path)
-    approved = Image.open(path)
-    assert shown.size == approved.size
-    assert differing(shown, approved) <= CELLS_MAY_DIFFER
+    expected = Image.open(path)
+    assert shown.size == expected.size
+    assert differing(shown, expected) <= CELLS_MAY_DIFFER
 
 
 def test_every_approved_picture_is_one_of_the_above() -> None:
