@@ -1,6 +1,7 @@
 """`python -m lab.bench`: the functions' costs, as ratios measured in one run. Exits with 1 if S3 is called.
 
 `python -m lab.bench importing`: the same for the operator's import; it takes some minutes.
+`python -m lab.bench front`: the SMTP front under load alone; it takes a minute.
 """
 
 import contextlib
@@ -35,6 +36,13 @@ def _run(console: Console) -> int:
         from lab.bench import importing
 
         _show(console, importing.table(), importing.METHOD)
+        return 0
+    if sys.argv[1:] == ["front"]:
+        from lab.bench import front, targets
+
+        load = front.measured()
+        _show(console, load.table, front.METHOD)
+        _show(console, targets.table(load.reached), targets.METHOD)
         return 0
     from lab.bench import calls, cpu, holding, memory, rendering, startup, targets, workload
     from quarantine.settings import ReportSettings

@@ -7,15 +7,19 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Reached:
-    """A figure that has a target. most: the target, in the unit that `what` names, as `value` is."""
+    """A figure that has a target. bound: the target, in the unit that `what` names, as `value` is.
+
+    at_least: whether the bound is the least and not the most.
+    """
 
     what: str
-    most: float
+    bound: float
     value: float
+    at_least: bool = False
 
     @property
     def is_met(self) -> bool:
-        return self.value <= self.most
+        return self.value >= self.bound if self.at_least else self.value <= self.bound
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +40,12 @@ def table(reached: Iterable[Reached]) -> Any:
     from rich.table import Table
 
     rows = Table(title="Targets", title_justify="left")
-    for name in ("what", "at most", "reached", "met"):
+    for name in ("what", "target", "reached", "met"):
         rows.add_column(name, justify="left" if name == "what" else "right")
     for each in reached:
         verdict = "yes" if each.is_met else "[bold red]no[/]"
-        rows.add_row(each.what, f"{each.most:,}", _figure(each.value), verdict)
+        target = f"at {'least' if each.at_least else 'most'} {each.bound:,}"
+        rows.add_row(each.what, target, _figure(each.value), verdict)
     return rows
 
 
