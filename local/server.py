@@ -17,7 +17,8 @@ from moto.server import ThreadedMotoServer
 from local.pipeline import Outbox, Pipeline
 from local.ses import REGION, Delivery
 from local.stack import STACK_NAME, Stack, create_stack
-from ops.hold.front import FrontHandler, connection
+from ops.hold.front import FrontHandler
+from ops.hold.serving import connection
 from ops.hold.writer import HeldMailWriter
 from quarantine.asking.event import Verdicts
 

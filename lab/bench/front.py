@@ -1,4 +1,4 @@
-"""The SMTP front under load: mails a second at S3's latency, greetings, memory, and one mail of blank lines."""
+"""The SMTP front under load: mails a second at S3's latency, greetings, memory, and a mail of blank lines."""
 
 import asyncio
 import contextlib
@@ -8,9 +8,10 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.table import Table
 
@@ -26,12 +27,13 @@ _ROOT = Path(__file__).parents[2]
 _MEGABYTE = 1_000_000
 
 METHOD = f"""\
-The front as its own process (`python -m ops.hold --listen`), S3 as another that throws bodies away and answers
-each PutObject after the latency; the clients in a third, all on this machine and its loopback. Load: {_CLIENTS}
-clients connect at once and send {_MAILS} mails of 4 KB each, MAIL, RCPT and DATA in one write; mails a second from
-the first connection to the last 250. no greeting: clients that had none after {_PATIENCE} s. large: {_LARGE} mails of
-{_LARGE_SIZE // _MEGABYTE} MB at once. blank lines: a mail of {_BLANK_SIZE // _MEGABYTE} MB of CRLF, and the longest
-wait of another client that sends NOOP all the time. peak: VmHWM of the front. Each row is one run of a new front.
+The front as its own process (`python -m ops.hold --listen`), S3 as another that throws bodies away and
+answers each PutObject after the latency; the clients in a third, all on this machine and its loopback.
+Load: {_CLIENTS} clients connect at once and send {_MAILS} mails of 4 KB each, MAIL, RCPT and DATA in one
+write; mails a second from the first connection to the last 250. no greeting: clients that had none after
+{_PATIENCE} s. large: {_LARGE} mails of {_LARGE_SIZE // _MEGABYTE} MB at once. blank lines: a mail of
+{_BLANK_SIZE // _MEGABYTE} MB of CRLF, and the longest wait of another client that sends NOOP all the time.
+peak: VmHWM of the front. Each row is one run of a new front.
 """
 
 
@@ -103,12 +105,12 @@ def _add(rows: Table, name: str, latency: int, load: Load, wait: str) -> None:
 # --- Processes ---
 
 
-def _run(latency: int, load: Callable[[int], Awaitable[Load]]) -> Load:
+def _run(latency: int, load: Callable[[int], Coroutine[Any, Any, Load]]) -> Load:
     """Let the load meet a new front, before an S3 of that latency in milliseconds."""
     with process("lab.bench.slow_s3", str(latency), port_first=True) as (s3, _):
         arguments = ("--bucket", "mail", "--endpoint-url", f"http://127.0.0.1:{s3}", "--listen")
         with process("ops.hold", *arguments) as (port, pid):
-            met = asyncio.run(load(port))  # type: ignore[arg-type]  # every load is a coroutine
+            met: Load = asyncio.run(load(port))
             return Load(
                 met.stored,
                 met.deferred,

@@ -7,6 +7,7 @@ would make the mail server bounce it.
 
 import asyncio
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -54,6 +55,14 @@ def hold(
             "--by-header", help="With --listen: take the recipients from the header fields, not from RCPT TO."
         ),
     ] = False,
+    tls_cert: Annotated[
+        Path | None,
+        typer.Option(help="With --listen: offer STARTTLS with this certificate chain (PEM).", metavar="FILE"),
+    ] = None,
+    tls_key: Annotated[
+        Path | None,
+        typer.Option(help="Its key, without a password. Default: in the same file.", metavar="FILE"),
+    ] = None,
     stack: options.Stack = None,
     config_env: options.ConfigEnv = "default",
     profile: options.Profile = None,
@@ -68,8 +77,10 @@ def hold(
     """
     if listen is not None and (recipient or score or sender):
         raise OperatorError("--recipient, --score and --sender are for one mail: not with --listen")
-    if listen is None and by_header:
-        raise OperatorError("--by-header is for a server: only with --listen")
+    if listen is None and (by_header or tls_cert or tls_key):
+        raise OperatorError("--by-header, --tls-cert and --tls-key are for a server: only with --listen")
+    if tls_key and not tls_cert:
+        raise OperatorError("--tls-key needs --tls-cert")
     operator: Operator = context.obj or options.operator_of(
         stack, config_env, profile, region, endpoint_url, output
     )
@@ -77,12 +88,16 @@ def hold(
     name = bucket or operator.name("MailBucketName")
     writer = HeldMailWriter(client, name)
     if listen is not None:
-        from ops.hold.front import FrontHandler, serve  # noqa: PLC0415 - the pipe does not need the server
+        # The pipe does not need the server.
+        from ops.hold.front import FrontHandler  # noqa: PLC0415
+        from ops.hold.serving import serve, tls_context  # noqa: PLC0415
 
         def ready(addresses: list[str]) -> None:
             operator.say(f"listening on {', '.join(addresses)} for {name}", listening=addresses, bucket=name)
 
-        asyncio.run(serve(FrontHandler(writer, reason, by_header=by_header), *_address(listen), ready))
+        address = _address(listen)
+        tls = tls_context(tls_cert, tls_key) if tls_cert else None
+        asyncio.run(serve(FrontHandler(writer, reason, by_header=by_header, tls=tls), *address, ready))
         return
     metadata = HoldMetadata(tuple(recipient or ()), reason, score, sender)
     for each in metadata.recipients:

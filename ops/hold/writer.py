@@ -18,7 +18,13 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 # S3 has half a minute for each attempt. The mail server waits longer than all attempts together.
-PATIENT = Config(connect_timeout=5, read_timeout=30, retries={"mode": "standard", "total_max_attempts": 4})
+AT_ONCE = 64  # mails; S3 takes a tenth of a second for each
+PATIENT = Config(
+    connect_timeout=5,
+    read_timeout=30,
+    retries={"mode": "standard", "total_max_attempts": 4},
+    max_pool_connections=AT_ONCE,
+)
 
 _LONGEST_METADATA = 2000  # bytes; S3 accepts 2 KB of names and values together
 _LONGEST_SENDER = 300  # characters
@@ -46,7 +52,7 @@ class HeldMailWriter:
     def __init__(self, client: "S3Client", bucket: str) -> None:
         self._client, self._bucket = client, bucket
 
-    def put(self, mail: bytes, metadata: HoldMetadata) -> tuple[str, ...]:
+    def put(self, mail: bytes | bytearray, metadata: HoldMetadata) -> tuple[str, ...]:
         """Store a mail and return its keys: several if S3's metadata has no room for all recipients.
 
         The key is a digest of the mail and its metadata, and an existing object stays unchanged. So retrying
@@ -55,14 +61,18 @@ class HeldMailWriter:
         """
         return tuple(self._put(mail, each) for each in _object_metadata(metadata))
 
-    def _put(self, mail: bytes, metadata: dict[str, str]) -> str:
+    def _put(self, mail: bytes | bytearray, metadata: dict[str, str]) -> str:
         digest = sha256(mail)
         for name, value in sorted(metadata.items()):
             digest.update(f"\0{name}\0{value}".encode())
         key = f"{PREFIX}{digest.hexdigest()}"
         try:
             self._client.put_object(
-                Bucket=self._bucket, Key=key, Body=mail, Metadata=metadata, IfNoneMatch="*"
+                Bucket=self._bucket,
+                Key=key,
+                Body=mail,  # type: ignore[arg-type]  # botocore takes a bytearray, too
+                Metadata=metadata,
+                IfNoneMatch="*",
             )
         except ClientError as e:
             if e.response["Error"]["Code"] not in _EXISTS:

@@ -20,7 +20,8 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
 from ops.hold.command import run
-from ops.hold.front import FrontHandler, connection
+from ops.hold.front import FrontHandler
+from ops.hold.serving import connection
 from ops.hold.writer import PATIENT, HeldMailWriter
 from quarantine.held import HoldReason
 from tests.functions.faults import Wire
