@@ -44,7 +44,7 @@ def _run(console: Console) -> int:
         _show(console, load.table, front.METHOD)
         _show(console, targets.table(load.reached), targets.METHOD)
         return 0
-    from lab.bench import calls, cpu, holding, memory, rendering, startup, targets, workload
+    from lab.bench import calls, cpu, front, holding, memory, rendering, startup, targets, workload
     from quarantine.settings import ReportSettings
 
     work = workload.record()
@@ -56,6 +56,7 @@ def _run(console: Console) -> int:
         (memory.measured(work), memory.METHOD),
         (holding.measured(work.environ), holding.METHOD),
         (rendering.measured(ReportSettings.from_environ(work.environ)), rendering.METHOD),
+        (front.measured(), front.METHOD),
     ):
         _show(console, measured.table, method)
         reached += measured.reached

@@ -16,6 +16,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.tls import self_signed
+
 HERE = Path(__file__).parent
 QUARANTINE = Path(sys.executable).parent / "quarantine"
 STRANGER = "192.0.2.10"  # an address of lo that does not belong to Postfix's own networks
@@ -222,10 +224,11 @@ FILTERS = {"rspamd": rspamd, "amavis": amavis, "spamassassin": spamassassin}
 
 @contextmanager
 def front(directory: Path, environ: Mapping[str, str]) -> Iterator[None]:
-    """Run `quarantine-hold --listen`."""
+    """Run `quarantine-hold --listen`, with STARTTLS."""
+    certificate = self_signed(directory / "front.pem")
     with program(
         directory / "front.out", FRONT,
-        f"{QUARANTINE}-hold", "--listen", f"127.0.0.1:{FRONT}",
+        f"{QUARANTINE}-hold", "--listen", f"127.0.0.1:{FRONT}", "--tls-cert", str(certificate),
         environ={**os.environ, **environ},
     ):  # fmt: skip
         yield

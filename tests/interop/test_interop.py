@@ -136,6 +136,14 @@ def test_spam_is_held_for_each_recipient_and_reported(circle: Circle) -> None:
     eventually(circle.postfix.is_empty, "nothing waits in Postfix's queue")
 
 
+def test_postfix_hands_mail_over_to_the_front_by_tls(circle: Circle) -> None:
+    to = "bob@held.example"
+    mail_from_outside("anna@supplier.example", to, "By TLS", "Nobody on the way can read this.")
+    (row,) = eventually(partial(circle.held, to), "the mail is held")
+    assert row["subject"] == "By TLS"
+    eventually(circle.postfix.is_empty, "nothing waits in Postfix's queue")
+
+
 def test_nothing_is_lost_while_s3_is_away(circle: Circle) -> None:
     circle.s3.shut()
     mail_from_outside(STRANGER, BOB, "Cheap rings", SPAM[circle.filter])
