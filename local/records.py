@@ -54,7 +54,13 @@ class Records:
         """Hold a message, as spam and for two weeks; `over` replaces attributes."""
         shown = ShownHeader(sender, subject, message_id, received_at)
         row = held_row(
-            Address.parse(recipient), shown, message_id, received_at, HoldReason.SPAM, received_at + _KEPT_FOR
+            Address.parse(recipient),
+            shown,
+            message_id,
+            received_at,
+            HoldReason.SPAM,
+            received_at + _KEPT_FOR,
+            noted_at=received_at,
         )
         self.put("QUARANTINE_TABLE", from_wire(row) | over)
 

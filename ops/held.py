@@ -94,7 +94,7 @@ def add(
     kept_until = time + _kept_for(operator, days)
     if kept_until <= operator.clock():
         operator.warn(f"it expired on {iso_seconds(kept_until)}: no report shows it")
-    row = held_row(address, mail, name, time, reason, kept_until)
+    row = held_row(address, mail, name, time, reason, kept_until, operator.clock())
     if operator.held_rows.put_new(row) is not None:
         raise Declined(f"{name} of {iso_seconds(time)} is in the table already")
     operator.say(f"{name} is held for {address}", recipient=str(address), entry=row["entry"]["S"])
@@ -162,6 +162,7 @@ def import_(
         kept_for=_kept_for(operator, days),
         recipient=arguments.address(recipient) if recipient else None,
         recipient_fields=tuple(name.lower().encode() for name in recipient_field),
+        now=operator.clock(),
     )
     found = find(paths)
     if found.left:
@@ -211,7 +212,7 @@ def _imported(operator: Operator, found: Found, rules: Rules) -> Tally:
     tally = Tally()
     with Progress(*columns, console=operator.err, disable=not operator.err.is_terminal) as progress:
         task = progress.add_task("", total=found.mails)
-        for tally in import_mails(client, table, found, rules, operator.clock()):
+        for tally in import_mails(client, table, found, rules):
             progress.update(task, completed=tally.read)
     return tally
 

@@ -87,12 +87,14 @@ class Rules:
     """The settings for all mails of one import.
 
     recipient: of all mails; None to read it from the first of recipient_fields (lower case) that is present.
+    now: when the rows are written.
     """
 
     reason: HoldReason
     kept_for: timedelta
     recipient: Address | None
     recipient_fields: tuple[bytes, ...]
+    now: datetime
 
     @property
     def wanted(self) -> frozenset[bytes]:
@@ -300,7 +302,9 @@ def _items(stored: _Stored, fields: Fields, rules: Rules) -> list[Item]:
     message_id = mail.message_id or f"sha256:{stored.digest()}"
     expires_at = received_at + rules.kept_for
     return [
-        held_row(recipient, mail, message_id, received_at, rules.reason, expires_at, size=stored.size)
+        held_row(
+            recipient, mail, message_id, received_at, rules.reason, expires_at, rules.now, size=stored.size
+        )
         for recipient in recipients
     ]
 
@@ -413,9 +417,7 @@ def _done(result: Read) -> Future[Read]:
 # --- Writing ---
 
 
-def import_mails(
-    client: "DynamoDBClient", table: str, found: Found, rules: Rules, now: datetime
-) -> Iterator[Tally]:
+def import_mails(client: "DynamoDBClient", table: str, found: Found, rules: Rules) -> Iterator[Tally]:
     """Put all mails into the table; yield the same tally repeatedly, updated with the progress."""
     tally = Tally()
     rows = _Rows()
@@ -427,7 +429,7 @@ def import_mails(
                 tally.notes += each.notes
                 tally.not_imported += each.not_imported
                 for item in rows.of(each):
-                    tally.expired += int(item["expires_at"]["N"]) <= now.timestamp()
+                    tally.expired += int(item["expires_at"]["N"]) <= rules.now.timestamp()
                     yield {"PutRequest": {"Item": item}}
 
     with contextlib.closing(write(client, table, puts())) as counts:

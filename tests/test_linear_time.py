@@ -233,7 +233,7 @@ def event_of_ses(text: str) -> Work:
 
 
 def hold(start: bytes, **metadata: str) -> None:
-    judge(StoredMail("held/1", metadata, start, len(start) + 1, NOW), frozenset(Family))
+    judge(StoredMail("held/1", metadata, start, len(start) + 1, NOW, "etag"), frozenset(Family))
 
 
 HELD_FIELDS: Final = sorted(SHOWN_FIELDS | FIELDS)

@@ -86,7 +86,9 @@ class World:
 
         received: as for report.
         """
-        handler = hold_app.make_handler({**self.stack.environ, **environ}, session or self.session)
+        handler = hold_app.make_handler(
+            {**self.stack.environ, **environ}, session or self.session, self.clock
+        )
         return _failed(handler(_batch(bodies, received), None))
 
     def jobs(self) -> list[str]:

@@ -1,21 +1,26 @@
 """Hold: SQS delivers S3's notifications about the mails that filters store in the bucket."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from datetime import datetime
 from functools import partial
 from typing import Any
 
 import boto3
 
-from quarantine.runtime import TWO_ATTEMPTS, BatchResponse, Handler, at_start, serve_batch
+from quarantine.runtime import TWO_ATTEMPTS, BatchResponse, Handler, at_start, serve_batch, utc_now
 from quarantine.services.holding import Holding
 from quarantine.settings import HoldSettings
 
 
-def make_handler(environ: Mapping[str, str], session: boto3.Session | None = None) -> Handler:
+def make_handler(
+    environ: Mapping[str, str],
+    session: boto3.Session | None = None,
+    clock: Callable[[], datetime] = utc_now,
+) -> Handler:
     """Return the Lambda handler, with its clients. Raises BadSetting."""
     settings = HoldSettings.from_environ(environ)
     client = partial((session or boto3.Session()).client, config=TWO_ATTEMPTS)
-    holding = Holding.on(settings, client("dynamodb"), client("s3"), client("sqs"))
+    holding = Holding.on(settings, client("dynamodb"), client("s3"), client("sqs"), clock)
 
     def handler(event: dict[str, Any], context: object) -> BatchResponse:
         return serve_batch(event, holding.handle, holding.journal, settings.attempts)

@@ -32,7 +32,7 @@ _THREADS = 8  # as the import has
 _TABLE = "quarantine"
 _NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 _RULES = Rules(
-    HoldReason.SPAM, timedelta(days=30), None, tuple(name.lower().encode() for name in RECIPIENT_FIELDS)
+    HoldReason.SPAM, timedelta(days=30), None, tuple(name.lower().encode() for name in RECIPIENT_FIELDS), _NOW
 )
 
 METHOD = f"""\
@@ -90,7 +90,7 @@ def _timed(work: Any, client: "DynamoDBClient", subject: Any) -> float:
 def _import(client: "DynamoDBClient", path: Path) -> None:
     found: Found = find([path])
     written = 0
-    for tally in import_mails(client, _TABLE, found, _RULES, _NOW):
+    for tally in import_mails(client, _TABLE, found, _RULES):
         written = tally.written
     if written != MESSAGES:
         raise RuntimeError(f"{written} rows written, not {MESSAGES}")

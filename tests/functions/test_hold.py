@@ -9,6 +9,7 @@ from urllib.parse import quote_plus
 import pytest
 from botocore.exceptions import ClientError, ConnectTimeoutError
 
+from quarantine.acting.reference import is_code
 from quarantine.held import HoldReason
 from tests.functions.faults import Call, ProcessDied, Wire
 from tests.world import World
@@ -76,7 +77,9 @@ def test_an_object_that_lands_becomes_a_row(world: World) -> None:
     assert world.hold(*world.held_messages()) == []
     stored_at = head(world)["LastModified"]
     time = f"{stored_at:%Y-%m-%dT%H:%M:%SZ}"
-    assert rows(world) == [
+    (row,) = rows(world)
+    assert is_code(row.pop("code"))
+    assert [row] == [
         {
             "recipient": BOB,
             "entry": f"{time}#<1@supplier.example>",
@@ -88,11 +91,23 @@ def test_an_object_that_lands_becomes_a_row(world: World) -> None:
             "score": "7.5",
             "size": str(len(MAIL)),
             "raw_key": KEY,
+            "etag": head(world)["ETag"],
             "status": "held",
+            "noted_at": "2026-11-23T12:00:00.000Z",
             "expires_at": str(int((stored_at + timedelta(days=30)).timestamp())),
         }
     ]
     assert tags(world) == {"reason": "phishing"}
+
+
+def test_each_row_has_a_code_of_its_own_and_keeps_it(world: World) -> None:
+    store(world, recipients=f"{BOB}, {AL}")
+    (message,) = world.held_messages()
+    world.hold(message)
+    codes = [row["code"] for mailbox in (BOB, AL) for row in rows(world, mailbox)]
+    world.hold(message)
+    assert len({*codes}) == 2
+    assert [row["code"] for mailbox in (BOB, AL) for row in rows(world, mailbox)] == codes
     assert world.dead() == []
 
 

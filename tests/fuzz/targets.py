@@ -127,7 +127,7 @@ def header(data: bytes) -> None:
     text = data.decode("utf-8", "surrogateescape")
     hostile = {"recipients": text, "reason": text, "score": text, "sender": text}
     for metadata, unread in (({"recipients": "bob@example.com"}, 0), (hostile, 1)):
-        mail = StoredMail(f"{PREFIX}1", metadata, data, len(data) + unread, NOW)
+        mail = StoredMail(f"{PREFIX}1", metadata, data, len(data) + unread, NOW, "etag")
         _has_a_place(judge(mail, frozenset(Family)))
     with suppress(MalformedNotification):
         assert all(each.key.startswith(PREFIX) for each in parse_notification(text))
@@ -247,6 +247,7 @@ def _has_a_place(judged: QuarantinedMail | RejectedObject) -> None:
                 judged.shown.message_id,
                 judged.received_at,
                 judged.reason,
+                judged.received_at,
                 judged.received_at,
             ),
             score=judged.score,

@@ -17,13 +17,14 @@ from quarantine.holding.notification import PREFIX, MalformedNotification, parse
 
 KEY = "held/9f86d081"
 STORED_AT = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+ETAG = '"9b2cf535f27731c974343645a3985328"'
 BOB = "bob@example.com"
 NEXT_HOP = b"Received: from mail.example.net by mx.example.com; Mon, 23 Nov 2026 11:59:00 +0000\n"
 MAIL = NEXT_HOP + b"From: Eve <eve@x.example>\nSubject: Prize\nMessage-ID: <1@x.example>\n\nbody\n"
 
 
 def stored(start: bytes, metadata: Mapping[str, str], size: int | None = None, key: str = KEY) -> StoredMail:
-    return StoredMail(key, metadata, start, len(start) if size is None else size, STORED_AT)
+    return StoredMail(key, metadata, start, len(start) if size is None else size, STORED_AT, ETAG)
 
 
 def judged(start: bytes = MAIL, /, **metadata: str) -> QuarantinedMail | RejectedObject:
@@ -461,7 +462,7 @@ KEYS = st.text(st.characters(exclude_categories=["Cs"]), max_size=200).map(lambd
 def test_any_bytes_become_a_hold_that_the_table_takes_or_a_rejection(
     start: bytes, more: int, key: str, metadata: dict[str, str], families: set[Family]
 ) -> None:
-    mail = StoredMail(key, metadata, start, len(start) + more, STORED_AT)
+    mail = StoredMail(key, metadata, start, len(start) + more, STORED_AT, ETAG)
     match judge(mail, families):
         case QuarantinedMail() as hold:
             assert 1 <= len(hold.recipients) <= 1000
@@ -511,4 +512,4 @@ def test_any_text_is_objects_under_the_prefix_or_no_notification(body: str) -> N
     ],
 )
 def test_a_folder(key: str, size: int, metadata: dict[str, str], *, expected: bool) -> None:
-    assert StoredMail(key, metadata, b"x" * size, size, STORED_AT).is_folder is expected
+    assert StoredMail(key, metadata, b"x" * size, size, STORED_AT, ETAG).is_folder is expected

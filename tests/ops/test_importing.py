@@ -297,7 +297,7 @@ def test_a_long_header_is_read_to_its_end(tmp_path: Path) -> None:
 
 
 def rules() -> Rules:
-    return Rules(HoldReason.SPAM, timedelta(days=30), None, NAMES)
+    return Rules(HoldReason.SPAM, timedelta(days=30), None, NAMES, NOW)
 
 
 class Leaving:
@@ -352,9 +352,9 @@ def test_an_import_that_was_killed_is_started_again(world: World, tmp_path: Path
     world.session.events.register("before-call.dynamodb.BatchWriteItem", die)
     dying = world.session.client("dynamodb")
     with pytest.raises(ProcessDied):
-        list(import_mails(dying, table, find([tmp_path]), rules(), NOW))
+        list(import_mails(dying, table, find([tmp_path]), rules()))
     assert 0 < len(entries(client, table)) < count
-    list(import_mails(client, table, find([tmp_path]), rules(), NOW))
+    list(import_mails(client, table, find([tmp_path]), rules()))
     found = entries(client, table)
     assert sorted(found) == sorted(f"2026-11-23T11:00:00Z#<{number}@x.example>" for number in range(count))
 

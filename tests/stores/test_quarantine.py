@@ -20,6 +20,9 @@ KEPT_FOR = timedelta(days=30)
 
 HELD = {"status": "held"}
 RELEASED = {"status": "released"}
+RELEASING = {"status": "releasing"}
+CODE = "abcdefghijklmnop"
+SOON, PAST = int(NOW.timestamp()) + 60, int(NOW.timestamp())
 EXPIRED = {"status": "held", "expires_at": 1}
 
 _serialize = TypeSerializer().serialize
@@ -102,6 +105,28 @@ def test_a_mailbox_is_read_until_there_is_enough_to_show(
 ) -> None:
     fill(world, newest_first)
     assert read(world, limit) == expected
+
+
+@pytest.mark.parametrize(
+    ("over", "offered"),
+    [
+        pytest.param({}, (None, False, False), id="a row of the version before"),
+        pytest.param({"code": CODE}, (CODE, False, False), id="no mail is stored"),
+        pytest.param({"code": CODE, "raw_key": "held/1"}, (CODE, True, False), id="held"),
+        pytest.param({"code": "A"}, (None, False, False), id="a code that no address can have"),
+        pytest.param(RELEASING | {"lease_until": SOON}, (None, False, True), id="on its way"),
+        pytest.param(RELEASING | {"lease_until": PAST}, (None, False, False), id="its lease is over"),
+        pytest.param(RELEASING, (None, False, False), id="on its way without a lease"),
+    ],
+)
+def test_what_a_row_says_of_the_actions(
+    world: World, over: dict[str, Any], offered: tuple[str | None, bool, bool]
+) -> None:
+    fill(world, [HELD | over])
+    client, table = world.session.client("dynamodb"), world.stack.environ["QUARANTINE_TABLE"]
+    journal = Journal("test", "Tests", "quarantine")
+    (message,) = Quarantine(client, table, journal.unreadable, KEPT_FOR).held_for(BOB, NOW, 9).newest
+    assert (message.code, message.is_stored, message.is_releasing) == offered
 
 
 def test_a_full_mailbox_costs_no_more_than_a_page(world: World) -> None:

@@ -28,6 +28,7 @@ class HeldStatus(StrEnum):
     """The status of a message in the quarantine."""
 
     HELD = "held"  # reports list it
+    RELEASING = "releasing"  # it is being delivered, or its delivery is not confirmed yet
     RELEASED = "released"  # it was delivered later
     DELETED = "deleted"  # the user or the filter deleted it
 
@@ -38,6 +39,9 @@ class HeldMessage:
 
     sender, subject: decoded text from the mail; hostile.
     received_at, expires_at: aware; expires_at is when the message is deleted, None if no time is set.
+    code: by which a user names it in an address; None for a row of a version without codes, or of a program
+    that wrote none. is_stored: whether the mail itself is kept, not only this row. is_releasing: it is on its
+    way to the reader.
 
     Raises ValueError for a time without an offset, or in a year that a mail cannot have.
     """
@@ -49,6 +53,9 @@ class HeldMessage:
     subject: str
     reason: HoldReason
     expires_at: datetime | None
+    code: str | None = None
+    is_stored: bool = False
+    is_releasing: bool = False
 
     def __post_init__(self) -> None:
         for time in filter(None, (self.received_at, self.expires_at)):

@@ -53,6 +53,7 @@ class StoredMail:
 
     metadata: of the object, names in lower case. start: the mail's first bytes, with the whole header section
     unless that is too long. size: of the whole mail, in bytes. stored_at: LastModified, which only S3 sets.
+    etag: S3's, of these bytes.
     """
 
     key: str
@@ -60,6 +61,7 @@ class StoredMail:
     start: bytes
     size: int
     stored_at: datetime
+    etag: str
 
     @property
     def is_folder(self) -> bool:
@@ -80,7 +82,7 @@ class QuarantinedMail:
     """A mail that belongs in the quarantine, with a row for each recipient.
 
     shown: what a report shows; its message_id is never empty. received_at: when the mail was stored.
-    score: on the filter's own scale; None if there is none.
+    score: on the filter's own scale; None if there is none. raw_key, etag: of the stored mail.
     unreadable: the named recipients that are not addresses; None if all of them are.
     """
 
@@ -91,6 +93,7 @@ class QuarantinedMail:
     score: Decimal | None
     size: int
     raw_key: str
+    etag: str
     unreadable: RejectedObject | None = None
 
 
@@ -119,6 +122,7 @@ def judge(mail: StoredMail, families: Collection[Family]) -> QuarantinedMail | R
         score=finding.score if score is None else score,
         size=mail.size,
         raw_key=mail.key,
+        etag=mail.etag,
         unreadable=unreadable,
     )
 

@@ -1,15 +1,17 @@
 """Holding: a mail that a filter stored in the bucket becomes a quarantine row for each recipient."""
 
 import json
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Final, Self, assert_never
 
 from quarantine.holding.judging import QuarantinedMail, RejectedObject, Rejection, judge
 from quarantine.holding.notification import MalformedNotification, ObjectCreated, parse_notification
 from quarantine.outbox import DeadLetters
-from quarantine.runtime import Journal
+from quarantine.runtime import Journal, utc_now
 from quarantine.settings import HoldSettings
 from quarantine.stores.objects import Gone, HeldObjects
 from quarantine.stores.quarantine import HeldRows
@@ -31,9 +33,17 @@ class Holding:
     rows: HeldRows
     dead_letters: DeadLetters
     journal: Journal
+    clock: Callable[[], datetime]
 
     @classmethod
-    def on(cls, settings: HoldSettings, dynamodb: "DynamoDBClient", s3: "S3Client", sqs: "SQSClient") -> Self:
+    def on(
+        cls,
+        settings: HoldSettings,
+        dynamodb: "DynamoDBClient",
+        s3: "S3Client",
+        sqs: "SQSClient",
+        clock: Callable[[], datetime] = utc_now,
+    ) -> Self:
         """Return the service over these clients."""
         return cls(
             settings,
@@ -41,6 +51,7 @@ class Holding:
             HeldRows(dynamodb, settings.quarantine_table),
             DeadLetters(sqs, settings.dead_letters_url),
             Journal("hold", "HeldMails", settings.stack),
+            clock,
         )
 
     def handle(self, body: str) -> None:
@@ -76,7 +87,7 @@ class Holding:
 
     def _hold(self, mail: QuarantinedMail) -> None:
         expires_at = mail.received_at + self.settings.retention[mail.reason]
-        put = partial(self.rows.put, mail=mail, expires_at=expires_at)
+        put = partial(self.rows.put, mail=mail, expires_at=expires_at, noted_at=self.clock())
         if len(mail.recipients) == 1:
             are_new = [put(*mail.recipients)]
         else:

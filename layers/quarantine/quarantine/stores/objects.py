@@ -66,11 +66,11 @@ class HeldObjects:
         with found["Body"] as body:
             start = body.read()
         size = int(found.get("ContentRange", "").rpartition("/")[2] or len(start))  # bytes 0-99/1234
-        return StoredMail(key, found["Metadata"], start, size, found["LastModified"])
+        return StoredMail(key, found["Metadata"], start, size, found["LastModified"], found["ETag"])
 
     def _empty(self, key: str) -> StoredMail:
         head = self._client.head_object(Bucket=self._bucket, Key=key)
-        return StoredMail(key, head["Metadata"], b"", 0, head["LastModified"])
+        return StoredMail(key, head["Metadata"], b"", 0, head["LastModified"], head["ETag"])
 
     def tag(self, key: str, reason: HoldReason) -> bool:
         """Tag an object with its reason, from which the bucket's lifecycle rules know how long to keep it.

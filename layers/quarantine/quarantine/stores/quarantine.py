@@ -1,12 +1,14 @@
 """The quarantine table: held mail, with one row for each recipient of a mail."""
 
 import functools
+import secrets
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
+from quarantine.acting.reference import CODE_BYTES, code_of, is_code
 from quarantine.held import LONGEST_RETENTION, HeldMessage, HeldStatus, HoldReason, MailboxListing
 from quarantine.holding.judging import QuarantinedMail
 from quarantine.mail.addresses import Address
@@ -19,8 +21,11 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import WriteRequestTypeDef
 
 _PAGE = 200  # rows that the first query of a mailbox reads: about one report
-# The attributes of a row that a report shows, and its key for the log. Reading others would only cost time.
-_SHOWN = ("recipient", "entry", "message_id", "received_at", "sender", "subject", "reason", "expires_at")
+# The attributes of a row that a report uses, and its key for the log. Reading others would only cost time.
+_SHOWN = (
+    *("recipient", "entry", "message_id", "received_at", "sender", "subject", "reason", "expires_at"),
+    *("status", "code", "raw_key", "lease_until"),
+)
 
 
 class Quarantine:
@@ -51,27 +56,29 @@ class Quarantine:
             "KeyConditionExpression": "recipient = :recipient AND entry >= :earliest",
             # TTL deletes late, so expired rows are filtered here.
             # A row whose expires_at is not a number passes the filter, so that it is logged as unreadable.
-            "FilterExpression": "#status = :held AND (attribute_not_exists(expires_at)"
+            "FilterExpression": "#status IN (:held, :releasing) AND (attribute_not_exists(expires_at)"
             " OR NOT attribute_type(expires_at, :number) OR expires_at > :now)",
             "ProjectionExpression": ", ".join(f"#{name}" for name in _SHOWN),
-            "ExpressionAttributeNames": {f"#{name}": name for name in (*_SHOWN, "status")},
+            "ExpressionAttributeNames": {f"#{name}": name for name in _SHOWN},
             "ExpressionAttributeValues": to_wire(
                 {
                     ":recipient": str(mailbox),
                     # Without its Z, so that a time with a fraction of a second sorts after it.
                     ":earliest": items.iso_seconds(now - self._longest_retention).removesuffix("Z"),
                     ":held": HeldStatus.HELD.value,
+                    ":releasing": HeldStatus.RELEASING.value,
                     ":now": items.epoch(now),
                     ":number": "N",
                 }
             ),
             "ScanIndexForward": False,
         }
+        read = functools.partial(_held_message, now=now)
         rows = max(limit, _PAGE)  # usually the whole mailbox
         held: list[HeldMessage] = []
         while True:
             page = self._client.query(**query, Limit=rows)
-            held += readable(map(from_wire, page.get("Items", [])), _held_message, self._unreadable)
+            held += readable(map(from_wire, page.get("Items", [])), read, self._unreadable)
             more = "LastEvaluatedKey" in page
             if not more or len(held) >= limit:
                 return MailboxListing(tuple(held[:limit]), len(held), at_least=more)
@@ -85,22 +92,30 @@ class HeldRows:
     def __init__(self, client: "DynamoDBClient", table: str) -> None:
         self._client, self._table = client, table
 
-    def put(self, recipient: Address, mail: QuarantinedMail, expires_at: datetime) -> bool:
+    def put(
+        self, recipient: Address, mail: QuarantinedMail, expires_at: datetime, noted_at: datetime
+    ) -> bool:
         """Put the row of one recipient; return whether it is new. An existing row stays unchanged.
 
         So an object that is delivered again, for example after its mail was released, is not held again.
         Another object with the same Message-ID and the same second is another mail, and gets its own id.
         """
-        known = self._put_mail(recipient, mail, mail.shown.message_id, expires_at)
+        put = functools.partial(self._put_mail, recipient, mail, expires_at, noted_at)
+        known = put(mail.shown.message_id)
         if known is None:
             return True
         if known.get("raw_key") == mail.raw_key:
             return False
         own_id = _own_id(mail.shown.message_id, sha256(mail.raw_key.encode()).hexdigest())
-        return self._put_mail(recipient, mail, own_id, expires_at) is None
+        return put(own_id) is None
 
     def _put_mail(
-        self, recipient: Address, mail: QuarantinedMail, message_id: str, expires_at: datetime
+        self,
+        recipient: Address,
+        mail: QuarantinedMail,
+        expires_at: datetime,
+        noted_at: datetime,
+        message_id: str,
     ) -> Values | None:
         row = held_row(
             recipient,
@@ -109,9 +124,11 @@ class HeldRows:
             mail.received_at,
             mail.reason,
             expires_at,
+            noted_at,
             score=mail.score,
             size=mail.size,
             raw_key=mail.raw_key,
+            etag=mail.etag,
         )
         return self.put_new(row)
 
@@ -179,11 +196,16 @@ def held_row(  # noqa: PLR0917 - the row's attributes
     received_at: datetime,
     reason: HoldReason,
     expires_at: datetime,
+    noted_at: datetime,
     score: Decimal | None = None,
     size: int | None = None,
     raw_key: str | None = None,
+    etag: str | None = None,
 ) -> Wire:
-    """Return the row of a held message. Values that are None are left out."""
+    """Return the row of a held message, with a new code. Values that are None are left out.
+
+    noted_at: now. etag: of the stored mail that was judged, so that no other is delivered in its place.
+    """
     time = items.iso_seconds(received_at)
     row = {
         "recipient": {"S": str(recipient)},
@@ -194,6 +216,8 @@ def held_row(  # noqa: PLR0917 - the row's attributes
         "subject": {"S": shown.subject},
         "reason": {"S": reason.value},
         "status": {"S": HeldStatus.HELD.value},
+        "code": {"S": new_code()},
+        "noted_at": {"S": items.iso_milliseconds(noted_at)},
         "expires_at": {"N": str(items.epoch(expires_at))},
     }
     if score is not None:
@@ -202,7 +226,14 @@ def held_row(  # noqa: PLR0917 - the row's attributes
         row["size"] = {"N": str(size)}
     if raw_key is not None:
         row["raw_key"] = {"S": raw_key}
+    if etag is not None:
+        row["etag"] = {"S": etag}
     return row
+
+
+def new_code() -> str:
+    """Return a code that nobody can guess."""
+    return code_of(secrets.token_bytes(CODE_BYTES))
 
 
 def distinct(row: Wire, digest: str) -> Wire:
@@ -230,7 +261,7 @@ def key_of_write(request: "WriteRequestTypeDef") -> tuple[str, str]:
     return key_of(row)
 
 
-def _held_message(item: Values) -> HeldMessage:
+def _held_message(item: Values, now: datetime) -> HeldMessage:
     return HeldMessage(
         recipient=_mailbox(item["recipient"]),
         message_id=items.text(item["message_id"]),
@@ -239,7 +270,17 @@ def _held_message(item: Values) -> HeldMessage:
         subject=items.text(item.get("subject", "")),
         reason=HoldReason(item["reason"]),
         expires_at=datetime.fromtimestamp(int(item["expires_at"]), UTC) if "expires_at" in item else None,
+        code=item["code"] if is_code(item.get("code")) else None,
+        is_stored="raw_key" in item,
+        is_releasing=_is_releasing(item, now),
     )
+
+
+def _is_releasing(item: Values, now: datetime) -> bool:
+    """Return whether a listed row is on its way; once its lease is over, it is held again."""
+    if item["status"] != HeldStatus.RELEASING:
+        return False
+    return "lease_until" in item and items.whole_number(item["lease_until"]) > items.epoch(now)
 
 
 @functools.lru_cache(maxsize=16)  # all rows of a mailbox name it

@@ -1,0 +1,1 @@
+"""A user who acts on held mail: which message is meant, and what may be done to it."""
