@@ -30,7 +30,7 @@ from quarantine.mail.charsets import storable
 from quarantine.mail.lenient import ShownHeader, usable_id
 from quarantine.mail.text import clean_text
 from quarantine.stores.items import Values, iso_seconds, plain
-from quarantine.stores.quarantine import held_row
+from quarantine.stores.quarantine import held_row, new_code
 
 app = typer.Typer(help="The held mail of a mailbox.", no_args_is_help=True)
 
@@ -94,7 +94,7 @@ def add(
     kept_until = time + _kept_for(operator, days)
     if kept_until <= operator.clock():
         operator.warn(f"it expired on {iso_seconds(kept_until)}: no report shows it")
-    row = held_row(address, mail, name, time, reason, kept_until, operator.clock())
+    row = held_row(address, mail, name, time, reason, kept_until, operator.clock(), code=new_code())
     if operator.held_rows.put_new(row) is not None:
         raise Declined(f"{name} of {iso_seconds(time)} is in the table already")
     operator.say(f"{name} is held for {address}", recipient=str(address), entry=row["entry"]["S"])

@@ -74,6 +74,7 @@ def test_every_kind_of_store_is_imported(terminal: Terminal, store: Path) -> Non
         "entry": "2026-11-23T11:00:00Z#<4@x.example>",
         "expires_at": 1798023600,
         "size": len(mail(4)),
+        "noted_at": "2026-11-23T12:00:00.000Z",
         "received_at": "2026-11-23T11:00:00Z",
         "sender": "Eve <eve@x.example>",
         "subject": "Mail 4",

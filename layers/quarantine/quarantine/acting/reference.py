@@ -44,7 +44,7 @@ class Reference:
             raise ValueError(f"not a reference: {text[:64]!a}")
         try:
             return cls(datetime.fromtimestamp(int(match[1]), UTC), match[2])
-        except (OverflowError, OSError) as e:
+        except (OverflowError, OSError, ValueError) as e:
             raise ValueError(f"not the time of a mail: {match[1]}") from e
 
     def __str__(self) -> str:

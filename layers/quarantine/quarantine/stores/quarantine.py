@@ -125,6 +125,7 @@ class HeldRows:
             mail.reason,
             expires_at,
             noted_at,
+            code=new_code(),
             score=mail.score,
             size=mail.size,
             raw_key=mail.raw_key,
@@ -197,14 +198,16 @@ def held_row(  # noqa: PLR0917 - the row's attributes
     reason: HoldReason,
     expires_at: datetime,
     noted_at: datetime,
+    code: str | None = None,
     score: Decimal | None = None,
     size: int | None = None,
     raw_key: str | None = None,
     etag: str | None = None,
 ) -> Wire:
-    """Return the row of a held message, with a new code. Values that are None are left out.
+    """Return the row of a held message. Values that are None are left out.
 
-    noted_at: now. etag: of the stored mail that was judged, so that no other is delivered in its place.
+    noted_at: now. code: a new one, so that a user can name the message; None where a row may be written anew.
+    etag: of the stored mail that was judged, so that no other is delivered in its place.
     """
     time = items.iso_seconds(received_at)
     row = {
@@ -216,10 +219,11 @@ def held_row(  # noqa: PLR0917 - the row's attributes
         "subject": {"S": shown.subject},
         "reason": {"S": reason.value},
         "status": {"S": HeldStatus.HELD.value},
-        "code": {"S": new_code()},
         "noted_at": {"S": items.iso_milliseconds(noted_at)},
         "expires_at": {"N": str(items.epoch(expires_at))},
     }
+    if code is not None:
+        row["code"] = {"S": code}
     if score is not None:
         row["score"] = {"N": str(score)}
     if size is not None:
