@@ -1,6 +1,7 @@
 """`python -m lab.bench`: the functions' costs, as ratios measured in one run. Exits with 1 if S3 is called.
 
-`python -m lab.bench importing`: the same for the operator's import; it takes some minutes.
+`python -m lab.bench importing`: the same for the operator's import; it takes some minutes. `python -m lab.bench
+front` or `pipe`: only that part.
 `python -m lab.bench front`: the SMTP front under load alone; it takes a minute.
 """
 
@@ -37,14 +38,15 @@ def _run(console: Console) -> int:
 
         _show(console, importing.table(), importing.METHOD)
         return 0
-    if sys.argv[1:] == ["front"]:
-        from lab.bench import front, targets
+    if sys.argv[1:] in (["front"], ["pipe"]):
+        from lab.bench import front, pipe, targets
 
-        load = front.measured()
-        _show(console, load.table, front.METHOD)
-        _show(console, targets.table(load.reached), targets.METHOD)
+        part = front if sys.argv[1] == "front" else pipe
+        alone = part.measured()
+        _show(console, alone.table, part.METHOD)
+        _show(console, targets.table(alone.reached), targets.METHOD)
         return 0
-    from lab.bench import calls, cpu, front, holding, memory, rendering, startup, targets, workload
+    from lab.bench import calls, cpu, front, holding, memory, pipe, rendering, startup, targets, workload
     from quarantine.settings import ReportSettings
 
     work = workload.record()
@@ -56,6 +58,7 @@ def _run(console: Console) -> int:
         (memory.measured(work), memory.METHOD),
         (holding.measured(work.environ), holding.METHOD),
         (rendering.measured(ReportSettings.from_environ(work.environ)), rendering.METHOD),
+        (pipe.measured(), pipe.METHOD),
         (front.measured(), front.METHOD),
     ):
         _show(console, measured.table, method)
