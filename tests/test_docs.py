@@ -82,7 +82,10 @@ _SHELL = {"<", "|", "&&", ";"}
 
 def unknown_words(words: list[str]) -> list[str]:
     """Return the subcommands and options of a command line that no command has."""
-    command: Any = get_command(hold_command.app if words[0] == "quarantine-hold" else cli.app)
+    if words[0] == "quarantine-hold":
+        known = re.findall(r"--[\w-]+", hold_command.parser().format_help())
+        return [word for word in words[1:] if word.startswith("--") and word.partition("=")[0] not in known]
+    command: Any = get_command(cli.app)
     unknown = []
     rest = iter(words[1:])
     for word in rest:

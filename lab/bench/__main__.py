@@ -1,8 +1,7 @@
 """`python -m lab.bench`: the functions' costs, as ratios measured in one run. Exits with 1 if S3 is called.
 
-`python -m lab.bench importing`: the same for the operator's import; it takes some minutes. `python -m lab.bench
-front` or `pipe`: only that part.
-`python -m lab.bench front`: the SMTP front under load alone; it takes a minute.
+`python -m lab.bench importing`: the same for the operator's import; it takes some minutes.
+`python -m lab.bench front`, `pipe`: only that part.
 """
 
 import contextlib

@@ -21,10 +21,10 @@ boto3.Session().client("s3").put_object(Bucket="mail", Key="held/1", Body=sys.st
 """
 
 METHOD = f"""\
-A process that stores a mail of 4 KB in an S3 on this machine that answers at once, with byte code: CPU of the
-child (os.times). pipe: `quarantine-hold --bucket mail --recipient bob@example.com < mail`. bare: a script that
-imports boto3, makes an S3 client and puts the mail. a core: how many such processes one core runs in a second.
-Median (least-most) of {_ROUNDS} rounds, A B A B; the ratio is taken within a round.
+A process that stores a mail of 4 KB in an S3 on this machine that answers at once, with byte code: CPU of
+the child (os.times). pipe: `quarantine-hold --bucket mail --recipient bob@example.com < mail`. bare: a
+script that imports boto3, makes an S3 client and puts the mail. a core: how many such processes one core
+runs in a second. Median (least-most) of {_ROUNDS} rounds, A B A B; the ratio is taken within a round.
 """
 
 

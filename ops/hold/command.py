@@ -61,7 +61,7 @@ def run(arguments: list[str], operator: "Operator | None" = None) -> int:
     operator: the caller's own; None to make what is needed from the options.
     """
     try:
-        options = _parser().parse_args(arguments)
+        options = parser().parse_args(arguments)
         _check(options)
         _hold(options, operator)
     except SystemExit as e:  # of --help and --version
@@ -91,15 +91,16 @@ class _ShowVersion(argparse.Action):
         parser.exit()
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    found = _Parser(
         NAME,
         description="Hold the mail on standard input, or serve filters that speak SMTP.",
         epilog="Exits with 0 when the mail is stored, and with 75 (EX_TEMPFAIL) otherwise: a mail server then"
         " defers it.",
         allow_abbrev=False,
     )
-    mail = parser.add_argument_group("the mail")
+    mail = found.add_argument_group("the mail")
     mail.add_argument(
         "--recipient",
         action="append",
@@ -115,7 +116,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     mail.add_argument("--score", default="", help="the score, on the filter's scale")
     mail.add_argument("--sender", default="", help="shown instead of the From field")
-    server = parser.add_argument_group("a server")
+    server = found.add_argument_group("a server")
     server.add_argument(
         "--listen",
         metavar="HOST:PORT",
@@ -135,7 +136,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="its key, without a password (default: in the same file)",
     )
-    stack = parser.add_argument_group("where it is stored")
+    stack = found.add_argument_group("where it is stored")
     stack.add_argument(
         "--bucket",
         default=os.environ.get("MAIL_BUCKET"),
@@ -149,11 +150,11 @@ def _parser() -> argparse.ArgumentParser:
     stack.add_argument("--config-env", default="default", help="the environment in samconfig.toml")
     for name in ("--profile", "--region", "--endpoint-url"):
         stack.add_argument(name, help="as in the AWS CLI")
-    parser.add_argument(
+    found.add_argument(
         "--output", choices=("table", "json"), default="table", help="text for a person, or JSON for a script"
     )
-    parser.add_argument("--version", action=_ShowVersion, nargs=0, help="show the version")
-    return parser
+    found.add_argument("--version", action=_ShowVersion, nargs=0, help="show the version")
+    return found
 
 
 def _check(options: argparse.Namespace) -> None:

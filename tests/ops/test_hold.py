@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import io
 import json
+import os
 import signal
 import smtplib
 import socket
@@ -359,6 +360,38 @@ def test_what_cannot_be_imported_is_to_be_tried_again(
     )
     assert (done.returncode, done.stdout) == (code, "")
     assert f"import of {module} halted" in done.stderr
+
+
+# Each costs a pipe, which is a process for each mail.
+NOT_FOR_A_PIPE = {
+    *("aiosmtpd", "asyncio", "aws_lambda_powertools", "dns", "jinja2", "pydantic", "rich", "typer"),
+    *(
+        "ops.exits",
+        "ops.operator",
+        "ops.hold.front",
+        "ops.importing",
+        "quarantine.asking",
+        "quarantine.reporting",
+    ),
+}
+
+
+def test_a_pipe_imports_only_what_one_mail_needs() -> None:
+    names = (
+        "import sys; from ops.hold.command import run; code = run(['--bucket', 'mail']); print(*sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", names],
+        cwd=PROJECT,
+        env={"PATH": os.defpath, "AWS_DEFAULT_REGION": "us-east-1"},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=PATIENCE,
+        stdin=subprocess.DEVNULL,
+    )
+    assert done.stderr == "error: there is no mail on standard input\n"  # it came as far as the mail
+    assert NOT_FOR_A_PIPE.isdisjoint(done.stdout.split())
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
