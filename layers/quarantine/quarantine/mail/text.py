@@ -150,9 +150,13 @@ def _is_a_mark(char: str) -> bool:
 
 
 def _lines(letters: str, marked: Sequence[str], columns: int, long_word: str) -> Iterable[str]:
-    spelt = dict(zip(_STAND_INS, marked, strict=False))
-    for line in _line(columns, long_word).findall(letters):
-        yield line.replace(_SECOND_COLUMN, "").translate(spelt)
+    lines: list[str] = _line(columns, long_word).findall(letters)
+    if _SECOND_COLUMN in letters:
+        lines = [line.replace(_SECOND_COLUMN, "") for line in lines]
+    if marked:
+        spelt = dict(zip(_STAND_INS, marked, strict=False))
+        lines = [line.translate(spelt) for line in lines]
+    return lines
 
 
 @functools.cache
