@@ -1,4 +1,4 @@
-"""`quarantine held`: lists, adds and deletes the held mail of a mailbox, and imports stored mails."""
+"""`quarantine held`: lists, adds and purges the held mail of a mailbox, and imports stored mails."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
@@ -11,7 +11,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from ops import arguments
+from ops import arguments, handling
 from ops.exits import PARTLY
 from ops.importing import (
     RECIPIENT_FIELDS,
@@ -189,6 +189,11 @@ def import_(
     )
     if skipped:
         raise typer.Exit(PARTLY)
+
+
+app.command()(handling.fetch)
+app.command()(handling.delete)
+app.command()(handling.restore)
 
 
 def _kept_for(operator: Operator, days: int) -> timedelta:

@@ -166,7 +166,8 @@ class Account:
 
     def date(self, **_: Any) -> Any:
         date = format_datetime(self.world.clock() + self.skew)
-        return _ok({"ResponseMetadata": {"HTTPHeaders": {"date": date}}})
+        answer = {"Arn": "arn:aws:iam::123456789012:user/ann"}
+        return _ok({**answer, "ResponseMetadata": {"HTTPHeaders": {"date": date}}})
 
 
 def _error(code: str, message: str = "no") -> Any:

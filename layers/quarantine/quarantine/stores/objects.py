@@ -40,6 +40,14 @@ class Gone(RuntimeError):
     """The object no longer exists: it was deleted or released."""
 
 
+class Changed(RuntimeError):
+    """The object is no longer the one that was judged."""
+
+
+class _Condition(TypedDict, total=False):
+    IfMatch: str
+
+
 class HeldObjects:
     """The mails that filters stored under held/."""
 
@@ -71,6 +79,24 @@ class HeldObjects:
     def _empty(self, key: str) -> StoredMail:
         head = self._client.head_object(Bucket=self._bucket, Key=key)
         return StoredMail(key, head["Metadata"], b"", 0, head["LastModified"], head["ETag"])
+
+    def whole(self, key: str, etag: str | None) -> bytes:
+        """Return all of an object. etag: of the bytes that were judged; None for a row that does not say.
+
+        Raises Gone, and Changed if the object was overwritten since.
+        """
+        condition: _Condition = {"IfMatch": etag} if etag else {}
+        try:
+            found = self._client.get_object(Bucket=self._bucket, Key=key, **condition)
+        except ClientError as e:
+            match e.response["Error"]["Code"]:
+                case "NoSuchKey":
+                    raise Gone(key) from e
+                case "PreconditionFailed" | "412":
+                    raise Changed(key) from e
+            raise
+        with found["Body"] as body:
+            return body.read()
 
     def tag(self, key: str, reason: HoldReason) -> bool:
         """Tag an object with its reason, from which the bucket's lifecycle rules know how long to keep it.

@@ -161,10 +161,39 @@ class HeldRows:
         )
         return {row["raw_key"] for page in pages for row in map(from_wire, page["Items"])}
 
+    def named(self, mailbox: Address, name: str) -> list[Values]:
+        """Return the rows of a mailbox that a name means: their message id, or their entry."""
+        return [row for row in self.rows_of(mailbox) if name in (row.get("message_id"), row["entry"])]
+
+    def change(self, row: Values, status: HeldStatus, by: str, now: datetime) -> Values | None:
+        """Give a row that rows_of returned another status, and note who did it.
+
+        If its status has changed since it was read, change nothing and return the row as it is now.
+        """
+        try:
+            self._client.update_item(
+                TableName=self._table,
+                Key=_key(row),
+                UpdateExpression="SET #status = :status, acted_by = :by, acted_at = :at",
+                ConditionExpression="#status = :known",
+                ExpressionAttributeNames={"#status": "status"},
+                ExpressionAttributeValues=to_wire(
+                    {
+                        ":status": status,
+                        ":known": row["status"],
+                        ":by": by,
+                        ":at": items.iso_milliseconds(now),
+                    }
+                ),
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+            )
+        except self._client.exceptions.ConditionalCheckFailedException as e:
+            return items.failed_item(e)
+        return None
+
     def remove(self, row: Values) -> None:
         """Delete a row that rows_of returned."""
-        key = {name: row[name] for name in ("recipient", "entry")}
-        self._client.delete_item(TableName=self._table, Key=to_wire(key))
+        self._client.delete_item(TableName=self._table, Key=_key(row))
 
     def deletions_of(self, mailbox: Address, before: datetime | None) -> Iterator["WriteRequestTypeDef"]:
         """Yield a BatchWriteItem deletion for each row of a mailbox that was received before a time."""
@@ -252,6 +281,10 @@ def distinct(row: Wire, digest: str) -> Wire:
 
 def _own_id(message_id: str, digest: str) -> str:
     return f"{message_id} {digest}"
+
+
+def _key(row: Values) -> Wire:
+    return to_wire({name: row[name] for name in ("recipient", "entry")})
 
 
 def key_of(row: Wire) -> tuple[str, str]:

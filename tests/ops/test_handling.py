@@ -1,0 +1,108 @@
+"""What an operator does to one held message."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.ops.conftest import Terminal
+from tests.world import NOW, World
+
+BOB = "bob@example.com"
+ID = "<1@supplier.example>"
+MAIL = b"From: Eve <eve@x.example>\nSubject: x\r\n\r\n8 bits: \xe4\x00\r\n"
+KEY = "held/1"
+
+
+@pytest.fixture(autouse=True)
+def _held(world: World) -> None:
+    s3, bucket = world.session.client("s3"), world.stack.environ["MAIL_BUCKET"]
+    etag = s3.put_object(Bucket=bucket, Key=KEY, Body=MAIL)["ETag"]
+    world.records.put_held(BOB, ID, NOW, "eve@x.example", "x", raw_key=KEY, etag=etag)
+
+
+def listed(terminal: Terminal, *options: str) -> list[str]:
+    return [row["status"] for row in terminal.json("held", "list", BOB, *options)]
+
+
+def test_a_mail_is_fetched_as_it_was_stored(terminal: Terminal, tmp_path: Path) -> None:
+    assert terminal("held", "fetch", BOB, ID, str(tmp_path / "mail.eml")) == 0
+    assert (tmp_path / "mail.eml").read_bytes() == MAIL
+
+
+def test_no_file_is_overwritten(terminal: Terminal, tmp_path: Path) -> None:
+    (tmp_path / "mail.eml").write_text("mine")
+    assert terminal("held", "fetch", BOB, ID, str(tmp_path / "mail.eml")) == 1
+    assert (tmp_path / "mail.eml").read_text() == "mine"
+
+
+def test_what_was_overwritten_is_not_the_mail_that_was_judged(
+    world: World, terminal: Terminal, tmp_path: Path
+) -> None:
+    world.session.client("s3").put_object(Bucket=world.stack.environ["MAIL_BUCKET"], Key=KEY, Body=b"another")
+    assert terminal("held", "fetch", BOB, ID, str(tmp_path / "mail.eml")) == 1
+    assert "overwritten" in terminal.warned
+    assert not (tmp_path / "mail.eml").exists()
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        pytest.param({"raw_key": "held/gone"}, "the bucket has no held/gone any more", id="gone"),
+        pytest.param({}, "only what the report shows is known", id="never stored"),
+    ],
+)
+def test_a_mail_that_is_not_there_is_told(
+    row: dict[str, str], said: str, world: World, terminal: Terminal, tmp_path: Path
+) -> None:
+    world.records.put_held(BOB, "<2@x>", NOW, "eve@x.example", "x", **row)
+    assert terminal("held", "fetch", BOB, "<2@x>", str(tmp_path / "mail.eml")) == 1
+    assert said in terminal.warned
+
+
+def test_a_message_is_deleted_and_restored(terminal: Terminal) -> None:
+    assert terminal("held", "delete", BOB, ID) == 0
+    assert (listed(terminal), listed(terminal, "--all")) == ([], ["deleted"])
+    assert terminal("held", "restore", BOB, ID) == 0
+    (row,) = terminal.json("held", "list", BOB)
+    assert row["status"] == "held"
+    assert row["acted_by"].startswith("arn:aws:")
+    assert row["acted_at"] == "2026-11-23T12:00:00.000Z"
+
+
+def test_what_is_done_already_says_by_whom(terminal: Terminal) -> None:
+    assert terminal("held", "restore", BOB, ID) == 3
+    assert "it is held already" in terminal.warned
+    terminal("held", "delete", BOB, ID)
+    assert terminal("held", "delete", BOB, ID) == 3
+    assert "it is deleted already, since 2026-11-23T12:00:00Z by arn:aws:" in terminal.warned
+
+
+def test_a_message_on_its_way_is_left_alone(world: World, terminal: Terminal) -> None:
+    world.records.put_held(BOB, ID, NOW, "eve@x.example", "x", status="releasing")
+    assert terminal("held", "delete", BOB, ID) == 3
+    assert listed(terminal, "--all") == ["releasing"]
+
+
+def test_what_somebody_else_changed_meanwhile_is_not_changed(world: World, terminal: Terminal) -> None:
+    def act(**_: object) -> None:
+        world.records.put_held(BOB, ID, NOW, "eve@x.example", "x", status="released")
+
+    terminal.operator.session.events.register("before-call.sts.GetCallerIdentity", act)
+    assert terminal("held", "delete", BOB, ID) == 3
+    assert "it has just become released" in terminal.warned
+    assert listed(terminal, "--all") == ["released"]
+
+
+@pytest.mark.parametrize("command", [("delete",), ("restore",), ("fetch", "mail.eml")])
+def test_a_message_that_is_not_there(command: tuple[str, ...], terminal: Terminal) -> None:
+    assert terminal("held", command[0], BOB, "<none@x>", *command[1:]) == 1
+    assert f"{BOB} has no message <none@x>" in terminal.warned
+
+
+def test_of_two_messages_of_one_id_the_entry_names_one(world: World, terminal: Terminal) -> None:
+    later = NOW.replace(second=1)
+    world.records.put_held(BOB, ID, later, "eve@x.example", "x")
+    assert terminal("held", "delete", BOB, ID) == 1
+    assert f"2026-11-23T12:00:01Z#{ID}" in terminal.warned
+    assert terminal("held", "delete", BOB, f"2026-11-23T12:00:01Z#{ID}") == 0
+    assert listed(terminal, "--all") == ["deleted", "held"]
