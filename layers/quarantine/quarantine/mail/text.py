@@ -42,10 +42,11 @@ def clean_text(text: str) -> str:
         return " ".join(text.split())
     if not text.isprintable() or _UNSEEN.search(text):
         text = _STRAY_EMOJI_STYLE.sub("", "".join(map(_safe, text)))
-    # Before NFC, which sorts the marks of a letter in quadratic time. Again after it, because it splits some
-    # letters into a letter and its marks.
-    text = _without_piles(unicodedata.normalize("NFC", _without_piles(text)))
-    return " ".join(text.split())
+    text = _without_piles(text)  # before NFC, which sorts the marks of a letter in quadratic time
+    composed = unicodedata.normalize("NFC", text)
+    if composed != text:
+        composed = _without_piles(composed)  # NFC splits some letters into a letter and its marks
+    return " ".join(composed.split())
 
 
 @functools.lru_cache(maxsize=4096)
@@ -133,6 +134,8 @@ def wrapped_held(text: str, columns: int, indent: int) -> str:
 
 def _in_columns(text: str) -> tuple[str, Sequence[str]]:
     """Return the text with one character for each column, and the letters with marks: the nth stand-in's."""
+    if text.isascii():
+        return text, ()
     marked = _marked_letters(text)
     for stand_in, letter in zip(_STAND_INS, marked, strict=False):
         text = text.replace(letter, chr(stand_in) + _SECOND_COLUMN * bool(_WIDE.match(letter)))
