@@ -228,6 +228,7 @@ OPERATOR = (
     f"held add {BOB} --sender x@x.example --subject x --reason spam",
     "held import mail.eml --reason spam --days 14",
     f"held fetch {BOB} <1@x.example> mail.out",
+    "held codes",
     f"held delete {BOB} <1@x.example>",
     f"held restore {BOB} <1@x.example>",
     f"report preview {BOB}",

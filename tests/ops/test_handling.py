@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from quarantine.acting.reference import is_code
+from quarantine.stores.quarantine import HeldRows
 from tests.ops.conftest import Terminal
 from tests.world import NOW, World
 
@@ -106,3 +108,30 @@ def test_of_two_messages_of_one_id_the_entry_names_one(world: World, terminal: T
     assert f"2026-11-23T12:00:01Z#{ID}" in terminal.warned
     assert terminal("held", "delete", BOB, f"2026-11-23T12:00:01Z#{ID}") == 0
     assert listed(terminal, "--all") == ["deleted", "held"]
+
+
+# --- Codes ---
+
+
+def codes(terminal: Terminal) -> list[str | None]:
+    return [row.get("code") for row in terminal.json("held", "list", BOB, "--all")]
+
+
+def test_rows_without_a_code_get_one_and_others_keep_theirs(world: World, terminal: Terminal) -> None:
+    world.records.put_held(BOB, "<2@x>", NOW, "eve@x.example", "x", code="abcdefghijklmnop")
+    world.records.put_held("al@example.com", "<3@x>", NOW, "eve@x.example", "x", status="released")
+    assert terminal.json("held", "codes") == {"rows": 2}
+    given = codes(terminal)
+    assert all(is_code(code) for code in given)
+    assert "abcdefghijklmnop" in given
+    assert terminal.json("held", "codes") == {"rows": 0}
+    assert codes(terminal) == given
+
+
+def test_a_row_that_is_gone_meanwhile_is_not_made_again(world: World) -> None:
+    table = world.stack.environ["QUARANTINE_TABLE"]
+    rows = HeldRows(world.session.client("dynamodb"), table)
+    (row,) = rows.without_code()
+    rows.remove(row)
+    assert not rows.give_code(row)
+    assert list(rows.without_code()) == []

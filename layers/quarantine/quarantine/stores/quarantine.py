@@ -191,6 +191,29 @@ class HeldRows:
             return items.failed_item(e)
         return None
 
+    def without_code(self) -> Iterator[Values]:
+        """Yield the keys of all rows that have no code: a scan of the table."""
+        pages = self._client.get_paginator("scan").paginate(
+            TableName=self._table,
+            FilterExpression="attribute_not_exists(code)",
+            ProjectionExpression="recipient, entry",
+        )
+        return (from_wire(item) for page in pages for item in page["Items"])
+
+    def give_code(self, row: Values) -> bool:
+        """Give a row a code; return whether it still was there and had none."""
+        try:
+            self._client.update_item(
+                TableName=self._table,
+                Key=_key(row),
+                UpdateExpression="SET code = :code",
+                ConditionExpression="attribute_exists(entry) AND attribute_not_exists(code)",
+                ExpressionAttributeValues=to_wire({":code": new_code()}),
+            )
+        except self._client.exceptions.ConditionalCheckFailedException:
+            return False
+        return True
+
     def remove(self, row: Values) -> None:
         """Delete a row that rows_of returned."""
         self._client.delete_item(TableName=self._table, Key=_key(row))
