@@ -114,9 +114,9 @@ def _print_blocks(console: Console, sheet: _Sheet) -> None:
         for name, text in zip(sheet.columns, cells, strict=True):
             if not text:
                 continue
-            label = Text(name.replace("_", " ").ljust(indent), style="bold")
-            if name not in SENTENCES:
-                console.print(label + Text(text), soft_wrap=True)  # so that it can be copied whole
-                continue
-            lines = Text(text).wrap(console, max(_NARROWEST, console.width - indent), overflow="fold")
-            console.print(label + Text(f"\n{' ' * indent}").join(lines), soft_wrap=True)
+            shown = Text(text)  # an id is not wrapped, so that it can be copied whole
+            if name in SENTENCES:
+                lines = shown.wrap(console, max(_NARROWEST, console.width - indent), overflow="fold")
+                shown = Text(f"\n{' ' * indent}").join(lines)
+            label = name.replace("_", " ").ljust(indent)
+            console.print(Text.assemble((label, "bold"), shown), soft_wrap=True)

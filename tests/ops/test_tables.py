@@ -5,6 +5,7 @@
 
 import io
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -193,3 +194,10 @@ def test_a_sentence_keeps_to_the_width_whatever_it_says(rows: list[Row], width: 
 )
 def test_a_value_is_written_in_one_way(value: object, text: str) -> None:
     assert tables.cell(value) == text
+
+
+def test_only_the_name_of_a_column_is_bold() -> None:
+    out = io.StringIO()
+    console = Console(file=out, width=80, force_terminal=True, color_system="standard", highlight=False)
+    tables.show(console, requests.COLUMNS, [_request(1)])
+    assert re.match(r"\x1b\[1mreceived at +\x1b\[0m2026-11-23T12:00:01Z\n", out.getvalue())
