@@ -135,6 +135,14 @@ def test_a_purge(held: World, terminal: Terminal, arguments: tuple[str, ...], le
     assert ids(terminal, mailbox="alice@example.com") == ["<other>"]
 
 
+def test_a_purge_keeps_what_came_in_the_second_that_it_names(world: World, terminal: Terminal) -> None:
+    for entry in ("2026-11-23T10:59:59.999Z#a", "2026-11-23T11:00:00Z#b", "2026-11-23T11:00:00.500Z#c"):
+        name = entry.partition("#")[2]
+        world.records.put_held(BOB, name, world.clock.now, "e@x.example", "Mail", entry=entry)
+    assert terminal.json("held", "purge", BOB, "--before", "2026-11-23T11:00:00Z", "--yes")["deleted"] == 1
+    assert sorted(ids(terminal, "--all")) == ["b", "c"]
+
+
 @pytest.mark.parametrize(("answer", "code", "left"), [(True, 0, 0), (False, 3, 4)])
 def test_a_purge_asks(  # noqa: PLR0917
     held: World, terminal: Terminal, monkeypatch: pytest.MonkeyPatch, answer: bool, code: int, left: int
