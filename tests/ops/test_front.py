@@ -12,9 +12,9 @@ from typing import Any, Self
 
 import pytest
 
-from ops.hold import serving as serving_module
 from ops.hold.budget import Budget, share_of
 from ops.hold.front import FrontHandler
+from ops.hold.serving import tls_context
 from ops.hold.writer import HoldMetadata
 from tests.ops.test_hold import serving
 from tests.tls import self_signed
@@ -154,9 +154,8 @@ def test_more_recipients_than_hold_takes_are_for_another_mail(
 # --- Connections ---
 
 
-def test_a_connection_too_many_is_told_so(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(serving_module.connection, "__defaults__", (None, 2))
-    with serving(handler(bucket)) as address, Raw(address) as one:
+def test_a_connection_too_many_is_told_so(bucket: Bucket) -> None:
+    with serving(handler(bucket), most=2) as address, Raw(address) as one:
         assert one.reply() == 220
         with Raw(address) as two:
             assert two.reply() == 220
@@ -296,7 +295,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_client_may_use_tls(certificate: Path, bucket: Bucket) -> None:
     trusting = ssl.create_default_context(cafile=str(certificate))
-    served = handler(bucket, tls=serving_module.tls_context(certificate, None))
+    served = handler(bucket, tls=tls_context(certificate, None))
     with serving(served) as (_, port), smtplib.SMTP("127.0.0.1", port, "x", PATIENCE) as client:
         client._host = "localhost"  # type: ignore[attr-defined]  # noqa: SLF001 - the name to check
         assert client.has_extn("starttls") is False
@@ -321,7 +320,7 @@ def _read_reply(connected: socket.socket) -> bytes:
 
 def test_commands_before_tls_do_not_count_in_it(certificate: Path, bucket: Bucket) -> None:
     trusting = ssl.create_default_context(cafile=str(certificate))
-    served = handler(bucket, tls=serving_module.tls_context(certificate, None))
+    served = handler(bucket, tls=tls_context(certificate, None))
     with serving(served) as address, socket.create_connection(address, timeout=PATIENCE) as plain:
         assert _read_reply(plain).startswith(b"220")
         plain.sendall(b"EHLO x\r\n")
@@ -342,4 +341,4 @@ def test_a_certificate_that_cannot_be_used_is_an_error(content: bytes | None, tm
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(OSError, match=r".+"):
-        serving_module.tls_context(path, None)
+        tls_context(path, None)

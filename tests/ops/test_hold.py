@@ -412,14 +412,14 @@ def test_what_cannot_be_told_either_is_to_be_tried_again() -> None:
 
 
 @contextlib.contextmanager
-def serving(handler: FrontHandler) -> Iterator[tuple[str, int]]:
-    """Serve a front on a free port, in a thread; yield its host and port."""
+def serving(handler: FrontHandler, **options: Any) -> Iterator[tuple[str, int]]:
+    """Serve a front on a free port, in a thread; yield its host and port. options: of each connection."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
 
     async def listen() -> asyncio.Server:
-        return await loop.create_server(lambda: connection(handler, loop), "127.0.0.1", 0)
+        return await loop.create_server(lambda: connection(handler, loop, **options), "127.0.0.1", 0)
 
     async def stop(server: asyncio.Server) -> None:
         server.close()
