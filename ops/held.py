@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from uuid import uuid4
 
 import typer
+from botocore.config import Config
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
@@ -22,19 +23,23 @@ from ops.importing import (
     Rules,
     Tally,
     find,
-    import_mails,
+    import_rows,
     write,
 )
 from ops.operator import Declined, Operator, OperatorError, Output
+from ops.storing import AT_ONCE, Storing
 from quarantine.held import LONGEST_RETENTION, HeldStatus, HoldReason
 from quarantine.mail.charsets import storable
 from quarantine.mail.lenient import ShownHeader, usable_id
 from quarantine.mail.text import clean_text
 from quarantine.stores.items import Values, iso_seconds, plain
+from quarantine.stores.objects import ImportedObjects
 from quarantine.stores.quarantine import held_row, new_code
 
 app = typer.Typer(help="The held mail of a mailbox.", no_args_is_help=True)
 
+_MAILS_KEPT = 366  # days: the bucket's rule for a mail whose tag is of no other rule
+_STORING = Config(max_pool_connections=AT_ONCE)
 _AT_ONCE, _READ_AHEAD = 8, 1000  # rows
 _MOST_SHOWN = 50  # rejections that are printed for a person
 
@@ -148,11 +153,17 @@ def import_(
             " sender can write any field. May be repeated; the first that is present counts."
         ),
     ] = list(RECIPIENT_FIELDS),  # noqa: B006 - typer only reads the default
+    rows_only: Annotated[
+        bool, typer.Option("--rows-only", help="Store no mail: only what a report shows. Much quicker.")
+    ] = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="Hold messages again that were released or deleted.")
+    ] = False,
 ) -> None:
-    """Hold stored mails. Only their header sections are read.
+    """Hold mails from files: store each in the bucket, and write its rows.
 
-    The import can be repeated at any time: a mail gets the same row each time. So a message that was released
-    or deleted in the meantime is held again.
+    The import can be repeated at any time. It changes no row that is there, unless you say --again. With
+    --rows-only, only the header sections are read, and every message is held again.
 
     The import ends with a list of what it skipped, and with exit code 4 if there is any: a mail without a
     readable recipient, a file in a format that is not supported, or a line of an mbox that may begin another
@@ -166,10 +177,16 @@ def import_(
         recipient_fields=tuple(name.lower().encode() for name in recipient_field),
         now=operator.clock(),
     )
+    if rows_only and again:
+        raise typer.BadParameter("--rows-only holds every message again: without --again")
+    if not rows_only and days > _MAILS_KEPT:
+        operator.warn(f"the bucket deletes the mails themselves after {_MAILS_KEPT} days")
     found = find(paths)
     if found.left:
         operator.warn(f"{found.left} files in folders are neither .eml nor .mbox: skipped")
-    tally = _imported(operator, found, rules)
+    tally = _imported(operator, found, rules, rows_only=rows_only, again=again)
+    if tally.kept:
+        operator.warn(f"{tally.kept} rows were there before, and are as they were")
     if tally.notes:
         operator.warn(f"{tally.notes} messages are a mail program's notes about its folder: skipped")
     if tally.expired:
@@ -185,6 +202,8 @@ def import_(
         f"{summary}; {len(skipped)} skipped" if skipped else summary,
         mails=tally.read,
         rows=tally.written,
+        kept=tally.kept,
+        again=tally.again,
         skipped=len(skipped),
         rejected=_named(tally.not_imported),
         doubts=_named(found.doubts),
@@ -226,14 +245,19 @@ def _named(places: Iterable[NotImported]) -> list[dict[str, Any]]:
     return [{"path": each.path, "part": each.part, "why": each.why} for each in places]
 
 
-def _imported(operator: Operator, found: Found, rules: Rules) -> Tally:
-    table = operator.name("QuarantineTableName")
-    client = operator.session.client("dynamodb", endpoint_url=operator.endpoint_url, config=UNCHECKED)
+def _imported(operator: Operator, found: Found, rules: Rules, *, rows_only: bool, again: bool) -> Tally:
+    if rows_only:
+        client = operator.session.client("dynamodb", endpoint_url=operator.endpoint_url, config=UNCHECKED)
+        tallies = import_rows(client, operator.name("QuarantineTableName"), found, rules)
+    else:
+        s3 = operator.session.client("s3", endpoint_url=operator.endpoint_url, config=_STORING)
+        objects = ImportedObjects(s3, operator.name("MailBucketName"))
+        tallies = Storing(objects, operator.held_rows, again).import_mails(found, rules)
     columns = (TextColumn("importing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     tally = Tally()
     with Progress(*columns, console=operator.err, disable=not operator.err.is_terminal) as progress:
         task = progress.add_task("", total=found.mails)
-        for tally in import_mails(client, table, found, rules):
+        for tally in tallies:
             progress.update(task, completed=tally.read)
     return tally
 

@@ -118,12 +118,15 @@ class NotImported:
 class Tally:
     """The result of an import so far.
 
-    written: rows, each counted once. notes: messages that a mail program wrote to itself.
+    written: rows, each counted once; of these, kept were there before, and again are held again.
+    notes: messages that a mail program wrote to itself.
     """
 
     read: int = 0
     notes: int = 0
     written: int = 0
+    kept: int = 0
+    again: int = 0
     expired: int = 0
     not_imported: list[NotImported] = field(default_factory=list)
 
@@ -417,26 +420,37 @@ def _done(result: Read) -> Future[Read]:
 # --- Writing ---
 
 
-def import_mails(client: "DynamoDBClient", table: str, found: Found, rules: Rules) -> Iterator[Tally]:
-    """Put all mails into the table; yield the same tally repeatedly, updated with the progress."""
+def import_rows(client: "DynamoDBClient", table: str, found: Found, rules: Rules) -> Iterator[Tally]:
+    """Put the rows of all mails into the table; yield the same tally repeatedly, with the progress."""
     tally = Tally()
-    rows = _Rows()
-
-    def puts() -> Iterator["WriteRequestTypeDef"]:
-        with contextlib.closing(read_all(found, rules)) as reads:
-            for each in reads:
-                tally.read += each.mails
-                tally.notes += each.notes
-                tally.not_imported += each.not_imported
-                for item in rows.of(each):
-                    tally.expired += int(item["expires_at"]["N"]) <= rules.now.timestamp()
-                    yield {"PutRequest": {"Item": item}}
-
-    with contextlib.closing(write(client, table, puts())) as counts:
-        for count in counts:
-            tally.written += count
-            yield tally
+    with contextlib.closing(reads_of(found, rules, tally)) as reads:
+        puts: Iterator[WriteRequestTypeDef] = (
+            {"PutRequest": {"Item": item}} for item, _ in rows_of(reads, rules, tally)
+        )
+        with contextlib.closing(write(client, table, puts)) as counts:
+            for count in counts:
+                tally.written += count
+                yield tally
     yield tally
+
+
+def reads_of(found: Found, rules: Rules, tally: Tally) -> Generator[Read]:
+    """Read all mails, and count them."""
+    with contextlib.closing(read_all(found, rules)) as reads:
+        for each in reads:
+            tally.read += each.mails
+            tally.notes += each.notes
+            tally.not_imported += each.not_imported
+            yield each
+
+
+def rows_of(reads: Iterable[Read], rules: Rules, tally: Tally) -> Iterator[tuple[Item, Source]]:
+    """Yield each row to write, with the source of its mail."""
+    rows = _Rows()
+    for each in reads:
+        for item, source in rows.of(each):
+            tally.expired += int(item["expires_at"]["N"]) <= rules.now.timestamp()
+            yield item, source
 
 
 class _Rows:
@@ -445,16 +459,16 @@ class _Rows:
     def __init__(self) -> None:
         self._sources: dict[bytes, Source] = {}  # by the digest of a key: of millions, it stays in memory
 
-    def of(self, some: Read) -> Iterator[Item]:
+    def of(self, some: Read) -> Iterator[tuple[Item, Source]]:
         """Yield the rows to write; none for a mail that was read before, from wherever."""
         for item, source in zip(some.items, some.sources, strict=True):
             first = self._sources.setdefault(_key(item), source)
             if first is source:
-                yield item
+                yield item, source
             elif first != source and _content(first) != _content(source):
                 own = distinct(item, _content(source))
                 if self._sources.setdefault(_key(own), source) is source:
-                    yield own
+                    yield own, source
 
 
 def _key(item: Item) -> bytes:
@@ -464,15 +478,17 @@ def _key(item: Item) -> bytes:
 @functools.lru_cache(maxsize=1024)  # the first of many with one key is asked for again and again
 def _content(source: Source) -> str:
     """Return the digest of a mail, as hex: the same in an mbox and in a file, and whatever its line ends."""
+    return sha256(b"\n".join(mail_of(source).splitlines()).rstrip(b"\n")).hexdigest()
+
+
+def mail_of(source: Source) -> bytes:
+    """Return the bytes of a mail, without what a mailbox file has above it."""
     path, part = source
     with Path(path).open("rb") as file:
         if part is not None:
             file.seek(part.start)
-        data = file.read(part.end - part.start if part else -1)
-    lines = data.removeprefix(_BOM).splitlines()
-    if lines and lines[0].startswith(b"From "):
-        del lines[0]
-    return sha256(b"\n".join(lines).rstrip(b"\n")).hexdigest()
+        data = file.read(part.end - part.start if part else -1).removeprefix(_BOM)
+    return data.partition(b"\n")[2] if data.startswith(b"From ") else data
 
 
 def write(

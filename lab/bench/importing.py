@@ -18,7 +18,7 @@ from rich.table import Table
 
 from lab.bench.figures import Spread, interleaved
 from lab.bench.wire import Call, Canned, new_session
-from ops.importing import RECIPIENT_FIELDS, UNCHECKED, Found, Rules, find, import_mails, read
+from ops.importing import RECIPIENT_FIELDS, UNCHECKED, Found, Rules, find, import_rows, read
 from quarantine.held import HoldReason
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def _timed(work: Any, client: "DynamoDBClient", subject: Any) -> float:
 def _import(client: "DynamoDBClient", path: Path) -> None:
     found: Found = find([path])
     written = 0
-    for tally in import_mails(client, _TABLE, found, _RULES):
+    for tally in import_rows(client, _TABLE, found, _RULES):
         written = tally.written
     if written != MESSAGES:
         raise RuntimeError(f"{written} rows written, not {MESSAGES}")

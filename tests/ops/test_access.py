@@ -99,6 +99,8 @@ def _grants(service: Any, operation: str, params: Mapping[str, Any]) -> Iterator
             yield action, _arn("sqs", url.rpartition("/")[2])
         case "s3", {"Bucket": bucket, "Key": key}:
             yield action, f"arn:aws:s3:::{bucket}/{key}"
+            if "Tagging" in params:
+                yield "s3:PutObjectTagging", f"arn:aws:s3:::{bucket}/{key}"
         case "s3", {"Bucket": bucket}:
             yield action, f"arn:aws:s3:::{bucket}"
         case "lambda", _ if operation == "ListEventSourceMappings":
@@ -227,6 +229,7 @@ OPERATOR = (
     "auth deny mallory@example.com",
     f"held add {BOB} --sender x@x.example --subject x --reason spam",
     "held import mail.eml --reason spam --days 14",
+    "held import mail.eml --reason spam --days 14 --rows-only",
     f"held fetch {BOB} <1@x.example> mail.out",
     "held codes",
     f"held delete {BOB} <1@x.example>",

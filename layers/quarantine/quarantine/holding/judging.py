@@ -34,6 +34,9 @@ from quarantine.mail.lenient import (
 METADATA: Final = ("recipients", "reason", "score", "sender")
 """The names of an object's metadata (`x-amz-meta-...`) for its recipients, reason, score and sender."""
 
+IMPORTED: Final = "imported"
+"""The metadata of an object whose rows an import writes."""
+
 _MOST_RECIPIENTS = 1000  # one row for each
 _WANTED = SHOWN_FIELDS | FIELDS
 
@@ -67,6 +70,10 @@ class StoredMail:
     def is_folder(self) -> bool:
         """Whether this is not a mail, but an empty object by which S3's console shows a folder."""
         return self.key.endswith("/") and not self.size and "recipients" not in self.metadata
+
+    @property
+    def is_imported(self) -> bool:
+        return IMPORTED in self.metadata
 
 
 @dataclass(frozen=True, slots=True)

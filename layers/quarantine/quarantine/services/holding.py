@@ -73,6 +73,9 @@ class Holding:
         if mail.is_folder:
             self.journal.record("folder", "folder", key=created.key)
             return
+        if mail.is_imported:
+            self.journal.record("imported", "imported", key=created.key)
+            return
         decision = judge(mail, self.settings.families)
         match decision:
             case QuarantinedMail():

@@ -1,13 +1,15 @@
 """The mail bucket: requests under inbound/, where SES stores them, and held mail under held/."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, TypedDict
 
 from botocore.exceptions import ClientError
 
 from quarantine.held import HoldReason
-from quarantine.holding.judging import StoredMail
+from quarantine.holding.judging import IMPORTED, StoredMail
+from quarantine.holding.notification import PREFIX
 from quarantine.mail.lenient import end_of_header
 
 if TYPE_CHECKING:
@@ -110,6 +112,37 @@ class HeldObjects:
         except self._client.exceptions.NoSuchKey:
             return False
         return True
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    key: str
+    etag: str
+
+
+class ImportedObjects:
+    """The mails that an operator imports, under held/ as those of filters are; hold makes no row of them."""
+
+    def __init__(self, client: "S3Client", bucket: str) -> None:
+        self._client, self._bucket = client, bucket
+
+    def put(self, digest: str, mail: bytes) -> StoredObject:
+        """Store a mail, once for all its recipients. digest: of its bytes, 64 characters."""
+        key = f"{PREFIX}import-{digest}"
+        try:
+            answer = self._client.put_object(
+                Bucket=self._bucket,
+                Key=key,
+                Body=mail,
+                Metadata={IMPORTED: "yes"},
+                Tagging="reason=imported",  # of no lifecycle rule but the longest
+                IfNoneMatch="*",
+            )
+        except ClientError as e:
+            if e.response["Error"]["Code"] not in ("PreconditionFailed", "412"):
+                raise
+            return StoredObject(key, self._client.head_object(Bucket=self._bucket, Key=key)["ETag"])
+        return StoredObject(key, answer["ETag"])
 
 
 class StoredMails:

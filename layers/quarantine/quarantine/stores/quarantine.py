@@ -191,6 +191,28 @@ class HeldRows:
             return items.failed_item(e)
         return None
 
+    def complete(self, known: Values, row: Wire, *, again: bool) -> bool:
+        """Let an existing row name a stored mail and have a code, where it does not; keep what it has.
+
+        again: also hold it again if it was released or deleted. Return whether it is held again.
+        """
+        revived = again and known.get("status") in (HeldStatus.RELEASED, HeldStatus.DELETED)
+        missing = {"raw_key", "etag", "code"} - known.keys()
+        if not revived and not missing:
+            return False
+        changed = {name: row[name] for name in missing}
+        if revived:
+            changed |= {name: row[name] for name in ("status", "expires_at", "noted_at")}
+        self._client.update_item(
+            TableName=self._table,
+            Key=_key(known),
+            UpdateExpression=f"SET {', '.join(f'#{name} = :{name}' for name in sorted(changed))}",
+            ConditionExpression="attribute_exists(entry)",
+            ExpressionAttributeNames={f"#{name}": name for name in changed},
+            ExpressionAttributeValues={f":{name}": value for name, value in changed.items()},
+        )
+        return revived
+
     def without_code(self) -> Iterator[Values]:
         """Yield the keys of all rows that have no code: a scan of the table."""
         pages = self._client.get_paginator("scan").paginate(
