@@ -1,23 +1,14 @@
-"""A report as a mail: in the thread of the request, and marked so that no machine answers it."""
+"""A report as a mail."""
 
-import base64
-import binascii
-import functools
-from collections.abc import Iterable
 from datetime import datetime
-from email import policy
-from email.headerregistry import Address as Mailbox
-from email.headerregistry import BaseHeader, HeaderRegistry, UnstructuredHeader
 from email.message import EmailMessage
 
-from quarantine.asking.machines import LOOP_MARKER
 from quarantine.mail.addresses import Address
+from quarantine.reporting.composing import compose
 from quarantine.reporting.fitting import fit
 from quarantine.reporting.markup import MailTemplates
 from quarantine.reporting.summary import QuarantineReport
 
-_LINE = 998  # RFC 5322 2.1.1
-_ASCII = bytes(range(128))
 _TEMPLATES = MailTemplates("report")
 
 
@@ -29,91 +20,13 @@ def render(
     Its texts are cut so that the mail fits. now: for the Date field, aware. The same report at the same time
     gives the same mail, byte for byte.
     """
-    report = fit(report)
-    request_id = report.request.request_id
-    parts = _TEMPLATES.render(report=report, reply_to=reply_to)
-    mail = EmailMessage(policy=_POLICY)
-    mail["From"] = Mailbox(parts.from_name, addr_spec=str(sender))
-    mail["To"] = str(report.requester)
-    mail["Subject"] = parts.subject
-    mail["Date"] = now
-    mail["Message-ID"] = f"<{request_id}.report@{sender.domain}>"
-    for field in _FIXED:
-        mail[field.name] = field
-    mail[LOOP_MARKER] = request_id
-    if reply_to is not None:
-        mail["Reply-To"] = str(reply_to)
-    _thread(mail, report.request.reply.message_id, report.request.reply.references)
-    mail["Content-Type"] = f'multipart/alternative; boundary="=_{request_id}"'
-    mail.attach(_part(parts.text, "plain"))
-    mail.attach(_part(parts.html, "html"))
-    return mail
-
-
-def _thread(mail: EmailMessage, message_id: str | None, references: Iterable[str]) -> None:
-    if message_id is not None:  # RFC 5322 3.6.4
-        mail["In-Reply-To"] = message_id
-        mail["References"] = " ".join((*references, message_id))
-
-
-def _part(text: str, subtype: str) -> EmailMessage:
-    # Not set_content(): it encodes letter by letter, and chooses the encoding from the first ten lines.
-    part = EmailMessage(policy=_POLICY)
-    encoding, body = _encoded(text)
-    part["Content-Type"] = _CONTENT_TYPE[subtype]
-    part["Content-Transfer-Encoding"] = _TRANSFER_ENCODING[encoding]
-    part.set_payload(body)
-    return part
-
-
-def _encoded(text: str) -> tuple[str, str]:
-    """Return the smallest 7-bit encoding, and the text in it."""
-    if text.isascii() and all(len(line) <= _LINE for line in text.splitlines()):
-        return "7bit", text
-    data = text.encode()
-    others = len(data.translate(None, _ASCII))
-    if 2 * others <= len(data) // 3:  # quoting adds two bytes to each that is not ASCII; base64 adds a third
-        return "quoted-printable", binascii.b2a_qp(data).decode()
-    return "base64", base64.encodebytes(data.replace(b"\n", b"\r\n")).decode()  # RFC 2045 6.8: CRLF
-
-
-# --- Header fields ---
-
-
-class _MessageIds(UnstructuredHeader, BaseHeader):
-    """Message ids, one per line: EmailMessage turns long ones into encoded words (python/cpython#79986)."""
-
-    def fold(self, *, policy: policy.Policy) -> str:
-        return f"{self.name}: " + f"{policy.linesep} ".join(self.split()) + policy.linesep
-
-
-class _Registry(HeaderRegistry):
-    """Makes the class of each field once; the standard library makes one for each field of each mail."""
-
-    __getitem__ = functools.cache(HeaderRegistry.__getitem__)
-
-
-def _header_registry() -> HeaderRegistry:
-    registry = _Registry()
-    for name in ("message-id", "in-reply-to", "references"):
-        registry.map_to_type(name, _MessageIds)
-    return registry
-
-
-_POLICY = policy.SMTP.clone(header_factory=_header_registry())
-
-# These are parsed only once, because EmailMessage takes as long for a field as a report for a row.
-_FIXED = (
-    _POLICY.header_factory("Auto-Submitted", "auto-replied"),  # RFC 3834 3.1.7
-    _POLICY.header_factory("X-Auto-Response-Suppress", "All"),  # Exchange: MS-OXCMAIL 2.2.3.2.14
-    _POLICY.header_factory("MIME-Version", "1.0"),
-    _POLICY.header_factory("Content-Language", "en"),
-)
-_CONTENT_TYPE = {
-    subtype: _POLICY.header_factory("Content-Type", f'text/{subtype}; charset="utf-8"')
-    for subtype in ("plain", "html")
-}
-_TRANSFER_ENCODING = {
-    encoding: _POLICY.header_factory("Content-Transfer-Encoding", encoding)
-    for encoding in ("7bit", "quoted-printable", "base64")
-}
+    return compose(
+        _TEMPLATES.render(report=fit(report), reply_to=reply_to),
+        kind="report",
+        request_id=report.request.request_id,
+        requester=report.requester,
+        reply=report.request.reply,
+        sender=sender,
+        reply_to=reply_to,
+        now=now,
+    )
