@@ -48,6 +48,7 @@ from quarantine.mail.lenient import (
 from quarantine.mail.links import defanged
 from quarantine.mail.strict import MalformedHeader, malformed_field, parse_from, parse_header, unfolded
 from quarantine.mail.text import clean_text, wrapped, wrapped_held
+from quarantine.release.deliverable import ReleaseTrace, deliverable
 from tests.mails import MESSAGE_ID, RECEIVED_AT, block, inbound, received, results
 from tests.mails import TRIGGER as TO
 
@@ -250,6 +251,18 @@ def held_metadata(text: str) -> Work:
     return lambda: hold(b"", recipients=text, reason=text, score=text, sender=text)
 
 
+TRACE: Final = ReleaseTrace("1", NOW)
+
+
+def release(data: bytes) -> None:
+    deliverable(data, frozenset(Family), TRACE)
+
+
+def release_signed(text: str) -> Work:
+    data = text.encode().replace(b"\n", b"\n ")
+    return lambda: release(b"DKIM-Signature: b=a; bh=a; d=a; s=a; h=from:" + data + b"\nX-Spam: " + data)
+
+
 def mbox(data: bytes) -> None:
     for begin, start, _ in split_mbox(data).parts:
         from_line_time(data[begin:start][:1000])
@@ -287,6 +300,9 @@ PARSERS: Final[Mapping[str, Callable[[str], Work]]] = {
     "a held mail": of_bytes(hold),
     "the fields of a held mail": held_fields,
     "the metadata of a held mail": held_metadata,
+    "a mail to release": of_bytes(release),
+    "marks to remove": of_bytes(lambda data: release(b"X-Spam: " + data.replace(b"\n", b"\nX-Spam: "))),
+    "a signature of a mail to release": release_signed,
     "an mbox": of_bytes(lambda data: mbox(b"From a@b Mon Nov 23 12:00:00 2026\n" + data)),
     "a file that is no mbox": of_bytes(mbox),
     "a folder of MMDF": of_bytes(lambda data: mbox(b"\x01\x01\x01\x01\n" + data)),

@@ -26,6 +26,7 @@ _LONGEST: Final = {  # bytes of an input
     "trace": 4_000,
     "event": 16_000,
     "header": 16_000,
+    "release": 16_000,
     "intake": 16_000,
     "shown": 2_000,
     "mbox": 4_000,

@@ -5,6 +5,7 @@ finding. The targets do not need the fuzzer: test_corpus.py calls them too.
 """
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -31,6 +32,7 @@ from quarantine.mail.lenient import SHOWN_FIELDS, field_sender, header_fields, p
 from quarantine.mail.links import defanged
 from quarantine.mail.strict import MalformedHeader, malformed_field, parse_from
 from quarantine.mail.text import clean_text, wrapped_held
+from quarantine.release.deliverable import ReleaseTrace, deliverable
 from quarantine.stores.quarantine import held_row
 from tests.mails import MESSAGE_ID, PEER, block, inbound, received, results
 
@@ -164,6 +166,26 @@ def shown(data: bytes) -> None:
         _imitates_nothing(safe)
 
 
+def release(data: bytes) -> None:
+    """A held mail as it is delivered: its body as it was, no new line, and nothing more to remove."""
+    trace = ReleaseTrace(MESSAGE_ID, NOW)
+    for families in (frozenset[Family](), frozenset(Family)):
+        once = deliverable(data, families, trace)
+        on_top = next(field for end in (b"\r\n", b"\n") if once.startswith(field := trace.field(end)))
+        kept = once.removeprefix(on_top)
+        assert deliverable(once, families, trace) == on_top + once
+        end = _BODY.search(data)
+        assert end is None or once.endswith(data[end.start() + 1 :])
+        if not _SPACE_FIRST.match(kept):  # else there is an empty line more
+            before = iter(_UNFOLDED.split(data.removeprefix(b"\xef\xbb\xbf")))
+            assert all(each in before for each in _UNFOLDED.split(kept) if each)
+
+
+_BODY = re.compile(rb"\n\r?\n")
+_SPACE_FIRST = re.compile(rb"\r?\n[ \t]")
+_UNFOLDED = re.compile(rb"\n(?![ \t])")
+
+
 def mbox(data: bytes) -> None:
     """A file to import: mails in order that do not overlap, within the file, and times of a time zone."""
     end = 0
@@ -184,7 +206,8 @@ def date(data: bytes) -> None:
 
 
 TARGETS: Final[Mapping[str, Callable[[bytes], None]]] = {
-    target.__name__: target for target in (event, trace, addresses, header, intake, shown, mbox, date)
+    target.__name__: target
+    for target in (event, trace, addresses, header, release, intake, shown, mbox, date)
 }
 
 

@@ -79,6 +79,14 @@ def test_the_corpus_stays_small() -> None:
         pytest.param(
             "shown/scripts", "quarantine.mail.text._CONTINUED", "", id="a line that imitates a field"
         ),
+        pytest.param(
+            *(
+                "release/amavis",
+                "quarantine.release.deliverable._PUT_ON",
+                re.compile(rb"^(x-spam-status).*\n", re.IGNORECASE | re.MULTILINE),
+            ),
+            id="a field that is cut in two",
+        ),
         pytest.param("mbox/two", "ops.mbox.parse_time", _without_zone, id="a time of no zone"),
         pytest.param(
             "date/received", "tests.fuzz.targets.parse_time", _without_zone, id="a time of another zone"

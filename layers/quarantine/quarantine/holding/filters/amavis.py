@@ -11,6 +11,21 @@ BLOCKED, ENVELOPE_TO = b"x-envelope-to-blocked", b"x-envelope-to"
 ALERT, QUARANTINE_ID = b"x-amavis-alert", b"x-quarantine-id"
 FLAG, SCORE = b"x-spam-flag", b"x-spam-score"
 FIELDS = frozenset({BLOCKED, ENVELOPE_TO, ALERT, QUARANTINE_ID, FLAG, SCORE})
+# Of the fields that it may add (%allowed_added_header_fields), those that say spam; and its quarantine's.
+MARKS = FIELDS | {
+    b"x-amavis-hold",
+    b"x-amavis-category",
+    b"x-amavis-policybank",
+    b"x-amavis-penpals",
+    b"x-spam-status",
+    b"x-spam-level",
+    b"x-spam-report",
+    b"x-spam-tests",
+    b"x-spam-checker-version",
+    b"x-bogosity",  # of bogofilter, which amavis runs
+    b"x-crm114-status",
+    b"x-dspam-result",
+}
 
 
 def read(fields: Fields) -> Finding:

@@ -1,6 +1,7 @@
 """Exchange and Exchange Online Protection: a category, and a spam confidence level from -1 to 9.
 
 https://learn.microsoft.com/en-us/defender-office-365/message-headers-eop-mdo
+https://learn.microsoft.com/en-us/exchange/antispam-and-antimalware/antispam-protection/antispam-stamps
 """
 
 import re
@@ -11,6 +12,14 @@ from quarantine.mail.lenient import Fields
 
 SCL, REPORT = b"x-ms-exchange-organization-scl", b"x-forefront-antispam-report"
 FIELDS = frozenset({SCL, REPORT})
+MARKS = FIELDS | {
+    b"x-ms-exchange-organization-pcl",
+    b"x-ms-exchange-organization-antispam-report",
+    b"x-ms-exchange-organization-senderidresult",
+    b"x-ms-exchange-organization-originalenveloperecipients",
+    b"x-microsoft-antispam",
+    b"x-microsoft-antispam-mailbox-delivery",  # dest:J is the junk folder
+}
 
 _SPAM_LEVEL = 5  # and above: spam; 9 is high-confidence spam
 _PART = re.compile(r"(?:^|;)\s*(CAT|SCL):([^;]*)")

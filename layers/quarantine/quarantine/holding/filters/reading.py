@@ -24,6 +24,14 @@ FIELDS: frozenset[bytes] = frozenset().union(*(module.FIELDS for module in _MODU
 """The names of all fields that any family reads, in lower case."""
 
 
+def marks(families: Collection[Family]) -> frozenset[bytes]:
+    """Return the names, in lower case, of the fields in which these filters say spam or name recipients.
+
+    A released mail has none of them: a mail program would put it into the junk folder again.
+    """
+    return frozenset().union(*(_MODULES[family].MARKS for family in families))
+
+
 def read_all(fields: Fields, families: Collection[Family]) -> Finding:
     """Return what these families' fields say together."""
     findings = [_MODULES[family].read(fields) for family in Family if family in families]

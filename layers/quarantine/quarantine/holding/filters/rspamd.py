@@ -13,6 +13,27 @@ ACTION, RSPAMD_ACTION, SPAM = b"x-spam-action", b"x-rspamd-action", b"x-spam"
 RESULT, SCORE, QUEUE_ID = b"x-spamd-result", b"x-rspamd-score", b"x-rspamd-queue-id"
 DELIVERED_TO = b"delivered-to"
 FIELDS = frozenset({ACTION, RSPAMD_ACTION, SPAM, RESULT, SCORE, QUEUE_ID, DELIVERED_TO})
+# Those of milter_headers, by their default names, of `rspamc --mime`, and of the recipes for Exim and Haraka.
+# Not Delivered-To: below the first Received field it is that of an earlier server.
+MARKS = (FIELDS - {DELIVERED_TO}) | {
+    b"x-rspamd-pre-result",
+    b"x-rspamd-server",
+    b"x-rspamd-bar",
+    b"x-rspamd-report",
+    b"x-rspamd-fuzzy",
+    b"x-spamd-bar",
+    b"x-spam-flag",
+    b"x-spam-status",
+    b"x-spam-level",
+    b"x-spam-score",
+    b"x-spam-bar",
+    b"x-spam-report",
+    b"x-spam-symbols",
+    b"x-spam-result",
+    b"x-spam-scanner",
+    b"x-virus",
+    b"deliver-to",  # the routine spam-header: "Deliver-To: Junk"
+}
 
 _HARMLESS = frozenset({"", "no action", "greylist", "soft reject"})  # delivered, or deferred
 _SYMBOL = re.compile(r";\s*([A-Z0-9_]+)\(")

@@ -9,6 +9,7 @@ from quarantine.mail.lenient import Fields
 
 SPAM_VERDICT, VIRUS_VERDICT = b"x-ses-spam-verdict", b"x-ses-virus-verdict"
 FIELDS = frozenset({SPAM_VERDICT, VIRUS_VERDICT})
+MARKS = FIELDS
 
 
 def read(fields: Fields) -> Finding:

@@ -1,0 +1,1 @@
+"""The ways back to a reader: what is delivered, and how."""
