@@ -311,6 +311,8 @@ def test_every_reason_has_words_and_a_caution_in_both_parts(reason: HoldReason) 
     assert found is not None
     assert f"Reason: <b>{found[1]}</b>." in text(mail, "html")
     assert found[2] in text(mail, "html")
+    for said in (plain, text(mail, "html")):
+        assert ("Open its links" in said) is (reason is not HoldReason.VIRUS)
 
 
 @pytest.mark.parametrize("subtype", ["plain", "html"])
