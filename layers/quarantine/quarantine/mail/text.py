@@ -39,14 +39,20 @@ def clean_text(text: str) -> str:
     if len(text) > 2 * _LONGEST_READ:  # the end is kept too: a sender's address is there
         text = text[:_LONGEST_READ] + ELLIPSIS + text[-_LONGEST_READ:]
     if text.isascii() and text.isprintable():
-        return " ".join(text.split())
+        return _single_spaced(text)
     if not text.isprintable() or _UNSEEN.search(text):
         text = _STRAY_EMOJI_STYLE.sub("", "".join(map(_safe, text)))
     text = _without_piles(text)  # before NFC, which sorts the marks of a letter in quadratic time
     composed = unicodedata.normalize("NFC", text)
     if composed != text:
         composed = _without_piles(composed)  # NFC splits some letters into a letter and its marks
-    return " ".join(composed.split())
+    return _single_spaced(composed)
+
+
+def _single_spaced(text: str) -> str:
+    """Return a text, whose only white space is the space, with one between words and none at the ends."""
+    text = text.strip(" ")
+    return " ".join(text.split()) if "  " in text else text
 
 
 @functools.lru_cache(maxsize=4096)
