@@ -1,21 +1,30 @@
 """The recipes of docs/holding.md, tested with the real programs: `make test-interop`.
 
 A company's Postfix receives mail from the internet and asks a filter. Spam goes to the quarantine, through
-`quarantine hold` or its front. Then Bob's mail client asks, Postfix relays that to SES, the report lists it.
+`quarantine hold` or its front. Then Bob's mail client asks, Postfix relays that to SES, the report lists it. A
+signed mail that is held and released still verifies.
 """
 
+import re
 import socket
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
+from quarantine.asking.replying import ReplyContext
+from quarantine.held import HeldMessage, HoldReason
+from quarantine.holding.filters.family import Family
+from quarantine.mail.addresses import Address
 from quarantine.mail.links import defanged
+from quarantine.release.attachment import render
+from quarantine.release.deliverable import ReleaseTrace, deliverable
 from tests.interop.programs import (
     FILTERS,
     S3,
@@ -26,10 +35,13 @@ from tests.interop.programs import (
     ask_with_swaks,
     eventually,
     front,
+    hand_over_from_outside,
     mail_from_outside,
     postfix,
 )
 from tests.local.serving import TRIGGER, Server, serving
+from tests.release.reading import attached
+from tests.signing import signed, verifies
 
 pytestmark = [
     pytest.mark.interop,
@@ -155,3 +167,78 @@ def test_nothing_is_lost_while_s3_is_away(circle: Circle) -> None:
     eventually(lambda: "Cheap rings" in circle.subjects(BOB), "the mail is held")
     eventually(circle.postfix.is_empty, "nothing waits in Postfix's queue")
     assert not any("Cheap rings" in mail for mail in circle.postfix.delivered("bob"))
+
+
+# 8-bit text, lines of the greatest length, an attachment, a mark of the sender's own.
+LETTER = """\
+From: Stranger <stranger@supplier.example>\r
+To: bob@example.com\r
+Subject:  =?utf-8?q?Gr=C3=B6=C3=9Fe?=\r
+\t and price\r
+Date: Mon, 23 Nov 2026 12:00:00 +0000\r
+Message-ID: <signed@supplier.example>\r
+X-Spam-Status: No, score=-9\r
+MIME-Version: 1.0\r
+Content-Type: multipart/mixed; boundary="b"\r
+\r
+--b\r
+Content-Type: text/plain; charset=utf-8\r
+Content-Transfer-Encoding: 8bit\r
+\r
+Größe und Preis, übermorgen.\r
+{long}\r
+.\r
+{spam}\r
+--b\r
+Content-Type: application/octet-stream; name="prices.bin"\r
+Content-Transfer-Encoding: base64\r
+\r
+AAECAwQFBgcICQo=\r
+--b--\r
+"""
+NAMES = (b"from", b"to", b"subject", b"date", b"message-id", b"mime-version", b"content-type", b"from")
+
+
+def test_a_signature_verifies_after_the_release(circle: Circle) -> None:
+    letter = LETTER.format(long="long line " * 98, spam=SPAM[circle.filter]).encode()
+    sent = signed(letter, names=NAMES, canonical=b"simple")
+    hand_over_from_outside(STRANGER, BOB, sent)
+
+    def held() -> list[dict[str, str]]:
+        return [row for row in circle.held(BOB) if row["message_id"] == "<signed@supplier.example>"]
+
+    (row,) = eventually(held, "the mail is held")
+
+    bucket = circle.aws.environ["MAIL_BUCKET"]
+    stored = circle.aws.client("s3").get_object(Bucket=bucket, Key=row["raw_key"])["Body"].read()
+    trace = ReleaseTrace("interop", datetime.now(UTC))
+    delivered = deliverable(stored, {Family(circle.filter)}, trace)
+    mail = render(
+        delivered,
+        HeldMessage(
+            Address.parse(BOB),
+            row["message_id"],
+            datetime.fromisoformat(row["received_at"]),
+            row["sender"],
+            row["subject"],
+            HoldReason(row["reason"]),
+            None,
+        ),
+        request_id="interop",
+        requester=Address.parse(BOB),
+        asked_at=trace.released_at,
+        reply=ReplyContext(),
+        sender=Address.parse("quarantine@reports.example.com"),
+        reply_to=None,
+        now=trace.released_at,
+    )
+    original = attached(mail)
+    print(f"\n--- {circle.filter}: the released mail ---\n{original.partition(b'--b')[0].decode()}")  # noqa: T201
+    assert verifies(original)
+    marks = re.compile(
+        rb"^(?:X-Spam|X-Rspamd|X-Envelope|X-Quarantine-ID|Delivered-To|Return-Path)", re.MULTILINE
+    )
+    assert marks.search(stored.replace(b"X-Spam-Status: No, score=-9", b""))
+    assert not marks.search(original)
+    lines = original.replace(b"\r\n", b"\n")
+    assert lines.endswith(letter.partition(b"\r\n\r\n")[2].replace(b"\r\n", b"\n"))
