@@ -1,8 +1,8 @@
 """The recipes of docs/holding.md, tested with the real programs: `make test-interop`.
 
 A company's Postfix receives mail from the internet and asks a filter. Spam goes to the quarantine, through
-`quarantine hold` or its front. Then Bob's mail client asks, Postfix relays that to SES, the report lists it. A
-signed mail that is held and released still verifies.
+`quarantine hold` or its front. Then Bob's mail client asks, Postfix relays that to SES, the report lists it.
+The signature of a mail that is held and released still verifies.
 """
 
 import re

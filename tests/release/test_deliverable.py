@@ -223,6 +223,7 @@ def test_without_a_hop_a_signature_counts_for_all() -> None:
         ),
         pytest.param(b"From a Mon Nov 23 12:00:00 2026\r\n" + FLAG + HOP, HOP, id="a line of an mbox"),
         pytest.param(b"From a\r\n>From b\r\n" + FLAG + HOP, HOP, id="two, one quoted"),
+        pytest.param(b"From  :a@b\r\n" + FLAG + HOP, b"From  :a@b\r\n" + HOP, id="a From field"),
         pytest.param(b"From a 12:00:00", b"From a 12:00:00", id="only that line, cut off"),
         pytest.param(b"\xef\xbb\xbf" + FLAG + HOP + BODY, HOP + BODY, id="a byte order mark"),
         pytest.param(b"\xef\xbb\xbfFrom a\r\n" + FLAG + HOP + BODY, HOP + BODY, id="both"),

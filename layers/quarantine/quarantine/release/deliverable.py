@@ -77,8 +77,9 @@ def deliverable(raw: bytes, families: Collection[Family], trace: ReleaseTrace) -
 # continues a field (RFC 5322 4.2). What is neither a field nor a continuation ends the header section.
 _VALUE = rb"[^\n]*+(?:\n[ \t][^\n]*+)*+(?:\n|\Z)"
 _FIELDS = re.compile(rb"(?:[!-9;-~]++[ \t]*+:" + _VALUE + rb")*+")
-# A mark that the mail began a file, which it no longer does; then the line before each mail in an mbox.
-_BEFORE_MAIL = re.compile(rb"(?:\xef\xbb\xbf)?+(?:>?From [^\n]*+\n)*+")
+# A mark that the mail began a file, which it no longer does; then the line before each mail in an mbox, which
+# is not a From field with a space before its colon.
+_BEFORE_MAIL = re.compile(rb"(?:\xef\xbb\xbf)?+(?:>?From (?![ \t]*+:)[^\n]*+\n)*+")
 _LONE_CR = re.compile(rb"\r(?!\n)")
 
 
