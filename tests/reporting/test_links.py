@@ -11,7 +11,7 @@ from html.parser import HTMLParser
 from itertools import batched
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from quarantine.held import HeldMessage, HoldReason, MailboxListing
@@ -31,7 +31,7 @@ FORBIDDEN = re.compile(
     | (?: \d{1,3} \. ){3} \d                         # an address of the network
     | (?i: www|ftp ) \d* \.
     | [A-Za-z0-9+.-] : (?=[^\s\d])                   # a scheme
-    | (?: :: | // | \\\\ ) (?=[^\s/\\\]])
+    | (?: :: | // | \\\\ ) (?=[^\s:/\\\]])
     | [\#＃] (?=\w)                                   # a topic
     | (?: \d [ ()./~（）／．－–-]{0,3} ){6} \d        # a telephone number
     | (?: -{4} | _{4} ) (?!\]|-|_)                    # armour and lines above a quotation
@@ -137,6 +137,8 @@ def test_no_line_begins_as_a_quotation_a_separator_or_a_file(mail: EmailMessage)
     assert re.findall(r"(?m)^(?:From |\.$|-- ?$)", mail.as_bytes().decode()) == []
 
 
+@example("1:: 1")
+@example("a::: b")
 @given(st.text(st.sampled_from("ab1é山。．.:/\\@#<>\"' -_()[]+wWfFtTpP\u034f\u200b"), max_size=80))
 def test_no_mixture_can_become_a_link(text: str) -> None:
     assert links_in(mail_of([(f"{text} <eve@evil.com>", text), (text, text)])) == []

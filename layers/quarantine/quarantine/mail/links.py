@@ -25,7 +25,7 @@ _JOINT = re.compile(
       | (?: (?<=[Ww]{{3}}\.) | (?<=[Ff][Tt][Pp]\.) ) \.*+
       | (?<=[^\x00-\x7f\d]) (?: (?<=\S.) (?={_SPACED}) | (?<={_SPACED}.) (?=\w) )  # another stop
       | (?: (?<=:) [/\\]{{2,}}+ | (?<=[/\\]) [/\\]++ ) (?!\s)
-      | (?<=[\w+.:\[-]:) (?<![^\x00-\x7f]:) :*+ (?!\s)  # after what may be a scheme, or in an IPv6 address
+      | (?<=[\w+.:\[-]:) (?<![^\x00-\x7f]:) (?: :++ | (?!\s) )  # after what may be a scheme, or in IPv6
       | (?<=[\#＃﹟]) (?=\w)
       | (?<=-) -{{3,}} | (?<=_) _{{3,}} | (?<=-) (?<!.-) -+ \Z  # PGP, Outlook, a signature
     )""",
