@@ -2,10 +2,19 @@ from datetime import timedelta
 
 import pytest
 
+from quarantine.acting.offers import NOTHING_OFFERED, Policy
+from quarantine.acting.rules import Action
 from quarantine.held import HoldReason
 from quarantine.holding.filters.family import Family
 from quarantine.mail.addresses import Address
-from quarantine.settings import BadSetting, HoldSettings, IntakeSettings, ReportSettings, WhenEmpty
+from quarantine.settings import (
+    BadSetting,
+    HoldSettings,
+    IntakeSettings,
+    ReportSettings,
+    WhenEmpty,
+    policy_of,
+)
 
 INTAKE = {
     "SENDERS_TABLE": "senders",
@@ -38,6 +47,7 @@ def test_defaults() -> None:
     assert (intake.trigger, intake.cooldown) == ("manual-report-request", timedelta(minutes=5))
     assert (report.max_rows, report.when_empty, report.reply_to) == (100, WhenEmpty.SILENT, None)
     assert report.trigger == Address.parse("manual-report-request@reports.example.com")
+    assert report.reports_domain == "reports.example.com"
 
 
 def test_all_that_can_be_set() -> None:
@@ -70,6 +80,7 @@ def test_a_setting_of_report_that_is_missing_is_named(name: str) -> None:
         ("TRIGGER", "a+b"),
         ("TRIGGER", "a@b"),
         ("TRIGGER", "two words"),
+        ("TRIGGER", "x" * 33),
         ("COOLDOWN_SECONDS", "soon"),
         ("COOLDOWN_SECONDS", "-1"),
     ],
@@ -77,6 +88,60 @@ def test_a_setting_of_report_that_is_missing_is_named(name: str) -> None:
 def test_a_setting_of_intake_that_cannot_be_read_is_named(name: str, value: str) -> None:
     with pytest.raises(BadSetting, match=name):
         IntakeSettings.from_environ({**INTAKE, name: value})
+
+
+NOT_RELEASABLE = frozenset({HoldReason.PHISHING, HoldReason.VIRUS})
+OTHERS = (
+    *("preview", "release", "delete", "ask", "approve", "refuse", "bounce"),
+    *("digest-on", "digest-off"),
+)
+
+
+@pytest.mark.parametrize("local", [*OTHERS, *(f"{word}-x" for word in OTHERS), "Release-1"])
+def test_no_two_of_our_local_parts_are_alike(local: str) -> None:
+    with pytest.raises(BadSetting, match="TRIGGER"):
+        IntakeSettings.from_environ(INTAKE | {"TRIGGER": local})
+    with pytest.raises(BadSetting, match="REPORT_SENDER"):
+        ReportSettings.from_environ(REPORT | {"REPORT_SENDER": f"{local}@Reports.example.com"})
+    with pytest.raises(BadSetting, match="REPLY_TO"):
+        ReportSettings.from_environ(REPORT | {"REPLY_TO": f"{local}+x@reports.example.com"})
+
+
+@pytest.mark.parametrize("local", ["digest", "released", "previews", "asking-for-mail", "x" * 32])
+def test_a_local_part_that_only_resembles_another_is_ours_to_choose(local: str) -> None:
+    assert IntakeSettings.from_environ(INTAKE | {"TRIGGER": local}).trigger == local
+    ours = f"{local}@reports.example.com"
+    assert ReportSettings.from_environ(REPORT | {"REPORT_SENDER": ours}).report_sender == Address.parse(ours)
+
+
+def test_mail_to_another_domain_asks_for_nothing() -> None:
+    release = "release-notes@example.com"
+    report = ReportSettings.from_environ(REPORT | {"REPORT_SENDER": release, "REPLY_TO": release})
+    assert report.report_sender == report.reply_to == Address.parse(release)
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        pytest.param({}, Policy(frozenset(Action), frozenset(HoldReason) - NOT_RELEASABLE), id="nothing set"),
+        pytest.param({"USER_ACTIONS": "none", "RELEASE_REASONS": "none"}, NOTHING_OFFERED, id="none"),
+        pytest.param(
+            {"USER_ACTIONS": "preview, delete", "RELEASE_REASONS": "virus"},
+            Policy(frozenset({Action.PREVIEW, Action.DELETE}), frozenset({HoldReason.VIRUS})),
+            id="some",
+        ),
+    ],
+)
+def test_what_users_may_do(environ: dict[str, str], expected: Policy) -> None:
+    assert policy_of(environ) == expected
+    assert ReportSettings.from_environ(REPORT | environ).policy == expected
+
+
+@pytest.mark.parametrize("text", ["preview,none", "preview,", "approve", ",", "None"])
+@pytest.mark.parametrize("name", ["USER_ACTIONS", "RELEASE_REASONS"])
+def test_what_users_may_do_is_never_guessed(name: str, text: str) -> None:
+    with pytest.raises(BadSetting, match=name):
+        policy_of({name: text})
 
 
 @pytest.mark.parametrize("sender", ["held@example.com", "Held+bounce@example.com"])
@@ -154,6 +219,7 @@ def test_a_setting_of_hold_that_is_missing_is_named(name: str) -> None:
     [
         ("FILTER_FAMILIES", "rspamd,mailscanner"),
         ("FILTER_FAMILIES", "amavis,"),
+        ("FILTER_FAMILIES", "amavis,none"),
         ("RETENTION_DAYS", "30"),
         ("RETENTION_DAYS", DAYS.replace("spam=30", "spam=0")),
         ("RETENTION_DAYS", DAYS.replace("spam=30", "spam=")),

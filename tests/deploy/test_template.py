@@ -14,10 +14,18 @@ import pytest
 
 from ops.activate import PREFIX as INBOUND
 from quarantine import held
+from quarantine.acting.rules import Action
 from quarantine.held import HoldReason
 from quarantine.holding.filters.family import Family
 from quarantine.holding.notification import PREFIX
-from quarantine.settings import HoldSettings, IntakeSettings, ReportSettings
+from quarantine.settings import (
+    OTHER_LOCAL_PARTS,
+    BadSetting,
+    HoldSettings,
+    IntakeSettings,
+    ReportSettings,
+    policy_of,
+)
 from tests.deploy.template import (
     DEFAULTS,
     FAILURES,
@@ -652,6 +660,9 @@ def test_every_parameter_is_described_and_shown_in_one_group() -> None:
         pytest.param("Trigger", "manual-report-request", True, id="trigger"),
         pytest.param("Trigger", "manual+report", False, id="trigger-with-suffix"),
         pytest.param("Trigger", "report@example.com", False, id="trigger-with-domain"),
+        pytest.param("Trigger", "release", False, id="trigger-of-an-action"),
+        pytest.param("Trigger", "digest-on-demand", False, id="trigger-that-begins-like-another"),
+        pytest.param("Trigger", "digest-of-held-mail", True, id="trigger-that-resembles-another"),
         pytest.param("ReportSender", "quarantine@reports.example.com", True, id="sender"),
         pytest.param(
             "ReportSender", "Quarantine <quarantine@reports.example.com>", False, id="sender-with-name"
@@ -671,6 +682,12 @@ def test_every_parameter_is_described_and_shown_in_one_group() -> None:
         pytest.param("HostedZoneId", "", True, id="no-zone"),
         pytest.param("HostedZoneId", "Z0123456789ABCDEFGHIJ", True, id="zone"),
         pytest.param("HostedZoneId", "/hostedzone/Z0123456789ABCDEFGHIJ", False, id="zone-path"),
+        *(pytest.param("UserActions", word, True, id=f"action-{word}") for word in ("none", *Action)),
+        pytest.param("UserActions", ",".join(Action), True, id="all-actions"),
+        pytest.param("UserActions", "preview,none", False, id="an-action-and-none"),
+        pytest.param("UserActions", "approve", False, id="action-of-an-administrator"),
+        *(pytest.param("ReleaseReasons", word, True, id=f"reason-{word}") for word in ("none", *HoldReason)),
+        pytest.param("ReleaseReasons", "spam, bulk", False, id="reasons-with-a-space"),
         *(pytest.param("FilterFamilies", word, True, id=f"filter-{word}") for word in ("none", *Family)),
         pytest.param("FilterFamilies", ",".join(Family), True, id="all-filters"),
         pytest.param("FilterFamilies", "", False, id="no-filter-named"),
@@ -700,6 +717,23 @@ def test_every_parameter_is_described_and_shown_in_one_group() -> None:
 def test_parameter_pattern(parameter: str, value: str, accepted: bool) -> None:
     pattern = TEMPLATE["Parameters"][parameter]["AllowedPattern"]
     assert accepted == bool(re.fullmatch(pattern, value))
+
+
+@pytest.mark.parametrize("local", ["x" * 32, "x" * 33, *OTHER_LOCAL_PARTS, "ask-me", "asked"])
+def test_the_template_refuses_the_triggers_that_the_functions_refuse(local: str) -> None:
+    trigger = TEMPLATE["Parameters"]["Trigger"]
+    taken = len(local) <= trigger["MaxLength"] and bool(re.fullmatch(trigger["AllowedPattern"], local))
+    environ = properties("IntakeFunction")["Environment"]["Variables"] | {"TRIGGER": local}
+    try:
+        IntakeSettings.from_environ(environ)
+    except BadSetting:
+        assert not taken
+    else:
+        assert taken
+
+
+def test_the_defaults_of_actions_are_those_of_the_code() -> None:
+    assert policy_of(properties("ReportFunction")["Environment"]["Variables"]) == policy_of({})
 
 
 def test_layer_pins_what_the_lock_pins() -> None:

@@ -5,14 +5,22 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 from functools import partial
-from typing import Self
+from typing import Final, Self
 
+from quarantine.acting.offers import Policy
+from quarantine.acting.rules import Action
 from quarantine.held import LONGEST_RETENTION, HoldReason
 from quarantine.holding.filters.family import Family
 from quarantine.mail.addresses import Address
 from quarantine.mail.domains import normalise_domain
 
 _DEFAULT_TRIGGER = "manual-report-request"
+_LONGEST_TRIGGER: Final = 32  # octets; with a suffix and the longest domain it is still an address
+# Mail to one of these, or to one and a hyphen, asks for something else than a report.
+OTHER_LOCAL_PARTS: Final = (
+    *("preview", "release", "delete", "ask", "approve", "refuse", "bounce"),
+    *("digest-on", "digest-off"),
+)
 _ONE_ATTEMPT = "1"  # then each failure counts as a dead letter: too many alarms, and never too few
 
 
@@ -70,6 +78,7 @@ class ReportSettings:
     """The settings of report.
 
     trigger: the address to write to if a request's row does not name one (rows of the version before).
+    reports_domain: of every address that a report prints. policy: what users may do to held mail.
     lease: how long a claim lasts; longer than the function's timeout.
     configuration_set: of SES, which counts bounces and complaints; None for the identity's default.
     longest_retention: no older message is listed.
@@ -79,6 +88,8 @@ class ReportSettings:
     quarantine_table: str
     requests_table: str
     trigger: Address
+    reports_domain: str
+    policy: Policy
     report_sender: Address
     reply_to: Address | None
     max_rows: int
@@ -93,14 +104,16 @@ class ReportSettings:
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
         """Raises BadSetting."""
         trigger = _read(environ, "TRIGGER", _trigger, _DEFAULT_TRIGGER)
+        domain = _read(environ, "REPORTS_DOMAIN", normalise_domain)
+        address = partial(_no_command, trigger, domain)
         return cls(
             quarantine_table=_read(environ, "QUARANTINE_TABLE", str),
             requests_table=_read(environ, "REQUESTS_TABLE", str),
-            trigger=Address(trigger, _read(environ, "REPORTS_DOMAIN", normalise_domain)),
-            report_sender=_read(environ, "REPORT_SENDER", partial(_not_the_trigger, trigger)),
-            reply_to=_read(environ, "REPLY_TO", partial(_not_the_trigger, trigger))
-            if environ.get("REPLY_TO")
-            else None,
+            trigger=Address(trigger, domain),
+            reports_domain=domain,
+            policy=policy_of(environ),
+            report_sender=_read(environ, "REPORT_SENDER", address),
+            reply_to=_read(environ, "REPLY_TO", address) if environ.get("REPLY_TO") else None,
             max_rows=_read(environ, "MAX_ROWS", _positive, "100"),
             when_empty=_read(environ, "WHEN_EMPTY", WhenEmpty, "silent"),
             lease=_read(environ, "LEASE_SECONDS", _seconds, "60"),
@@ -134,7 +147,7 @@ class HoldSettings:
             mail_bucket=_read(environ, "MAIL_BUCKET", str),
             quarantine_table=_read(environ, "QUARANTINE_TABLE", str),
             dead_letters_url=_read(environ, "HELD_DEAD_LETTERS_URL", str),
-            families=_read(environ, "FILTER_FAMILIES", _families, ",".join(Family)),
+            families=_read(environ, "FILTER_FAMILIES", partial(_words, Family), ",".join(Family)),
             retention=_read(environ, "RETENTION_DAYS", _retention),
             attempts=_read(environ, "HELD_ATTEMPTS", _positive, _ONE_ATTEMPT),
             stack=_read(environ, "STACK_NAME", str),
@@ -154,6 +167,14 @@ def longest_retention(environ: Mapping[str, str]) -> timedelta:
     return max(*by_reason.values(), timedelta(days=otherwise))
 
 
+def policy_of(environ: Mapping[str, str]) -> Policy:
+    """Return what users may do to held mail. Raises BadSetting."""
+    return Policy(
+        actions=_read(environ, "USER_ACTIONS", partial(_words, Action), "preview,release,delete"),
+        reasons=_read(environ, "RELEASE_REASONS", partial(_words, HoldReason), "spam,bulk,policy,blocked"),
+    )
+
+
 def _read[T](
     environ: Mapping[str, str], name: str, parse: Callable[[str], T], default: str | None = None
 ) -> T:
@@ -171,13 +192,28 @@ def _trigger(text: str) -> str:
     trigger = Address.parse(f"{text}@example.com").local
     if "+" in trigger:
         raise ValueError(f"a trigger has no +suffix: {text!r}")
+    if len(trigger) > _LONGEST_TRIGGER:
+        raise ValueError(f"longer than {_LONGEST_TRIGGER} octets: {text!r}")
+    if _is_other_local_part(trigger):
+        raise ValueError(f"another of our addresses begins so: {text!r}")
     return trigger
+
+
+def _is_other_local_part(local: str) -> bool:
+    return any(local == other or local.startswith(f"{other}-") for other in OTHER_LOCAL_PARTS)
 
 
 def _not_the_trigger(trigger: str, text: str) -> Address:
     address = Address.parse(text)
     if address.without_suffix().local == trigger:  # an automatic reply to a report would ask for another
         raise ValueError(f"its local part is the trigger: {text!r}")
+    return address
+
+
+def _no_command(trigger: str, domain: str, text: str) -> Address:
+    address = _not_the_trigger(trigger, text)
+    if address.domain == domain and _is_other_local_part(address.without_suffix().local):
+        raise ValueError(f"mail to it would ask for something else: {text!r}")
     return address
 
 
@@ -193,8 +229,11 @@ def _positive(text: str) -> int:
     return _number(text, at_least=1)
 
 
-def _families(text: str) -> frozenset[Family]:
-    return frozenset(Family(word.strip()) for word in text.split(",") if word.strip() != "none")
+def _words[T: StrEnum](vocabulary: type[T], text: str) -> frozenset[T]:
+    """Read `none`, or words between commas."""
+    if text.strip() == "none":
+        return frozenset()
+    return frozenset(vocabulary(word.strip()) for word in text.split(","))
 
 
 def _retention(text: str) -> Mapping[HoldReason, timedelta]:

@@ -1,0 +1,54 @@
+"""Which actions a report offers on a held message, and the address that each is written to."""
+
+from dataclasses import dataclass
+from typing import assert_never
+
+from quarantine.acting.reference import Reference
+from quarantine.acting.rules import Action
+from quarantine.held import HeldMessage, HoldReason
+from quarantine.mail.addresses import Address
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What the administrator lets users do (the parameters UserActions and ReleaseReasons).
+
+    actions: the actions that users may ask for; none switches acting by mail off.
+    reasons: a message may be released if it is held for one of these reasons.
+    """
+
+    actions: frozenset[Action]
+    reasons: frozenset[HoldReason]
+
+    def allows(self, action: Action, reason: HoldReason) -> bool:
+        """Return whether users may do this to a message that is held for this reason."""
+        return action in self.actions and (action is not Action.RELEASE or reason in self.reasons)
+
+
+NOTHING_OFFERED = Policy(frozenset(), frozenset())
+
+
+def offered(message: HeldMessage, policy: Policy) -> tuple[Action, ...]:
+    """Return the actions that a report offers on a message, in the order in which it shows them."""
+    if message.is_releasing or message.code is None:
+        return ()
+    return tuple(
+        action
+        for action in Action
+        if policy.allows(action, message.reason) and (message.is_stored or not _needs_mail(action))
+    )
+
+
+def _needs_mail(action: Action) -> bool:
+    match action:
+        case Action.PREVIEW | Action.RELEASE:
+            return True
+        case Action.DELETE:
+            return False
+        case _:
+            assert_never(action)
+
+
+def address_of(action: Action, reference: Reference, domain: str) -> Address:
+    """Return the address to write to, such as `release-1795426200-abcdefghijklmnop@reports.example.com`."""
+    return Address(f"{action.value}-{reference}", domain)
