@@ -2,8 +2,10 @@
 
 import re
 import webbrowser
+from dataclasses import replace
 from datetime import datetime
 from email.message import EmailMessage
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -11,8 +13,10 @@ import typer
 
 from ops import arguments
 from ops.operator import Operator, Output
+from quarantine.acting.offers import Offer, offers_on
 from quarantine.asking.admission import Accepted, mailboxes_of
 from quarantine.asking.commands import ReportCommand
+from quarantine.held import HeldMessage
 from quarantine.mail.addresses import Address
 from quarantine.reporting.fitting import fit
 from quarantine.reporting.message import render
@@ -23,7 +27,8 @@ from quarantine.settings import ReportSettings, WhenEmpty
 app = typer.Typer(help="Reports, without sending them.", no_args_is_help=True)
 
 
-COLUMNS = ("received_at", "mailbox", "sender", "subject", "reason", "kept_until")
+_NO_CODE = "x" * 16  # as long as a code, so that the report looks and weighs the same
+COLUMNS = ("received_at", "mailbox", "sender", "subject", "reason", "kept_until", "actions")
 
 
 @app.callback()
@@ -55,6 +60,8 @@ def preview(
     path.write_bytes(_content(mail, path))
     if not report.total and settings.when_empty is WhenEmpty.SILENT:
         operator.warn(f"nothing is held, and WhenEmpty is silent: {requester} would get no mail")
+    if report.offered:
+        operator.warn("the addresses of actions in it reach no message; only the user's own report has them")
     _answer(operator, report, path, _part(mail, "plain") if text else None)
     if open_ and not webbrowser.open(path.resolve().as_uri()):
         operator.warn(f"there is no browser to show it: open {path} yourself")
@@ -67,7 +74,13 @@ def _report(
     auth, _ = operator.senders.facts_for(requester)
     mailboxes = mailboxes_of(requester, auth)
     request = Accepted("preview", requester, mailboxes, ReportCommand(settings.trigger), now)
-    return gather(request, operator.quarantine, settings.max_rows, now)
+    return gather(request, operator.quarantine, settings.max_rows, partial(_offering, settings), now)
+
+
+def _offering(settings: ReportSettings, message: HeldMessage) -> tuple[Offer, ...]:
+    """Offer what the user is offered, at addresses that reach no message: the code is the user's own."""
+    shown = replace(message, code=_NO_CODE) if message.code else message
+    return offers_on(shown, settings.policy, settings.reports_domain)
 
 
 def _content(mail: EmailMessage, path: Path) -> bytes:
@@ -98,6 +111,7 @@ def _answer(operator: Operator, report: QuarantineReport, path: Path, text: str 
             "subject": row.subject or "(no subject)",
             "reason": row.reason,
             "kept_until": row.kept_until and row.kept_until.isoformat(),
+            "actions": [offer.action.value for offer in row.offers],
         }
         for row in fit(report).rows
     ]

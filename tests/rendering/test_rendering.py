@@ -30,6 +30,7 @@ from quarantine.reporting.message import render
 from quarantine.reporting.summary import summarise
 from tests.rendering import node
 from tests.rendering.node import HERE, chromium
+from tests.reporting.requests import CODE, EVERYTHING
 
 APPROVED = HERE.parent / "approved"
 PICTURES = APPROVED / "pictures"
@@ -124,11 +125,21 @@ def hostile() -> EmailMessage:
     )
     messages = tuple(
         HeldMessage(
-            longest, f"{n}", now - timedelta(hours=n), sender, subject, reason, now + timedelta(days=30)
+            *(
+                longest,
+                f"{n}",
+                now - timedelta(hours=n),
+                sender,
+                subject,
+                reason,
+                now + timedelta(days=30),
+                CODE,
+            ),
+            is_stored=True,
         )
         for n, ((sender, subject), reason) in enumerate(zip(HOSTILE, cycle(HoldReason), strict=False))
     )
-    report = summarise(request, [MailboxListing(messages, len(messages))], max_rows=100)
+    report = summarise(request, [MailboxListing(messages, len(messages))], 100, EVERYTHING)
     sender = Address.parse("quarantine@reports.example.com")
     return render(report, sender=sender, reply_to=longest, now=now)
 

@@ -14,13 +14,17 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from quarantine.acting.offers import address_of
+from quarantine.acting.reference import Reference
+from quarantine.acting.rules import Action
 from quarantine.held import HeldMessage, HoldReason, MailboxListing
 from quarantine.reporting.message import render
 from quarantine.reporting.summary import summarise
 from tests.reporting.hostile import ARMOURS, LINKS, SENDERS, WRAPPED
-from tests.reporting.requests import BOB, HELPDESK, NOW, OURS, REQUEST
+from tests.reporting.requests import BOB, CODE, DOMAIN, EVERYTHING, HELPDESK, NOW, OURS, REQUEST
 
-OWN = {str(each) for each in (BOB, HELPDESK, REQUEST.command.written_to)}
+ACTED_ON = {str(address_of(action, Reference(NOW, CODE), DOMAIN)) for action in Action}
+OWN = {str(each) for each in (BOB, HELPDESK, REQUEST.command.written_to)} | ACTED_ON
 
 # What no program may be shown, whatever else it looks for.
 FORBIDDEN = re.compile(
@@ -39,17 +43,21 @@ FORBIDDEN = re.compile(
     re.VERBOSE,
 )
 DATE = re.compile(r"\b(?:[0-3]?\d[./-][0-3]?\d[./-](?:19|20)\d\d|(?:19|20)\d\d[./-]\d{1,5})\b")
-FIELD = re.compile(r" +(?:From|For|Why|When|Until): +(?=\S)")
+FIELD = re.compile(r" +(?:From|For|Why|When|Until|Preview|Release|Delete): +(?=\S)")
+LABELS = ["From", "Why", "When", "Until", "Preview", "Release", "Delete"]
 MESSAGE = re.compile(r" *[0-9]+\. ")
 
 
 def mail_of(messages: list[tuple[str, str]]) -> EmailMessage:
     """Return the report of messages, each given by its From field and its subject."""
     held = tuple(
-        HeldMessage(BOB, f"{n}", NOW, sender, subject, HoldReason.SPAM, NOW + timedelta(days=30))
+        HeldMessage(
+            *(BOB, f"{n}", NOW, sender, subject, HoldReason.SPAM, NOW + timedelta(days=30), CODE),
+            is_stored=True,
+        )
         for n, (sender, subject) in enumerate(messages)
     )
-    report = summarise(REQUEST, [MailboxListing(held, len(held))], 100)
+    report = summarise(REQUEST, [MailboxListing(held, len(held))], 100, EVERYTHING)
     return render(report, sender=OURS, reply_to=HELPDESK, now=NOW)
 
 
@@ -124,7 +132,8 @@ def test_the_text_has_the_lines_that_we_wrote_and_no_others(mail: EmailMessage) 
         block = [
             line for line in lines[start : lines.index("", start)] if not line.lstrip().startswith("... ")
         ]
-        assert [line.split(":")[0].strip() for line in block] == ["From", "Why", "When", "Until"]
+        assert [line.split(":")[0].strip() for line in block] == LABELS
+        assert {line.split(": ")[1].strip() for line in block[-3:]} == ACTED_ON
         assert all(FIELD.match(line) for line in block)
     assert max(len(line) for line in lines) <= 72
 

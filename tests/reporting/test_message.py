@@ -13,6 +13,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes, policy
 from email.message import EmailMessage
+from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -20,6 +21,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from quarantine.acting.offers import NOTHING_OFFERED, Offering, offers_on
 from quarantine.asking.admission import Accepted
 from quarantine.asking.commands import ReportCommand
 from quarantine.asking.machines import LOOP_MARKER
@@ -28,6 +30,8 @@ from quarantine.held import HeldMessage, HoldReason, MailboxListing
 from quarantine.mail.addresses import Address
 from quarantine.reporting.message import render
 from quarantine.reporting.summary import summarise
+from quarantine.settings import policy_of
+from tests.reporting.requests import CODE, EVERYTHING
 
 APPROVED = Path(__file__).parents[1] / "approved"
 TEMPLATE = Path(__file__).parents[2] / "layers/quarantine/quarantine/reporting/templates/report/html.j2"
@@ -36,6 +40,7 @@ GMAIL_CUTS_AT = 102 * 1024
 
 BOB = Address.parse("bob@example.com")
 SALES = Address.parse("sales@example.com")
+OFFERING = partial(offers_on, policy=policy_of({}), domain="reports.example.com")
 OURS = Address.parse("quarantine@reports.example.com")
 HELPDESK = Address.parse("helpdesk@example.com")
 NOW = datetime(2025, 3, 10, 8, 15, 30, tzinfo=UTC)
@@ -64,7 +69,10 @@ def held(
 ) -> HeldMessage:
     received_at = NOW - timedelta(hours=hours_ago)
     expires_at = None if days is None else received_at + timedelta(days=days)
-    return HeldMessage(recipient, f"{hours_ago}", received_at, sender, subject, reason, expires_at)
+    code, is_stored = CODE, True
+    return HeldMessage(
+        recipient, f"{hours_ago}", received_at, sender, subject, reason, expires_at, code, is_stored
+    )
 
 
 INVOICE = held(
@@ -111,9 +119,10 @@ def mail_of(
     at_least: bool = False,
     max_rows: int = 100,
     reply_to: Address | None = None,
+    offering: Offering = OFFERING,
 ) -> EmailMessage:
     holding = MailboxListing(messages, len(messages) if total is None else total, at_least)
-    report = summarise(request, [holding], max_rows)
+    report = summarise(request, [holding], max_rows, offering)
     return render(report, sender=OURS, reply_to=reply_to, now=NOW)
 
 
@@ -282,7 +291,7 @@ def test_the_mail_is_clean_on_the_wire_and_survives_it(messages: tuple[HeldMessa
 
 
 def test_the_lines_of_a_text_in_base64_end_as_they_must() -> None:
-    text = mail_of(held("E <e@evil.example>", "三月の会議資料" * 10)).get_body(("plain",))
+    text = mail_of(*[held("E <e@evil.example>", "三月の会議資料" * 25)] * 5).get_body(("plain",))
     assert text is not None
     assert text["Content-Transfer-Encoding"] == "base64"
     data = text.get_payload(decode=True)
@@ -314,16 +323,27 @@ def test_a_hundred_rows_are_less_than_gmail_cuts(
         mailboxes=mailboxes,
         reply=replace(REQUEST.reply, references=tuple(f"<{n}{'r' * 200}@x.example>" for n in range(10))),
     )
-    mail = mail_of(*[held(sender, subject, HoldReason.BLOCKED)] * 100, request=request, total=342)
+    messages = [held(sender, subject, HoldReason.BLOCKED)] * 100
+    mail = mail_of(*messages, request=request, total=342, offering=EVERYTHING)
+    assert part(mail, "html").count("<a ") == 3 * 100 + 1
     assert len(part(mail, "html").encode()) < GMAIL_CUTS_AT
-    assert len(mail.as_bytes()) < GMAIL_CUTS_AT
+
+
+def test_a_hundred_rows_with_long_addresses_of_ours_are_less_than_gmail_cuts() -> None:
+    long = Address.parse(f"{'b' * 40}@{'w' * 40}.example")
+    mailboxes = (long, *(replace(long, local=f"{n}".ljust(40, "c")) for n in range(7)))
+    request = replace(REQUEST, requester=long, mailboxes=mailboxes)
+    offering = partial(EVERYTHING, domain=f"{'r' * 40}.example")
+    message = held("x@y <e@e.e>", "😀" * 200, HoldReason.BLOCKED, recipient=mailboxes[1])
+    mail = mail_of(*[message] * 100, request=request, reply_to=long, offering=offering, total=342)
+    assert len(part(mail, "html").encode()) < GMAIL_CUTS_AT
 
 
 def test_a_hundred_rows_of_a_mailbox_with_many_labels_are_less_than_gmail_cuts() -> None:
     mailbox = Address.parse(f"a@{'a.' * 24}example.com")
     message = held("e@e.e", "三" * 200, HoldReason.BLOCKED, recipient=mailbox)
-    mail = mail_of(*[message] * 100, request=replace(REQUEST, mailboxes=(mailbox, BOB)))
-    assert len(mail.as_bytes()) < GMAIL_CUTS_AT
+    mail = mail_of(*[message] * 100, request=replace(REQUEST, mailboxes=(mailbox, BOB)), offering=EVERYTHING)
+    assert len(part(mail, "html").encode()) < GMAIL_CUTS_AT
 
 
 # --- Hostile text ---
@@ -376,11 +396,94 @@ def test_no_character_that_disturbs_reaches_the_mail(sender: str, subject: str) 
         assert re.findall("[\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]", part(mail, subtype)) == []
 
 
-def test_the_only_link_is_the_one_that_asks_again() -> None:
-    page = part(mail_of(*ORDINARY, reply_to=HELPDESK), "html")
-    assert re.findall(r"<a [^>]*>", page) == ['<a href="mailto:manual-report-request@reports.example.com">']
+def links_of(mail: EmailMessage) -> list[str]:
+    return re.findall(r"<a [^>]*>[^<]*</a>", part(mail, "html"))
+
+
+ASKS_AGAIN = (
+    '<a href="mailto:manual-report-request@reports.example.com">manual-report-request@reports.example.com</a>'
+)
+REFERENCES = [f"{int(message.received_at.timestamp())}-{CODE}" for message in ORDINARY]
+
+
+def link_to(action: str, number: int) -> str:
+    word = action.title()
+    href = f"mailto:{action}-{REFERENCES[number - 1]}@reports.example.com?subject={word}"
+    return f'<a href="{href}" aria-label="{word} {number}">{word}</a>'
+
+
+def test_the_only_links_are_the_actions_and_the_one_that_asks_again() -> None:
+    mail = mail_of(*ORDINARY, reply_to=HELPDESK)
+    refused = {2, 4}  # phishing and virus
+    assert links_of(mail) == [
+        *(
+            link_to(action, number)
+            for number in range(1, len(ORDINARY) + 1)
+            for action in ("preview", "release", "delete")
+            if action != "release" or number not in refused
+        ),
+        ASKS_AGAIN,
+    ]
+    page = part(mail, "html")
     assert re.findall(r"(?i)\b(?:src|background|action|srcset|href)=(?!\"mailto:)", page) == []
     assert re.findall(r"@import|url\(|<(?:script|img|form|link|iframe|object)\b", page) == []
+
+
+def test_the_text_has_each_address_once_and_whole() -> None:
+    lines = part(mail_of(INVOICE, offering=partial(EVERYTHING, domain=f"{'r' * 60}.example")), "plain")
+    actions = [(action.title() + ":", action) for action in ("preview", "release", "delete")]
+    assert [line for line in lines.splitlines() if CODE in line] == [
+        f"      {word:8} {action}-{REFERENCES[0]}@{'r' * 60}.example" for word, action in actions
+    ]
+
+
+NOTHING: Offering = partial(EVERYTHING, policy=NOTHING_OFFERED)
+
+
+@pytest.mark.parametrize(
+    ("message", "offering"),
+    [
+        pytest.param(INVOICE, NOTHING, id="switched off"),
+        pytest.param(replace(INVOICE, code=None), EVERYTHING, id="no code"),
+    ],
+)
+def test_a_report_that_offers_nothing_is_as_without_actions(message: HeldMessage, offering: Offering) -> None:
+    mail = mail_of(message, offering=offering)
+    assert links_of(mail) == [ASKS_AGAIN]
+    for subtype in ("plain", "html"):
+        assert "Need one of these?" in part(mail, subtype)
+        assert "What can you do?" not in part(mail, subtype)
+        assert f"-{CODE}" not in part(mail, subtype)
+    assert "its only link is the address below" in part(mail, "html")
+
+
+def test_what_is_on_its_way_offers_nothing() -> None:
+    mail = mail_of(replace(INVOICE, is_releasing=True), offering=EVERYTHING)
+    assert links_of(mail) == [ASKS_AGAIN]
+    assert "      Now:   on its way\n" in part(mail, "plain")
+    assert "<br><em>on its way</em></td>" in part(mail, "html")
+
+
+@pytest.mark.parametrize(
+    ("environ", "words"),
+    [
+        pytest.param({}, ["Preview", "Release", "Delete"], id="all"),
+        pytest.param({"USER_ACTIONS": "release"}, ["Release"], id="release"),
+        pytest.param({"USER_ACTIONS": "preview,delete"}, ["Preview", "Delete"], id="without release"),
+        pytest.param({"RELEASE_REASONS": "virus"}, ["Preview", "Delete"], id="not releasable"),
+    ],
+)
+def test_the_foot_explains_what_is_offered_and_nothing_else(
+    environ: dict[str, str], words: list[str]
+) -> None:
+    mail = mail_of(INVOICE, offering=partial(EVERYTHING, policy=policy_of(environ)))
+    assert re.findall(r"(?m)^<br><b>(\w+)</b>", part(mail, "html")) == words
+    text = " ".join(part(mail, "plain").split()).partition("What can you do?")[2]
+    assert re.findall(r"\. (Preview|Release|Delete) \w+s", text) == words
+    for foot in (text, part(mail, "html").replace("<wbr>", "")):
+        assert "Send it from bob@example.com." in foot
+        assert "work as long as it is kept." in foot
+        assert "Need one that you cannot release?" in foot
 
 
 def test_the_link_is_escaped() -> None:

@@ -12,6 +12,7 @@ from quarantine.asking.commands import ReportCommand
 from quarantine.held import HeldMessage, HoldReason, MailboxListing
 from quarantine.mail.addresses import Address
 from quarantine.reporting.summary import QuarantineReport, summarise
+from tests.reporting.requests import EVERYTHING
 
 BOB = Address.parse("bob@example.com")
 SALES = Address.parse("sales@example.com")
@@ -35,7 +36,7 @@ MESSAGE = HeldMessage(
 
 
 def summary(*messages: HeldMessage, request: Accepted = REQUEST, max_rows: int = 100) -> QuarantineReport:
-    return summarise(request, [MailboxListing(messages, len(messages))], max_rows)
+    return summarise(request, [MailboxListing(messages, len(messages))], max_rows, EVERYTHING)
 
 
 # --- What is merged ---
@@ -48,7 +49,7 @@ def test_messages_of_all_mailboxes_are_merged_newest_first() -> None:
         )
 
     holdings = [MailboxListing((at(5, BOB), at(1, BOB)), 2), MailboxListing((at(4, SALES), at(3, SALES)), 7)]
-    report = summarise(replace(REQUEST, mailboxes=(BOB, SALES)), holdings, max_rows=3)
+    report = summarise(replace(REQUEST, mailboxes=(BOB, SALES)), holdings, 3, EVERYTHING)
     assert [(row.subject, row.mailbox) for row in report.rows] == [("5", BOB), ("4", SALES), ("3", SALES)]
     assert (report.shown, report.total, report.other_mailboxes) == (3, 9, (SALES,))
 
@@ -71,7 +72,7 @@ def test_messages_of_all_mailboxes_are_merged_newest_first() -> None:
 def test_the_count_is_a_bound_when_any_mailbox_has_one(
     holdings: list[MailboxListing], counted: tuple[int, bool, bool]
 ) -> None:
-    report = summarise(REQUEST, holdings, max_rows=2)
+    report = summarise(REQUEST, holdings, 2, EVERYTHING)
     assert (report.total, report.at_least, report.lists_all) == counted
 
 
@@ -90,7 +91,7 @@ def test_the_count_is_honest_and_the_order_is_by_time(
         )
         for times in held
     ]
-    report = summarise(REQUEST, holdings, max_rows)
+    report = summarise(REQUEST, holdings, max_rows, EVERYTHING)
     everything = sorted((time for times in held for time in times), reverse=True)
     assert [row.received_at for row in report.rows] == everything[:max_rows]
     assert report.total == len(everything) + beyond * len(held)

@@ -1,5 +1,6 @@
 """Which actions a report offers on a held message, and the address that each is written to."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -25,6 +26,17 @@ class Policy:
         return action in self.actions and (action is not Action.RELEASE or reason in self.reasons)
 
 
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """An action on one message, and the address to write to for it."""
+
+    action: Action
+    address: Address
+
+
+type Offering = Callable[[HeldMessage], tuple[Offer, ...]]
+"""Says what is offered on a message."""
+
 NOTHING_OFFERED = Policy(frozenset(), frozenset())
 
 
@@ -47,6 +59,14 @@ def _needs_mail(action: Action) -> bool:
             return False
         case _:
             assert_never(action)
+
+
+def offers_on(message: HeldMessage, policy: Policy, domain: str) -> tuple[Offer, ...]:
+    """Return what is offered on a message, with addresses at this domain."""
+    if message.code is None:
+        return ()
+    reference = Reference(message.received_at, message.code)
+    return tuple(Offer(action, address_of(action, reference, domain)) for action in offered(message, policy))
 
 
 def address_of(action: Action, reference: Reference, domain: str) -> Address:

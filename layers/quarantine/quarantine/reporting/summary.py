@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from heapq import nlargest
 
+from quarantine.acting.offers import Offer, Offering
+from quarantine.acting.rules import Action
 from quarantine.asking.admission import Accepted
 from quarantine.held import HeldMessage, HoldReason, MailboxListing
 from quarantine.mail.addresses import Address
@@ -22,6 +24,7 @@ class Row:
     """One message as the report shows it; its times are in the requester's own UTC offset.
 
     subject: "" if the mail has none. claims_address: whether the sender's name looks like an address.
+    offers: what the reader can do about it. is_releasing: it is on its way to the reader.
     """
 
     mailbox: Address
@@ -31,6 +34,8 @@ class Row:
     claims_address: bool
     subject: str
     reason: HoldReason
+    offers: tuple[Offer, ...]
+    is_releasing: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +81,11 @@ class QuarantineReport:
         return tuple(mailbox for mailbox in self.request.mailboxes if mailbox != self.requester)
 
     @property
+    def offered(self) -> frozenset[Action]:
+        """The actions that are offered on any row."""
+        return frozenset(offer.action for row in self.rows for offer in row.offers)
+
+    @property
     def kept_until(self) -> tuple[datetime, datetime] | None:
         """The earliest and the latest date at which a row is deleted; None if no row has such a date."""
         times = [row.kept_until for row in self.rows if row.kept_until is not None]
@@ -87,7 +97,9 @@ class QuarantineReport:
         return all(row.kept_until is not None for row in self.rows)
 
 
-def summarise(request: Accepted, listings: Iterable[MailboxListing], max_rows: int) -> QuarantineReport:
+def summarise(
+    request: Accepted, listings: Iterable[MailboxListing], max_rows: int, offering: Offering
+) -> QuarantineReport:
     """Merge the held messages of the mailboxes into one report of at most `max_rows` rows, newest first.
 
     Messages of the same time are ordered by mailbox and message id, so that two reports agree.
@@ -98,7 +110,7 @@ def summarise(request: Accepted, listings: Iterable[MailboxListing], max_rows: i
     newest = nlargest(max_rows, messages, key=lambda m: (m.received_at, m.recipient, m.message_id))
     return QuarantineReport(
         request=request,
-        rows=tuple(_row(message, zone) for message in newest),
+        rows=tuple(_row(message, zone, offering) for message in newest),
         total=sum(listing.total for listing in listings),
         at_least=any(listing.at_least for listing in listings),
         asked_at=request.received_at.astimezone(zone),
@@ -115,7 +127,7 @@ def _zone(offset: timedelta) -> timezone:
 # --- Rows ---
 
 
-def _row(message: HeldMessage, zone: timezone) -> Row:
+def _row(message: HeldMessage, zone: timezone, offering: Offering) -> Row:
     sender = parse_sender(message.sender)
     return Row(
         mailbox=message.recipient,
@@ -125,4 +137,6 @@ def _row(message: HeldMessage, zone: timezone) -> Row:
         claims_address=sender.claims_address,
         subject=clean_text(message.subject),
         reason=message.reason,
+        offers=offering(message),
+        is_releasing=message.is_releasing,
     )

@@ -3,8 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Self, assert_never
 
+from quarantine.acting.offers import Offering, offers_on
 from quarantine.asking.admission import Accepted
 from quarantine.jobs import MalformedJob, ReportJob, from_json
 from quarantine.outbox import Mailer, SendRefused
@@ -36,10 +38,12 @@ class InHand(RuntimeError):
     """Another process serves the request; the job must be retried, in case that process dies."""
 
 
-def gather(request: Accepted, quarantine: Quarantine, max_rows: int, now: datetime) -> QuarantineReport:
+def gather(
+    request: Accepted, quarantine: Quarantine, max_rows: int, offering: Offering, now: datetime
+) -> QuarantineReport:
     """Read and summarise the held mail of a request's mailboxes."""
     listings = [quarantine.held_for(mailbox, now, max_rows) for mailbox in request.mailboxes]
-    return summarise(request, listings, max_rows)
+    return summarise(request, listings, max_rows, offering)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +120,8 @@ class Reporting:
         )
 
     def _answer(self, request: Accepted) -> Outcome:
-        report = gather(request, self.quarantine, self.settings.max_rows, self.clock())
+        offering = partial(offers_on, policy=self.settings.policy, domain=self.settings.reports_domain)
+        report = gather(request, self.quarantine, self.settings.max_rows, offering, self.clock())
         if not report.total and self.settings.when_empty is WhenEmpty.SILENT:
             return Outcome(RequestStatus.EMPTY, 0)
         sender = self.settings.report_sender
