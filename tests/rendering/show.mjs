@@ -1,7 +1,7 @@
 // Shows pages in headless Chromium, as a mail client of that width and theme would.
 //
 // stdin: {"chromium": path, "folder": path, "clients": [glob], "pages": {name: html}}
-// stdout: {"views": {"<page>-<view>": {"scroll_width", "width", "violations": [text]}},
+// stdout: {"views": {"<page>-<view>": {"scroll_width", "width", "violations": [text], "buttons": [button]}},
 //          "ignored": {feature: [client]}, "partly": [feature]}
 // Writes <folder>/<page>-<view>.png for each.
 
@@ -37,11 +37,27 @@ async function look(browser, html, view, picture) {
   await page.setContent(html)
   await page.screenshot({ path: picture, fullPage: true })
   const [scroll_width, width] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth])
+  const buttons = await page.evaluate(look_at_buttons)
   await page.addScriptTag({ path: AXE })
   const { violations } = await page.evaluate((rules) => axe.run({ rules }), NOT_OF_A_MAIL)
   await page.close()
   const said = violations.flatMap(({ id, nodes }) => nodes.map((node) => `${id}: ${node.target} ${node.failureSummary}`))
-  return { scroll_width, width, violations: said }
+  return { scroll_width, width, violations: said, buttons }
+}
+
+// Each link in the list: its size in pixels, its name, whether a click on its middle hits it, and what it stands below.
+function look_at_buttons() {
+  return [...document.querySelectorAll('.list .why a')].map((link) => {
+    link.scrollIntoView({ block: 'center' })
+    const { left, top, width, height } = link.getBoundingClientRect()
+    return {
+      name: link.getAttribute('aria-label'),
+      width,
+      height,
+      is_hit: document.elementFromPoint(left + width / 2, top + height / 2) === link,
+      is_below: top >= link.closest('tr').cells[0].getBoundingClientRect().bottom,
+    }
+  })
 }
 
 // What of the page a client does not know, and what some client knows in part.

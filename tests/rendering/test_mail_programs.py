@@ -12,6 +12,7 @@ import pytest
 
 from tests.rendering import roundcube, thunderbird
 from tests.rendering.test_rendering import SHOWN, approved, hostile
+from tests.reporting.requests import CODE, DOMAIN
 from tests.reporting.test_links import MAILS, OWN, part
 
 PICTURED = {"ordinary": approved("ordinary"), "hostile": hostile()}
@@ -52,8 +53,9 @@ def addresses_written_by(mail: EmailMessage) -> list[str]:
     """Return our own addresses and the requester's, as often as the text has them: a program links these."""
     requester = str(mail["To"])
     own = sorted({*OWN, requester, str(mail["Reply-To"] or requester)}, key=len, reverse=True)
+    addresses = [*map(re.escape, own), rf"[a-z]+-[0-9]+-{CODE}@{re.escape(DOMAIN)}"]
     return re.findall(
-        "|".join(rf"(?<!\S){re.escape(address)}(?=[.,]?(?:\s|$))" for address in own), part(mail, "plain")
+        "|".join(rf"(?<!\S){address}(?=[.,]?(?:\s|$))" for address in addresses), part(mail, "plain")
     )
 
 

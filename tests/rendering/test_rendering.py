@@ -66,12 +66,27 @@ pytestmark = pytest.mark.rendered
 
 
 @dataclass(frozen=True, slots=True)
+class Button:
+    """A link in the list. width, height: in pixels. name: its accessible name.
+
+    is_hit: a click on its middle reaches it. is_below: it stands below its message, not beside it.
+    """
+
+    name: str
+    width: float
+    height: float
+    is_hit: bool
+    is_below: bool
+
+
+@dataclass(frozen=True, slots=True)
 class View:
     """One page at one width in one theme. violations: those that axe found."""
 
     scroll_width: int
     width: int
     violations: list[str]
+    buttons: list[Button]
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +164,10 @@ def show(pages: dict[str, str], folder: Path) -> Look:
     folder.mkdir(parents=True, exist_ok=True)
     page_arguments = {"chromium": chromium(), "folder": str(folder), "clients": CLIENTS, "pages": pages}
     said: Any = node.run("show.mjs", page_arguments)
-    views = {name: View(**view) for name, view in said["views"].items()}
+    views = {
+        name: View(**view | {"buttons": [Button(**button) for button in view["buttons"]]})
+        for name, view in said["views"].items()
+    }
     return Look(views, said["ignored"], said["partly"])
 
 
@@ -212,7 +230,29 @@ def test_nothing_is_wider_than_the_screen(page: str, view: str) -> None:
     assert seen.scroll_width <= seen.width
 
 
+# --- To a finger ---
+
+
+@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize("page", ["ordinary", "hostile"])
+def test_buttons_are_large_enough_and_below_the_message_on_a_phone(page: str, view: str) -> None:
+    is_phone = view.startswith("phone")
+    buttons = look().views[f"{page}-{view}"].buttons
+    assert buttons
+    assert {button.is_hit for button in buttons} == {True}
+    assert {button.is_below for button in buttons} == {is_phone}
+    least = 44 if is_phone else 24  # WCAG 2.2, 2.5.5 and 2.5.8
+    assert min(min(button.width, button.height) for button in buttons) >= least
+
+
 # --- To a screen reader ---
+
+
+@pytest.mark.parametrize("page", ["ordinary", "hostile"])
+def test_no_two_buttons_have_one_name(page: str) -> None:
+    names = [button.name for button in look().views[f"{page}-light"].buttons]
+    assert len(set(names)) == len(names)
+    assert all(re.fullmatch(r"(Preview|Release|Delete) [1-9][0-9]*", name) for name in names)
 
 
 @pytest.mark.parametrize("view", VIEWS)

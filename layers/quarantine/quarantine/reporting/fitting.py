@@ -31,7 +31,7 @@ _LONGEST_NAME = 80
 
 _ELLIPSIS_WEIGHT = len(ELLIPSIS.encode())
 _HEAVIEST_LETTER = 5  # escaped: &amp;
-_LINK = '<br><a href="mailto:?subject=Preview" aria-label="Preview 1000">Preview</a>'  # without its address
+_LINK = '\n<a href="mailto:?subject=Preview" aria-label="Preview 1000">Preview</a>'  # without its address
 
 
 def fit(report: QuarantineReport) -> QuarantineReport:
