@@ -33,7 +33,7 @@ def raw_text(value: bytes) -> str:
     if value.isascii() and b"\x1b$" not in value:
         return value.decode("ascii")
     # RFC 6532 allows UTF-8. Before RFC 2047, Japanese programs wrote ISO-2022-JP without encoded words.
-    return _text(value, "iso-2022-jp" if b"\x1b$" in value else UNKNOWN)
+    return text_of(value, "iso-2022-jp" if b"\x1b$" in value else UNKNOWN)
 
 
 # --- Encoded words ---
@@ -69,11 +69,11 @@ def decode_words(value: bytes) -> str:
         if not between.strip() and end:  # RFC 2047 6.2: white space between two is not shown
             if codec == next_codec:
                 word, next_word = _at_whole_character(word, next_word, codec)
-            parts.append(_text(word, codec))
+            parts.append(text_of(word, codec))
         else:
-            parts += [_text(word, codec), raw_text(between)]
+            parts += [text_of(word, codec), raw_text(between)]
         word, codec, end = next_word, next_codec, match.end()
-    return "".join([*parts, _text(word, codec), raw_text(value[end:])])
+    return "".join([*parts, text_of(word, codec), raw_text(value[end:])])
 
 
 def is_encoded(value: bytes) -> bool:
@@ -131,7 +131,7 @@ def _is_clean(text: str) -> bool:
     return text.isascii() or _UNEXPLAINED.search(text) is None
 
 
-def _text(data: bytes, codec: str) -> str:
+def text_of(data: bytes, codec: str) -> str:
     """Decode bytes by their label, or else as UTF-8, or else as windows-1252."""
     if data.startswith(b"\xef\xbb\xbf"):  # a byte order mark says more than any label, as in the Standard
         data, codec = data[3:], "utf-8"

@@ -138,6 +138,12 @@ def wrapped_held(text: str, columns: int, indent: int) -> str:
     return ("\n" + " " * indent + _CONTINUED).join(_lines(letters, marked, columns, long_word))
 
 
+def broken_held(text: str, columns: int) -> list[str]:
+    """Break held text that was cleaned into lines of at most `columns` columns, for a prefix before each."""
+    long_word = rf".{{1,{columns}}}(?:(?=\[)|(?<=\]))|.{{1,{columns}}}(?!\0)"
+    return list(_lines(*_in_columns(text), columns, long_word))
+
+
 def _in_columns(text: str) -> tuple[str, Sequence[str]]:
     """Return the text with one character for each column, and the letters with marks: the nth stand-in's."""
     if text.isascii():
