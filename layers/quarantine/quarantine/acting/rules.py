@@ -1,11 +1,12 @@
 """What a user may do to a held message, and what each action does to a message in each status."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
+from quarantine.acting.answers import Answer
 from quarantine.held import HeldStatus
 
 
@@ -33,10 +34,10 @@ class Step(StrEnum):
     SHOW = "show"  # answers with the text of the message
     DELIVER = "deliver"  # held -> releasing -> released
     DELETE = "delete"  # -> deleted
-    TELL_ON_ITS_WAY = "on_its_way"
-    TELL_RELEASED = "released_before"
-    TELL_DELETED = "deleted_before"
-    TELL_EXPIRED = "expired"
+    TELL_ON_ITS_WAY = Answer.ON_ITS_WAY.value
+    TELL_RELEASED = Answer.RELEASED_BEFORE.value
+    TELL_DELETED = Answer.DELETED_BEFORE.value
+    TELL_EXPIRED = Answer.EXPIRED.value
 
 
 STEPS: Final[Mapping[State, Mapping[Action, Step]]] = MappingProxyType(
@@ -69,6 +70,10 @@ STEPS: Final[Mapping[State, Mapping[Action, Step]]] = MappingProxyType(
     }
 )
 """What each action does to a message in each state; docs/reference.md prints the same table."""
+
+
+OLDEST: Final = timedelta(hours=24)
+"""How old the mail that asked for an action may be; an older one, such as a redriven letter, does nothing."""
 
 
 def state_of(

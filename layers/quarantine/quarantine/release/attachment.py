@@ -6,7 +6,7 @@ SES sends only in our own name, so the original cannot be the mail itself.
 import base64
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import datetime
 from email.message import EmailMessage
 from itertools import count
 from typing import Final
@@ -14,11 +14,10 @@ from typing import Final
 from quarantine.asking.replying import ReplyContext
 from quarantine.held import HeldMessage, HoldReason
 from quarantine.mail.addresses import Address
-from quarantine.mail.lenient import Sender, parse_sender
-from quarantine.mail.links import defanged
-from quarantine.mail.text import clean_text, clipped
+from quarantine.mail.lenient import Sender
 from quarantine.reporting.composing import compose
 from quarantine.reporting.markup import MailTemplates
+from quarantine.reporting.quoting import QuotedMessage, zone_of
 
 LARGEST: Final = 29_000_000
 """The bytes of the largest stored mail that fits, with any content.
@@ -29,7 +28,6 @@ of 57, and our own text needs less than 100 KB.
 
 FILE: Final = "original.eml"  # never a name from the mail
 
-_LONGEST_NAME, _LONGEST_SUBJECT = 80, 200
 _TEMPLATES = MailTemplates("release")
 
 
@@ -103,18 +101,17 @@ def render(
 def _released_message(
     message: HeldMessage, requester: Address | None, asked_at: datetime, reply: ReplyContext
 ) -> ReleasedMessage:
-    offset = reply.utc_offset
-    zone = timezone(offset) if abs(offset) < timedelta(days=1) else UTC
-    sender = parse_sender(message.sender)
+    zone = zone_of(reply.utc_offset)
+    quoted = QuotedMessage.of(message, zone)
     return ReleasedMessage(
-        mailbox=message.recipient,
+        mailbox=quoted.mailbox,
         requester=requester,
         asked_at=asked_at.astimezone(zone),
-        received_at=message.received_at.astimezone(zone),
-        reason=message.reason,
-        sender=Sender(clipped(defanged(sender.name), _LONGEST_NAME), defanged(sender.address)),
-        claims_address=sender.claims_address,
-        subject=clipped(defanged(clean_text(message.subject)), _LONGEST_SUBJECT),
+        received_at=quoted.received_at,
+        reason=quoted.reason,
+        sender=quoted.sender,
+        claims_address=quoted.claims_address,
+        subject=quoted.subject,
     )
 
 

@@ -17,7 +17,7 @@ from jinja2 import BaseLoader, ChoiceLoader, Environment, FileSystemLoader, Modu
 from markupsafe import Markup, escape
 
 from quarantine.mail.addresses import Address
-from quarantine.mail.text import wrapped, wrapped_held
+from quarantine.mail.text import broken_held, wrapped, wrapped_held
 
 _COLUMNS = 72
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -39,6 +39,26 @@ def _unlinked(address: Address) -> Markup:
 
 def _held(text: str, indent: int) -> str:
     return wrapped_held(text, _COLUMNS, indent)
+
+
+_PREFIX = "| "
+
+
+def _quoted(text: str) -> str:
+    """Return held text with a prefix before each line, so that it never looks like ours."""
+    lines = broken_held(text, _COLUMNS - len(_PREFIX)) or [""]
+    return "\n".join((_PREFIX + line).rstrip() for line in lines)
+
+
+def _size(size: int) -> str:
+    """Return a number of bytes for people, rounded up."""
+    units = ["bytes", "KB", "MB"]
+    while size >= _KILO and len(units) > 1:
+        size, units = -(-size // _KILO), units[1:]
+    return f"{size} {units[0]}"
+
+
+_KILO = 1000
 
 
 def _paragraph(text: str) -> str:
@@ -76,6 +96,8 @@ def _environment(loader: BaseLoader) -> Environment:
         "mailto": _mailto,
         "moment": _moment,
         "paragraph": _paragraph,
+        "quoted": _quoted,
+        "size": _size,
         "unlinked": _unlinked,
     }
     return environment

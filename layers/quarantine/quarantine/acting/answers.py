@@ -1,0 +1,25 @@
+"""How an action is answered: exactly one mail to the requester (docs/reference.md, "Acting by mail")."""
+
+from enum import StrEnum
+
+
+class Answer(StrEnum):
+    """The answer to an action, as the row of its request names it. The first two are mails of their own."""
+
+    SHOWN = "shown"  # the preview
+    DELIVERED = "delivered"  # the released message itself, to the requester's own mailbox
+    RELEASED = "released"  # it went to another mailbox that the requester may see
+    DELETED = "deleted"
+    ON_ITS_WAY = "on_its_way"  # another request delivers it at this moment
+    RELEASED_BEFORE = "released_before"
+    DELETED_BEFORE = "deleted_before"
+    EXPIRED = "expired"  # its time is over, and its row is still there
+    TOO_OLD = "too_old"  # the mail that asked is older than a day
+    SWITCHED_OFF = "switched_off"  # UserActions does not name this action
+    NOT_RELEASABLE = "not_releasable"  # ReleaseReasons does not name the reason of the message
+    NOT_STORED = "not_stored"  # only its row is kept, or the stored mail is gone
+    CHANGED = "changed"  # the stored mail is not the one that was judged
+    TOO_LARGE = "too_large"  # it does not fit into a mail that SES sends
+    NOT_SENT = "not_sent"  # SES refuses to send it; it is held again
+    REJECTED = "rejected"  # SES rejected it after it had accepted it; it is held again
+    CAME_BACK = "came_back"  # the mail server of the mailbox refused it; it is held again

@@ -1,0 +1,85 @@
+"""The short mail that says what became of an action."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from email.message import EmailMessage
+
+from quarantine.acting.answers import Answer
+from quarantine.asking.admission import Accepted
+from quarantine.held import HeldMessage
+from quarantine.mail.addresses import Address, InvalidAddress
+from quarantine.reporting.composing import compose
+from quarantine.reporting.markup import MailTemplates
+from quarantine.reporting.quoting import QuotedMessage, zone_of
+
+_TEMPLATES = MailTemplates("answer")
+
+
+@dataclass(frozen=True, slots=True)
+class Deed:
+    """Who released or deleted a message, and when. by: an address, or the ARN of an operator."""
+
+    by: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class AnsweredAction:
+    """The values that the templates need. Times are in the requester's own UTC offset.
+
+    message: None if the answer is about no message. by: None for an operator, and if nobody acted.
+    """
+
+    answer: Answer
+    requester: Address
+    asked_at: datetime
+    message: QuotedMessage | None
+    by: Address | None
+    acted_at: datetime | None
+
+    @property
+    def zone(self) -> str:
+        """The requester's UTC offset as a label: `UTC+01:00`; plain `UTC` if it is zero."""
+        return str(self.asked_at.tzinfo)
+
+
+def render_answer(
+    answer: Answer,
+    request: Accepted,
+    message: HeldMessage | None,
+    deed: Deed | None,
+    *,
+    sender: Address,
+    reply_to: Address | None,
+    now: datetime,
+) -> EmailMessage:
+    """Return the mail that answers a request. The same arguments give the same mail.
+
+    message: the held message; None where the answer is about none. deed: what was done to it before.
+    """
+    zone = zone_of(request.reply.utc_offset)
+    answered = AnsweredAction(
+        answer=answer,
+        requester=request.requester,
+        asked_at=request.received_at.astimezone(zone),
+        message=None if message is None else QuotedMessage.of(message, zone),
+        by=_person(deed),
+        acted_at=None if deed is None else deed.at.astimezone(zone),
+    )
+    return compose(
+        _TEMPLATES.render(answered=answered, reply_to=reply_to),
+        kind=f"answer-{answer}",
+        request_id=request.request_id,
+        requester=request.requester,
+        reply=request.reply,
+        sender=sender,
+        reply_to=reply_to,
+        now=now,
+    )
+
+
+def _person(deed: Deed | None) -> Address | None:
+    try:
+        return None if deed is None else Address.parse(deed.by)
+    except InvalidAddress:
+        return None
