@@ -21,7 +21,7 @@ import pytest
 
 from ops.mbox import from_line_time, split_mbox
 from quarantine.asking.admission import evidence, screen
-from quarantine.asking.commands import ReportCommand, first_command
+from quarantine.asking.commands import ReportCommand, read_commands
 from quarantine.asking.event import InboundMail, parse_event, with_raw_header
 from quarantine.asking.machines import machine_sign
 from quarantine.asking.replays import freshness
@@ -161,7 +161,7 @@ def of_bytes(parse: Callable[[bytes], object], *refusals: type[Exception]) -> Ca
 
 def ask(mail: InboundMail) -> None:
     """Read all that intake reads of a mail."""
-    first_command(mail.recipients, TRIGGER)
+    read_commands(mail.recipients, TRIGGER)
     malformed_field(mail.headers)
     screen(mail, TRIGGER, REPORT_SENDER)
     evidence(mail)

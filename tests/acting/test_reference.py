@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quarantine.acting.reference import CODE_BYTES, Reference, code_of, is_code
+from quarantine.acting.reference import CODE_BYTES, Reference, code_of, is_code, shortened
 
 RECEIVED_AT = datetime(2026, 11, 23, 12, 10, tzinfo=UTC)
 CODE = "abcdefghijklmnop"
@@ -59,7 +59,9 @@ def test_a_reference_names_the_row_with_its_code_alone() -> None:
 
 
 def test_a_log_does_not_show_enough_to_use_it() -> None:
-    assert Reference(RECEIVED_AT, CODE).shortened == "1795435800-abcd..."
+    address = f"release-{Reference(RECEIVED_AT, CODE)}@reports.example.com"
+    shown = "release-1795435800-abcd...@reports.example.com"
+    assert shortened(f"{address}, {address.upper()}") == f"{shown}, {shown.upper()}"
 
 
 def test_a_code_has_eighty_random_bits_in_letters_that_survive_a_mail_program() -> None:

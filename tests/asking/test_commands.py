@@ -1,6 +1,10 @@
+from datetime import UTC, datetime
+
 import pytest
 
-from quarantine.asking.commands import ReportCommand, first_command
+from quarantine.acting.reference import Reference
+from quarantine.acting.rules import Action
+from quarantine.asking.commands import ActionCommand, ReportCommand, read_commands
 from quarantine.mail.addresses import Address
 
 
@@ -32,5 +36,66 @@ from quarantine.mail.addresses import Address
     ],
 )
 def test_the_trigger_is_a_local_part(recipients: list[str], expected: str | None) -> None:
-    command = first_command(recipients, "manual-report-request")
-    assert command == (ReportCommand(Address("manual-report-request", expected)) if expected else None)
+    commands = read_commands(recipients, "manual-report-request")
+    assert commands == ((ReportCommand(Address("manual-report-request", expected)),) if expected else ())
+
+
+CODE = "abcdefghijklmnop"
+REF = Reference(datetime(2026, 11, 23, 9, 30, tzinfo=UTC), CODE)
+OTHER = Reference(datetime(2026, 11, 23, 9, 30, 1, tzinfo=UTC), CODE)
+
+
+@pytest.mark.parametrize(
+    ("recipient", "expected"),
+    [
+        pytest.param(f"preview-{REF}@reports.example.com", (Action.PREVIEW, REF), id="preview"),
+        pytest.param(f"release-{REF}@reports.example.com", (Action.RELEASE, REF), id="release"),
+        pytest.param(f"delete-{REF}@reports.example.com", (Action.DELETE, REF), id="delete"),
+        pytest.param(f"RELEASE-{REF}@REPORTS.example.com".upper(), (Action.RELEASE, REF), id="upper case"),
+        pytest.param(f"release-{OTHER}@other.example", (Action.RELEASE, OTHER), id="any domain"),
+        pytest.param(f"release+{REF}@reports.example.com", None, id="plus for the hyphen"),
+        pytest.param(f"release-{REF}+x@reports.example.com", None, id="a suffix"),
+        pytest.param(f"x-release-{REF}@reports.example.com", None, id="a prefix"),
+        pytest.param(f"release--{REF}@reports.example.com", None, id="two hyphens"),
+        pytest.param(f"release-{REF}a@reports.example.com", None, id="a letter more"),
+        pytest.param(f"release-{str(REF)[:-1]}@reports.example.com", None, id="a letter less"),
+        pytest.param(f"release-{str(REF)[:-1]}1@reports.example.com", None, id="not base32"),
+        pytest.param(f"approve-{REF}@reports.example.com", None, id="an unknown word"),
+        pytest.param("release@reports.example.com", None, id="no reference"),
+        pytest.param(f"release-999999999999-{CODE}@reports.example.com", None, id="no such year"),
+    ],
+)
+def test_an_action_is_a_word_and_a_reference(
+    recipient: str, expected: tuple[Action, Reference] | None
+) -> None:
+    found = [
+        (command.action, command.reference)
+        for command in read_commands([recipient], "manual-report-request")
+        if isinstance(command, ActionCommand)
+    ]
+    assert found == ([expected] if expected else [])
+
+
+def test_commands_are_distinct_and_in_the_order_of_the_envelope() -> None:
+    recipients = [
+        "nobody@reports.example.com",
+        f"delete-{REF}@reports.example.com",
+        "manual-report-request+a@reports.example.com",
+        f"DELETE-{REF}@other.example",
+        f"release-{OTHER}@reports.example.com",
+        "manual-report-request+b@other.example",
+        f"release-{REF}@reports.example.com",
+    ]
+    domain = "reports.example.com"
+    assert read_commands(recipients, "manual-report-request") == (
+        ActionCommand(Action.DELETE, REF, domain),
+        ReportCommand(Address("manual-report-request", domain)),
+        ActionCommand(Action.RELEASE, OTHER, domain),
+        ActionCommand(Action.RELEASE, REF, domain),
+    )
+
+
+def test_an_action_was_written_to_its_address() -> None:
+    address = Address.parse(f"release-{REF}@reports.example.com")
+    (command,) = read_commands([str(address)], "manual-report-request")
+    assert command.written_to == address

@@ -14,7 +14,8 @@ from ipaddress import ip_address
 from typing import Final
 
 from ops.mbox import from_line_time, split_mbox
-from quarantine.asking.commands import first_command
+from quarantine.acting.rules import Action
+from quarantine.asking.commands import read_commands
 from quarantine.asking.event import InboundMail, MalformedEvent, parse_event, with_raw_header
 from quarantine.asking.machines import machine_sign
 from quarantine.asking.replays import Stale, freshness
@@ -112,10 +113,9 @@ def addresses(data: bytes) -> None:
             assert str(address).isascii()
             assert str(address) == str(address).lower()
             assert address.local in text.lower()  # found in the mail, not derived from it
-    found = first_command([text, f"{text}@reports.example.com"], TRIGGER)
-    if found is not None:
+    for found in read_commands([text, f"{text}@reports.example.com"], TRIGGER):
         address = found.written_to
-        assert address.local == TRIGGER
+        assert address.local.startswith((TRIGGER, *Action))
         assert Address.parse(str(address)) == address
 
 
@@ -217,10 +217,10 @@ def _is_readable(mail: InboundMail) -> None:
     "".join(
         [*said, malformed_field(mail.headers) or "", str(connecting_ip(mail)), *dkim_domains(mail)]
     ).encode()
-    command = first_command(mail.recipients, TRIGGER)
+    commands = read_commands(mail.recipients, TRIGGER)
     assert mail.received_at.tzinfo is UTC
     (machine_sign(mail, REQUESTER, TRIGGER, REPORT_SENDER) or "").encode()
-    if command is not None:
+    for command in commands:
         fresh = freshness(mail, REQUESTER, command, forwarded=False)
         (fresh.detail if isinstance(fresh, Stale) else fresh.key).encode()
     context = read_reply_context(mail)

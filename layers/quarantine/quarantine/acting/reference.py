@@ -18,6 +18,7 @@ CODE_BYTES: Final = 10
 _CODE = re.compile(r"[a-z2-7]{16}")  # RFC 4648 6, in lower case
 _REFERENCE = re.compile(r"([1-9][0-9]{0,11})-([a-z2-7]{16})")
 _SHOWN = 4  # letters of a code in logs and rows
+_IN_TEXT = re.compile(rf"([0-9]{{1,12}}-[a-z2-7]{{{_SHOWN}}})[a-z2-7]{{{16 - _SHOWN}}}", re.IGNORECASE)
 
 
 def code_of(random: bytes) -> str:
@@ -27,6 +28,11 @@ def code_of(random: bytes) -> str:
 
 def is_code(value: object) -> bool:
     return isinstance(value, str) and _CODE.fullmatch(value) is not None
+
+
+def shortened(text: str) -> str:
+    """Return a text with each reference in it shortened, for logs and for rows that others can read."""
+    return _IN_TEXT.sub(r"\1...", text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +55,6 @@ class Reference:
 
     def __str__(self) -> str:
         return f"{int(self.received_at.timestamp())}-{self.code}"
-
-    @property
-    def shortened(self) -> str:
-        """The reference without most of its code, for logs and for rows that others can read."""
-        return f"{int(self.received_at.timestamp())}-{self.code[:_SHOWN]}..."
 
     def names(self, code: object) -> bool:
         """Return whether a row with this code is meant, in a time that does not depend on the code."""

@@ -10,7 +10,8 @@ from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network
 from typing import assert_never
 
-from quarantine.asking.commands import Command
+from quarantine.acting.reference import shortened
+from quarantine.asking.commands import MOST_COMMANDS, Command
 from quarantine.asking.event import InboundMail, Verdict
 from quarantine.asking.machines import machine_sign
 from quarantine.asking.replays import OLDEST, Stale, freshness
@@ -22,9 +23,9 @@ from quarantine.mail.strict import malformed_field, parse_from
 
 
 class Refusal(StrEnum):
-    """Why a mail gets no report; docs/reference.md says what an operator does about each."""
+    """Why a request is not granted; docs/reference.md says what an operator does about each."""
 
-    NOT_A_TRIGGER = "not_a_trigger"  # none of the envelope recipients is the trigger
+    NOT_A_TRIGGER = "not_a_trigger"  # none of the envelope recipients is an address that we know
     AUTOMATIC = "automatic"  # a machine wrote it: answering could loop (RFC 3834 2)
     AMBIGUOUS_SENDER = "ambiguous_sender"  # no single From address to answer to
     INFECTED = "infected"  # SES found a virus
@@ -33,7 +34,8 @@ class Refusal(StrEnum):
     UNAUTHENTICATED = "unauthenticated"  # nothing proves that the From address wrote it
     REPLAYED = "replayed"  # only DKIM proves it, and it is old, was not written to us, or was seen before
     TOO_SOON = "too_soon"  # the cooldown of the requester's mailbox is not over
-    TOO_MUCH = "too_much"  # more requests within an hour than the mailbox or its domain may make
+    TOO_MUCH = "too_much"  # more requests than the mailbox or its domain may make in an hour, or one mail may
+    NOT_YOURS = "not_yours"  # act found no such message in the requester's mailboxes
 
 
 class Method(StrEnum):
@@ -69,7 +71,7 @@ class RelayRecord:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """No report. detail: what was seen, for the operator; requester: who asked, None if that is unclear."""
+    """Nothing is done. detail: what was seen, for the operator; requester: None if that is unclear."""
 
     reason: Refusal
     detail: str
@@ -80,7 +82,7 @@ class Refused:
 class Accepted:
     """A granted request: who may see which mailboxes, as its row stores it.
 
-    request_id: the SES message id of the mail that asked.
+    request_id: the SES message id of the mail that asked, for its first command; `<id>.2` and so on for more.
     requester: its From address. The answer goes to this address and to no other.
     mailboxes: the mailboxes that they may see: the requester's own first, then aliases and shared mailboxes.
     received_at: when SES received the mail, UTC.
@@ -130,9 +132,12 @@ def decide(
     requester: Address,
     auth: Sequence[AuthRecord],
     relays: Iterable[RelayRecord] = (),
+    *,
+    number: int = 1,
 ) -> Decision:
     """Decide whether it is proven that the requester wrote a screened mail.
 
+    number: the place of the command among those of the mail.
     auth: the records of `principals(requester)`, the most specific first.
     relays: those of the requester's domain and of `*`; those of other principals are ignored.
     """
@@ -153,7 +158,7 @@ def decide(
             return Refused(Refusal.REPLAYED, f"only DKIM proves it, and: {fresh.detail}", requester)
         replay_key = fresh.key
     return Accepted(
-        request_id=mail.message_id,
+        request_id=request_id(mail, number),
         requester=requester,
         mailboxes=mailboxes_of(requester, auth),
         command=command,
@@ -162,6 +167,11 @@ def decide(
         replay_key=replay_key,
         reply=read_reply_context(mail),
     )
+
+
+def request_id(mail: InboundMail, number: int) -> str:
+    """Return the id of the request that a mail's first, second, ... command makes."""
+    return mail.message_id if number == 1 else f"{mail.message_id}.{number}"
 
 
 # What only the requests table knows.
@@ -183,12 +193,18 @@ def too_much(requester: Address, limited: str, limit: int) -> Refused:
     return Refused(Refusal.TOO_MUCH, f"{limited} may make {limit} accepted requests in an hour", requester)
 
 
+def too_many_commands(requester: Address, count: int) -> Refused:
+    """Return the refusal of a mail that asks for more than one mail may."""
+    detail = f"one mail may ask for {MOST_COMMANDS} things, and this one asks for {count}"
+    return Refused(Refusal.TOO_MUCH, detail, requester)
+
+
 def evidence(mail: InboundMail) -> dict[str, str]:
     """Return the facts behind a decision about the mail, for the log and the requests table; never a body."""
     return {
         "from": " | ".join(value[:_SHOWN] for value in mail.values("From")[:3]),
         "envelope_from": mail.envelope_from[:_SHOWN],
-        "recipients": " ".join(mail.recipients[:3])[:_SHOWN],
+        "recipients": " ".join(shortened(each) for each in mail.recipients[:3])[:_SHOWN],
         "connecting_ip": str(connecting_ip(mail) or "unknown"),
         "dkim_domains": " ".join(dkim_domains(mail))[:_SHOWN],
         **{name: str(getattr(mail.verdicts, name)) for name in ("spam", "virus", "spf", "dkim", "dmarc")},

@@ -1,4 +1,4 @@
-"""What a mail asks for: the local part of its recipient, read as a command.
+"""What a mail asks for: the local parts of its recipients, read as commands.
 
 `Command` is a closed union. To add a command, add a class here, and a case at each `assert_never` that then
 fails to type-check.
@@ -6,8 +6,15 @@ fails to type-check.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
+from quarantine.acting.offers import address_of
+from quarantine.acting.reference import Reference
+from quarantine.acting.rules import Action
 from quarantine.mail.addresses import Address, InvalidAddress
+
+MOST_COMMANDS: Final = 10
+"""How many distinct commands one mail may hold; a mail with more is refused as a whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,23 +27,56 @@ class ReportCommand:
     written_to: Address
 
 
-type Command = ReportCommand
+@dataclass(frozen=True, slots=True)
+class ActionCommand:
+    """Do something to one held message. domain: of the address written to."""
+
+    action: Action
+    reference: Reference
+    domain: str
+
+    @property
+    def written_to(self) -> Address:
+        """The address, such as release-1795426200-abcdefghijklmnop@reports.example.com."""
+        return address_of(self.action, self.reference, self.domain)
+
+
+type Command = ReportCommand | ActionCommand
 
 
 def read_command(recipient: str, trigger: str) -> Command | None:
     """Return what a mail to this envelope recipient asks for; None if we do not know its local part.
 
-    The case of the local part, its `+suffix` (RFC 5233) and the domain do not matter.
+    The case of the local part and the domain do not matter, nor does a `+suffix` of the trigger (RFC 5233).
     """
     try:
         address = Address.parse(recipient)
     except InvalidAddress:
         return None
     mailbox = address.without_suffix()
-    return ReportCommand(mailbox) if mailbox.local == trigger else None
+    if mailbox.local == trigger:
+        return ReportCommand(mailbox)
+    word, _, reference = address.local.partition("-")
+    if word not in Action:
+        return None
+    try:
+        return ActionCommand(Action(word), Reference.parse(reference), address.domain)
+    except ValueError:
+        return None
 
 
-def first_command(recipients: Iterable[str], trigger: str) -> Command | None:
-    """Return the first command among these envelope recipients; None if there is none."""
-    commands = (read_command(recipient, trigger) for recipient in recipients)
-    return next((command for command in commands if command is not None), None)
+def read_commands(recipients: Iterable[str], trigger: str) -> tuple[Command, ...]:
+    """Return the distinct commands among these envelope recipients, in their order.
+
+    Two addresses that differ only in their domain, or in the trigger's suffix, are one command: the first.
+    """
+    commands: dict[object, Command] = {}
+    for recipient in recipients:
+        match command := read_command(recipient, trigger):
+            case None:
+                pass
+            case ReportCommand():
+                commands.setdefault(ReportCommand, command)
+            case ActionCommand(action, reference):
+                commands.setdefault((action, reference), command)
+    return tuple(commands.values())

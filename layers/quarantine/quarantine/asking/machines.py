@@ -3,6 +3,8 @@
 import re
 from collections.abc import Callable, Mapping
 
+from quarantine.acting.reference import shortened
+from quarantine.asking.commands import read_command
 from quarantine.asking.event import InboundMail
 from quarantine.mail.addresses import Address
 from quarantine.mail.strict import Header
@@ -64,7 +66,7 @@ def machine_sign(
         if (sign := _field_sign(header)) is not None:
             return sign
     if requester is not None and _is_a_machine(requester, trigger, report_sender):
-        return f"From is {requester}"
+        return f"From is {shortened(str(requester))}"
     return None
 
 
@@ -105,7 +107,11 @@ _RULES: Mapping[str, Callable[[str], bool]] = {
 
 def _is_a_machine(requester: Address, trigger: str, report_sender: Address) -> bool:
     bare = requester.without_suffix()
-    return bare == report_sender.without_suffix() or bare.local in _MACHINES | {trigger}
+    return (
+        bare == report_sender.without_suffix()
+        or bare.local in _MACHINES
+        or read_command(str(requester), trigger) is not None  # one of our own addresses, on any domain
+    )
 
 
 _PARENTHESIS = re.compile(r"([()])")

@@ -10,7 +10,8 @@ from datetime import UTC, datetime, timedelta
 from email.utils import getaddresses, parsedate_to_datetime
 from hashlib import sha256
 
-from quarantine.asking.commands import Command
+from quarantine.acting.reference import shortened
+from quarantine.asking.commands import Command, ReportCommand
 from quarantine.asking.event import InboundMail
 from quarantine.mail.addresses import Address, InvalidAddress
 from quarantine.mail.domains import InvalidDomain, aligned, normalise_domain
@@ -40,8 +41,10 @@ class Fresh:
 def freshness(mail: InboundMail, requester: Address, command: Command, *, forwarded: bool) -> Fresh | Stale:
     """Say whether a mail that only DKIM proves is fresh.
 
-    forwarded: the requester's company forwards mail to the trigger, so neither To nor Cc need name it.
+    forwarded: the requester's company forwards mail to the trigger, so neither To nor Cc need name it. For
+    any other command they must.
     """
+    forwarded = forwarded and isinstance(command, ReportCommand)
     detail = (
         (None if forwarded else _not_written_to_us(mail))
         or _old(mail)
@@ -65,7 +68,7 @@ def _not_written_to_us(mail: InboundMail) -> str | None:
         return "To and Cc have too many comments or groups to be read"
     for recipient in mail.recipients:
         if not named.intersection(_addresses([recipient])):
-            return f"neither To nor Cc names {recipient[:254]}"
+            return f"neither To nor Cc names {shortened(recipient[:254])}"
     return None
 
 
