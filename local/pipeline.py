@@ -22,10 +22,11 @@ from local.stack import Stack
 from quarantine.asking.event import Verdicts
 from quarantine.mail.escaping import escaped_lines
 from quarantine.runtime import Journal, serve_batch
+from quarantine.services.acting import Acting
 from quarantine.services.holding import Holding
 from quarantine.services.intake import Intake
 from quarantine.services.reporting import HOPELESS, Reporting
-from quarantine.settings import HoldSettings, IntakeSettings, ReportSettings
+from quarantine.settings import ActSettings, HoldSettings, IntakeSettings, ReportSettings
 
 _RETRIES = 2  # of an asynchronous invocation, before the event goes to the on-failure destination
 _BATCH = 10
@@ -75,10 +76,14 @@ class Pipeline:
         reporting = Reporting.on(
             ReportSettings.from_environ(stack.environ), dynamodb, session.client("sesv2")
         )
+        acting = Acting.on(ActSettings.from_environ(stack.environ), dynamodb, s3, session.client("sesv2"))
         holding = Holding.on(HoldSettings.from_environ(stack.environ), dynamodb, s3, sqs)
         self._sources: dict[str, Source] = {
             stack.environ["JOBS_QUEUE_URL"]: Source(
                 reporting.handle, reporting.journal, reporting.settings.attempts, HOPELESS
+            ),
+            stack.environ["ACTIONS_QUEUE_URL"]: Source(
+                acting.handle, acting.journal, acting.settings.attempts, HOPELESS
             ),
             stack.held_queue_url: Source(holding.handle, holding.journal, holding.settings.attempts),
         }

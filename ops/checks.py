@@ -334,7 +334,7 @@ def permission(site: Site) -> CheckResult:
 def failures(site: Site) -> CheckResult:
     sqs: SQSClient = site.operator.client("sqs")
     waiting = {}
-    for output in ("JobsDeadLettersUrl", "IntakeFailuresUrl", "HeldDeadLettersUrl"):
+    for output in ("JobsDeadLettersUrl", "ActionsDeadLettersUrl", "IntakeFailuresUrl", "HeldDeadLettersUrl"):
         attributes = sqs.get_queue_attributes(
             QueueUrl=site.operator.name(output),
             AttributeNames=["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"],

@@ -115,6 +115,7 @@ class Operator:
             "QUARANTINE_TABLE": "QuarantineTableName",
             "REQUESTS_TABLE": "RequestsTableName",
             "JOBS_QUEUE_URL": "JobsQueueUrl",
+            "ACTIONS_QUEUE_URL": "ActionsQueueUrl",
             "MAIL_BUCKET": "MailBucketName",
         }
         parameters = {
@@ -124,7 +125,10 @@ class Operator:
             "REPLY_TO": "ReplyTo",
             "COOLDOWN_SECONDS": "CooldownSeconds",
             "MAILBOX_REPORTS_PER_HOUR": "MailboxReportsPerHour",
+            "MAILBOX_ACTIONS_PER_HOUR": "MailboxActionsPerHour",
             "DOMAIN_REQUESTS_PER_HOUR": "DomainRequestsPerHour",
+            "USER_ACTIONS": "UserActions",
+            "RELEASE_REASONS": "ReleaseReasons",
             "MAX_ROWS": "MaxRows",
             "WHEN_EMPTY": "WhenEmpty",
         }

@@ -32,17 +32,19 @@ class Queue(StrEnum):
     """Where failed work waits."""
 
     JOBS = "jobs"  # reports that were not made
+    ACTIONS = "actions"  # previews, releases and deletions that were not done
     INTAKE = "intake"  # SES events that intake could not handle
     HELD = "held"  # objects under held/ for which some or all rows are missing
     ALL = "all"
 
     @property
     def each(self) -> tuple["Queue", ...]:
-        return (Queue.JOBS, Queue.INTAKE, Queue.HELD) if self is Queue.ALL else (self,)
+        return (Queue.JOBS, Queue.ACTIONS, Queue.INTAKE, Queue.HELD) if self is Queue.ALL else (self,)
 
 
 _URLS = {
     Queue.JOBS: "JobsDeadLettersUrl",
+    Queue.ACTIONS: "ActionsDeadLettersUrl",
     Queue.INTAKE: "IntakeFailuresUrl",
     Queue.HELD: "HeldDeadLettersUrl",
 }
@@ -151,7 +153,7 @@ def _failures(operator: Operator, sqs: "SQSClient", queue: Queue) -> Iterator[Fa
         for message in messages:
             seen.add(message["MessageId"])
             match queue:
-                case Queue.JOBS:
+                case Queue.JOBS | Queue.ACTIONS:
                     diagnosis = _job(operator, message["Body"])
                 case Queue.INTAKE:
                     diagnosis = _event(message["Body"])
@@ -220,12 +222,10 @@ def _error(record: Mapping[str, Any]) -> str:
 def _redrive(operator: Operator, sqs: "SQSClient", failure: Failure) -> None:
     work = failure.diagnosis.work or ""
     match failure.queue:
-        case Queue.JOBS:
+        case Queue.JOBS | Queue.ACTIONS:
             # Its group, too: jobs of one domain must not delay those of others.
-            message: SendMessageRequestTypeDef = {
-                "QueueUrl": operator.name("JobsQueueUrl"),
-                "MessageBody": work,
-            }
+            output = "JobsQueueUrl" if failure.queue is Queue.JOBS else "ActionsQueueUrl"
+            message: SendMessageRequestTypeDef = {"QueueUrl": operator.name(output), "MessageBody": work}
             if failure.group is not None:
                 message["MessageGroupId"] = failure.group
             sqs.send_message(**message)

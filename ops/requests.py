@@ -117,6 +117,9 @@ def _outcome(row: Row, status: RequestStatus) -> Iterator[str]:
                 else "no mail was sent"
             )
             yield f"Report finished on {finished}: nothing was held, and {answer}."
+        case RequestStatus.DONE:
+            answer = shown(row.get("answer", "unknown"))
+            yield f"Act finished on {finished}: {answer}, and SES accepted the mail as {ses}."
         case RequestStatus.FAILED:
             yield f"Report gave up on {finished}: SES will never accept this mail; its error is {reason}."
         case RequestStatus.REFUSED:  # no job was queued

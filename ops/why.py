@@ -12,21 +12,23 @@ from datetime import UTC, datetime
 from email.utils import getaddresses, parsedate_to_datetime
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, assert_never
 
 import typer
 from botocore.exceptions import ClientError
 
 from ops.operator import Operator, OperatorError
 from ops.words import ADVICE, MEANING, arrival, moment, shown
-from quarantine.asking.admission import Accepted, Decision, Refused, evidence
+from quarantine.acting.reference import shortened
+from quarantine.asking.admission import Accepted, Decision, Refused, evidence, request_id
+from quarantine.asking.commands import ActionCommand, Command, ReportCommand
 from quarantine.asking.event import InboundMail, Verdict, Verdicts, parse_event, with_raw_header
 from quarantine.asking.trace import authentication_results, read_hop
 from quarantine.mail.strict import MalformedHeader, parse_header
 from quarantine.services.intake import Judge, limits_of, refusal_of
 from quarantine.settings import IntakeSettings
 from quarantine.stores.objects import InboundObjects
-from quarantine.stores.requests import Admitted, Known
+from quarantine.stores.requests import Admitted, Known, Limits
 
 REFUSED = 3  # the exit code
 
@@ -46,23 +48,33 @@ def why(
 ) -> None:
     """Show what intake would decide on a mail now, and because of which record. Nothing is changed.
 
-    Exits with 0 for a report, and with 3 for a refusal.
+    A mail may ask for several things, and each is decided. Exits with 0 if one is granted, else with 3.
     """
     operator: Operator = context.obj
     mail = _read(operator, source)
     settings = IntakeSettings.from_environ(operator.environ)
     judge = Judge.on(settings, operator.dynamodb, partial(operator.client, "s3"), operator.unreadable)
     with _stored(mail.message_id):
-        mail, decision = judge.judge(mail)
-    row = operator.requests.find(mail.message_id)
+        mail, decisions = judge.judge(mail)
+    final = [
+        _explained(operator, mail, number, decision, limits_of(settings))
+        for number, decision in enumerate(decisions, start=1)
+    ]
+    if all(isinstance(decision, Refused) for decision in final):
+        raise typer.Exit(REFUSED)
+
+
+def _explained(
+    operator: Operator, mail: InboundMail, number: int, decision: Decision, limits: Limits
+) -> Decision:
+    """Explain the decision on one command of a mail, and return it as the requests table changes it."""
+    row = operator.requests.find(request_id(mail, number))
     if isinstance(decision, Accepted) and not row:
-        limits = limits_of(decision, settings)
         admission = operator.requests.foresee(decision, operator.clock(), limits)
         if not isinstance(admission, (Admitted, Known)):
             decision = refusal_of(admission, decision, limits)
-    _answer(operator, mail, decision, _notes(operator, row, mail, decision))
-    if isinstance(decision, Refused):
-        raise typer.Exit(REFUSED)
+    _answer(operator, mail, number, decision, _notes(operator, row, request_id(mail, number), decision))
+    return decision
 
 
 # --- The mail ---
@@ -189,7 +201,7 @@ def _best(words: set[str]) -> Verdict:
 
 
 def _notes(
-    operator: Operator, row: Mapping[str, Any], mail: InboundMail, decision: Decision
+    operator: Operator, row: Mapping[str, Any], request_id: str, decision: Decision
 ) -> tuple[str, ...]:
     """Return in words what the requests table knows of a mail and its requester."""
     notes = []
@@ -197,7 +209,7 @@ def _notes(
         reason = f" ({shown(row['reason'])})" if "reason" in row else ""
         notes.append(
             f"this request was decided on {moment(row.get('decided_at'))} and is {shown(row.get('status'))}"
-            f"{reason}: see `quarantine requests show {mail.message_id}`"
+            f"{reason}: see `quarantine requests show {request_id}`"
         )
     requester = decision.requester
     until = None if requester is None else operator.requests.cooldown_until(requester)
@@ -208,9 +220,11 @@ def _notes(
     return tuple(notes)
 
 
-def _answer(operator: Operator, mail: InboundMail, decision: Decision, notes: tuple[str, ...]) -> None:
+def _answer(
+    operator: Operator, mail: InboundMail, number: int, decision: Decision, notes: tuple[str, ...]
+) -> None:
     answer: dict[str, Any] = {
-        "message_id": mail.message_id,
+        "message_id": request_id(mail, number),
         "received_at": mail.received_at.isoformat(),
         "requester": decision.requester and str(decision.requester),
         "evidence": evidence(mail),
@@ -225,13 +239,24 @@ def _answer(operator: Operator, mail: InboundMail, decision: Decision, notes: tu
                 "detail": detail,
                 "advice": ADVICE[reason],
             }
-        case Accepted(mailboxes=mailboxes, accepted_by=detail):
+        case Accepted(mailboxes=mailboxes, accepted_by=detail, command=command):
             answer |= {
                 "decision": "accepted",
+                "command": _asked(command),
                 "detail": detail,
                 "mailboxes": [str(mailbox) for mailbox in mailboxes],
             }
     operator.say("\n".join(_sentences(answer)), **answer)
+
+
+def _asked(command: Command) -> str:
+    match command:
+        case ReportCommand():
+            return "report"
+        case ActionCommand(action, reference):
+            return f"{action} {shortened(str(reference))}"
+        case _:
+            assert_never(command)
 
 
 def _sentences(answer: dict[str, Any]) -> Iterator[str]:
@@ -240,7 +265,12 @@ def _sentences(answer: dict[str, Any]) -> Iterator[str]:
         yield f"Refused as {answer['reason']}: {answer['meaning']}."
         yield f"Intake sees: {shown(answer['detail'])}."
     else:
-        yield f"Accepted: {requester} gets a report of the mail held for {', '.join(answer['mailboxes'])}."
+        mailboxes = ", ".join(answer["mailboxes"])
+        if answer["command"] == "report":
+            yield f"Accepted: {requester} gets a report of the mail held for {mailboxes}."
+        else:
+            yield f"Accepted: {requester} asks: {answer['command']}."
+            yield f"Act does it if the message is held for {mailboxes}."
         yield f"Accepted by: {shown(answer['detail'])}."
     yield f"The mail: request {answer['message_id']} of {requester}."
     yield from arrival(answer["evidence"], answer["received_at"])

@@ -19,7 +19,9 @@ MEANING: Mapping[Refusal, str] = {
     Refusal.UNAUTHENTICATED: "nothing proves that the From address wrote it",
     Refusal.REPLAYED: "only a signature proves it, which anyone who holds the mail could use again",
     Refusal.TOO_SOON: "the requester's mailbox asked within the cooldown",
-    Refusal.TOO_MUCH: "the mailbox or its domain made all the requests that it may in this hour",
+    Refusal.TOO_MUCH: "the mailbox or its domain made all the requests that it may in this hour, or one mail"
+    " asks for more than ten things",
+    Refusal.NOT_YOURS: "no message in the requester's mailboxes has the reference that they wrote to",
 }
 
 ADVICE: Mapping[Refusal, str] = {
@@ -37,7 +39,11 @@ ADVICE: Mapping[Refusal, str] = {
     Refusal.REPLAYED: "ask the user to write a new mail to the trigger alone. If their company forwards"
     " mail to the trigger, allow it: quarantine auth allow DOMAIN -m dmarc --forwarded. If their server"
     " has IP addresses of its own, let it relay: quarantine relay add DOMAIN IP.",
-    Refusal.TOO_MUCH: "nothing; or raise MailboxReportsPerHour or DomainRequestsPerHour.",
+    Refusal.TOO_MUCH: "nothing; or raise MailboxReportsPerHour, MailboxActionsPerHour or"
+    " DomainRequestsPerHour.",
+    Refusal.NOT_YOURS: "if the message is theirs, they may have written from another address than the report"
+    " went to. For a shared mailbox, see quarantine auth allow --mailbox. The row may also have expired."
+    " Otherwise somebody tried the reference of another's report: do nothing.",
     Refusal.TOO_SOON: "nothing; the earlier report is in their inbox, or its request says why not.",
 }
 
@@ -49,6 +55,8 @@ WHAT_NEXT: Mapping[RequestStatus, str] = {
     RequestStatus.REFUSED: "follow the advice for the refusal.",
     RequestStatus.SENT: "if they did not get it, check their inbox, their spam filter, and the bounces that"
     " SES reports for this SES message id.",
+    RequestStatus.DONE: "nothing: the answer was sent. If they did not get it, check their inbox, their spam"
+    " filter, and the bounces that SES reports for this SES message id.",
     RequestStatus.EMPTY: "nothing: no mail was held for them. They get a mail that says so only if WhenEmpty"
     " is reply.",
     RequestStatus.FAILED: "fix the cause that SES names (usually the report sender's identity, the sandbox or"

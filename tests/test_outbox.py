@@ -16,7 +16,7 @@ def _groups(world: World, *domains: str) -> list[str]:
         "provide-client-params.sqs.SendMessage", lambda params, **_: put.append(params["MessageGroupId"])
     )
     for domain in domains:
-        Jobs(sqs, url).put(ReportJob("r-1"), group=domain)
+        Jobs(sqs, url, "https://actions.example").put(ReportJob("r-1"), group=domain)
     return put
 
 
@@ -33,5 +33,5 @@ def test_a_group_names_nobody_and_is_as_long_as_sqs_takes(world: World) -> None:
 
 def test_a_job_is_the_pointer_alone(world: World) -> None:
     session: boto3.Session = world.session
-    Jobs(session.client("sqs"), world.stack.environ["JOBS_QUEUE_URL"]).put(ReportJob("r-1"), group="x")
+    Jobs(session.client("sqs"), world.stack.environ["JOBS_QUEUE_URL"], "-").put(ReportJob("r-1"), group="x")
     assert [from_json(job) for job in world.jobs()] == [ReportJob("r-1")]

@@ -8,6 +8,7 @@ from quarantine.held import HoldReason
 from quarantine.holding.filters.family import Family
 from quarantine.mail.addresses import Address
 from quarantine.settings import (
+    ActSettings,
     BadSetting,
     HoldSettings,
     IntakeSettings,
@@ -20,6 +21,7 @@ INTAKE = {
     "SENDERS_TABLE": "senders",
     "REQUESTS_TABLE": "requests",
     "JOBS_QUEUE_URL": "https://sqs.example/jobs",
+    "ACTIONS_QUEUE_URL": "https://sqs.example/actions",
     "MAIL_BUCKET": "mail",
     "REPORT_SENDER": "quarantine@reports.example.com",
     "STACK_NAME": "quarantine-report",
@@ -27,6 +29,15 @@ INTAKE = {
 REPORT = {
     "QUARANTINE_TABLE": "quarantine",
     "REQUESTS_TABLE": "requests",
+    "REPORTS_DOMAIN": "reports.example.com",
+    "REPORT_SENDER": "quarantine@reports.example.com",
+    "STACK_NAME": "quarantine-report",
+}
+ACT = {
+    "SENDERS_TABLE": "senders",
+    "QUARANTINE_TABLE": "quarantine",
+    "REQUESTS_TABLE": "requests",
+    "MAIL_BUCKET": "mail",
     "REPORTS_DOMAIN": "reports.example.com",
     "REPORT_SENDER": "quarantine@reports.example.com",
     "STACK_NAME": "quarantine-report",
@@ -65,6 +76,39 @@ def test_all_that_can_be_set() -> None:
 def test_a_setting_of_intake_that_is_missing_is_named(name: str) -> None:
     with pytest.raises(BadSetting, match=name):
         IntakeSettings.from_environ({**INTAKE, name: ""})
+
+
+@pytest.mark.parametrize("name", ACT)
+def test_a_setting_of_act_that_is_missing_is_named(name: str) -> None:
+    with pytest.raises(BadSetting, match=name):
+        ActSettings.from_environ({**ACT, name: ""})
+
+
+@pytest.mark.parametrize(
+    ("environ", "actions", "reasons"),
+    [
+        pytest.param({}, {*Action}, {*HoldReason} - {HoldReason.PHISHING, HoldReason.VIRUS}, id="default"),
+        pytest.param({"USER_ACTIONS": "none", "RELEASE_REASONS": "none"}, set(), set(), id="nothing"),
+        pytest.param(
+            {"USER_ACTIONS": "preview, delete", "RELEASE_REASONS": "virus"},
+            {Action.PREVIEW, Action.DELETE},
+            {HoldReason.VIRUS},
+            id="some",
+        ),
+    ],
+)
+def test_what_act_lets_users_do(
+    environ: dict[str, str], actions: set[Action], reasons: set[HoldReason]
+) -> None:
+    expected = Policy(frozenset(actions), frozenset(reasons))
+    assert ActSettings.from_environ(ACT | environ).policy == expected
+    assert ReportSettings.from_environ(REPORT | environ).policy == expected
+
+
+@pytest.mark.parametrize("name", ["USER_ACTIONS", "RELEASE_REASONS"])
+def test_an_action_or_a_reason_that_there_is_not_is_refused(name: str) -> None:
+    with pytest.raises(BadSetting, match=name):
+        ActSettings.from_environ({**ACT, name: "approve"})
 
 
 @pytest.mark.parametrize("name", REPORT)

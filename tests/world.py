@@ -13,6 +13,7 @@ import botocore.session
 from botocore.loaders import Loader
 from moto.ses.models import ses_backends
 
+from functions.act import app as act_app
 from functions.hold import app as hold_app
 from functions.intake import app as intake_app
 from functions.report import app as report_app
@@ -79,6 +80,13 @@ class World:
         )
         return _failed(handler(_batch(jobs, received), None))
 
+    def act(
+        self, *jobs: str, session: boto3.Session | None = None, received: int = 1, **environ: str
+    ) -> list[str]:
+        """Serve jobs of actions as one batch; as report."""
+        handler = act_app.make_handler({**self.stack.environ, **environ}, session or self.session, self.clock)
+        return _failed(handler(_batch(jobs, received), None))
+
     def hold(
         self, *bodies: str, session: boto3.Session | None = None, received: int = 1, **environ: str
     ) -> list[str]:
@@ -94,6 +102,10 @@ class World:
     def jobs(self) -> list[str]:
         """Take every job from the queue."""
         return [message["Body"] for message in self._taken(self.stack.environ["JOBS_QUEUE_URL"])]
+
+    def actions(self) -> list[str]:
+        """Take every job from the queue of actions."""
+        return [message["Body"] for message in self._taken(self.stack.environ["ACTIONS_QUEUE_URL"])]
 
     def held_messages(self) -> list[str]:
         """Take what S3 told of objects under held/."""

@@ -157,7 +157,7 @@ def _report_scenarios(session: boto3.Session, environ: Mapping[str, str]) -> Ite
         ("empty, no mail", "nobody@example.com", "empty"),
     ):
         job = request_of(mailbox, now)
-        requests.accept(job, {}, now, Limits(timedelta(minutes=5)))
+        requests.accept([job], {}, now, Limits(timedelta(minutes=5)))
         yield Scenario(name, "report", _batch([job]), job.request_id, leaves)
 
 

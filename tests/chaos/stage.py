@@ -67,9 +67,14 @@ class _OneThread:
 
 
 def _snapshot(table: Any, _: object) -> Any:
-    """Copy a table as far as a transaction of puts changes it: moto copies every row at each transaction."""
+    """Copy a table as far as a transaction changes it: moto copies every row at each transaction.
+
+    A put replaces a row; an update changes it in its place, and updates are of counters alone.
+    """
     taken = copy.copy(table)
     taken.items = copy.copy(table.items)
+    if not table.has_range_key:
+        taken.items.update({key: copy.deepcopy(row) for key, row in table.items.items() if "#" in str(key)})
     if table.has_range_key:
         taken.items.update({key: dict(rows) for key, rows in table.items.items()})
     return taken
@@ -91,7 +96,7 @@ def staged(rng: Random, endpoint_url: str | None = None) -> Iterator[Stage]:
 
     endpoint_url: of an empty emulator; None for moto.
     """
-    loggers = [Logger(service=name) for name in ("intake", "report", "hold")]
+    loggers = [Logger(service=name) for name in ("intake", "report", "act", "hold")]
     levels = {logger: logger.log_level for logger in loggers}
     with (
         patch.dict(os.environ, _ACCOUNT),

@@ -18,6 +18,7 @@ from tests.deploy.template import (
     properties,
     sources,
 )
+from tests.functions.actions import address, asking, stored
 from tests.functions.faults import Wire
 from tests.ops.conftest import Terminal
 from tests.world import World, load_event
@@ -147,6 +148,14 @@ def counts(world: World, capsys: pytest.CaptureFixture[str]) -> set[Count]:
     bucket = world.stack.environ["MAIL_BUCKET"]
     world.session.client("s3").put_object(Bucket=bucket, Key="held/1", Body=b"\n")
     world.hold(*world.held_messages())
+    stored(world)
+    world.clock.move(minutes=10)
+    event = asking(world, address(world, "delete"), message_id="action")
+    assert world.intake(event) == {"outcome": "accepted"}
+    wire = Wire()
+    wire.fail("sesv2", "SendEmail", rejected)
+    assert world.act(*world.actions(), session=wire.session) == []
+    world.act("not a job", received=5)
     world.report("not a job", received=20)
     world.hold("not a notification")
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"_aws"' in line]

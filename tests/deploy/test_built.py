@@ -22,6 +22,7 @@ REQUIRED = {
         "SENDERS_TABLE": "senders",
         "REQUESTS_TABLE": "requests",
         "JOBS_QUEUE_URL": "https://sqs.eu-west-1.amazonaws.com/111122223333/jobs",
+        "ACTIONS_QUEUE_URL": "https://sqs.eu-west-1.amazonaws.com/111122223333/actions",
         "MAIL_BUCKET": "mail",
         "REPORT_SENDER": "quarantine@reports.example.com",
         "STACK_NAME": "quarantine-report",
@@ -29,6 +30,15 @@ REQUIRED = {
     "ReportFunction": {
         "QUARANTINE_TABLE": "quarantine",
         "REQUESTS_TABLE": "requests",
+        "REPORTS_DOMAIN": "reports.example.com",
+        "REPORT_SENDER": "quarantine@reports.example.com",
+        "STACK_NAME": "quarantine-report",
+    },
+    "ActFunction": {
+        "SENDERS_TABLE": "senders",
+        "QUARANTINE_TABLE": "quarantine",
+        "REQUESTS_TABLE": "requests",
+        "MAIL_BUCKET": "mail",
         "REPORTS_DOMAIN": "reports.example.com",
         "REPORT_SENDER": "quarantine@reports.example.com",
         "STACK_NAME": "quarantine-report",

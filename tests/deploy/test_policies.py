@@ -12,6 +12,7 @@ from botocore.exceptions import ClientError
 from ops.hold.writer import HeldMailWriter, HoldMetadata
 from quarantine.held import HoldReason
 from tests.deploy.template import FUNCTIONS, SES, STACK, grants, properties
+from tests.functions.actions import address, ask, asking, stored
 from tests.functions.faults import Wire
 from tests.world import World, load_event
 
@@ -27,6 +28,11 @@ LAMBDA_TAKES_JOBS = {
     ("sqs:ReceiveMessage", "${JobsQueue.Arn}"),
     ("sqs:DeleteMessage", "${JobsQueue.Arn}"),
     ("sqs:GetQueueAttributes", "${JobsQueue.Arn}"),
+}
+LAMBDA_TAKES_ACTIONS = {
+    ("sqs:ReceiveMessage", "${ActionsQueue.Arn}"),
+    ("sqs:DeleteMessage", "${ActionsQueue.Arn}"),
+    ("sqs:GetQueueAttributes", "${ActionsQueue.Arn}"),
 }
 LAMBDA_TAKES_HELD_OBJECTS = {
     ("sqs:ReceiveMessage", "${HeldQueue.Arn}"),
@@ -49,6 +55,7 @@ def lambda_writes_log(function: str) -> set[Grant]:
 WITHOUT_A_CALL: Mapping[str, set[Grant]] = {
     "IntakeFunction": LAMBDA_KEEPS_FAILURES | lambda_writes_log("IntakeFunction"),
     "ReportFunction": LAMBDA_TAKES_JOBS | lambda_writes_log("ReportFunction"),
+    "ActFunction": LAMBDA_TAKES_ACTIONS | TELLS_GONE_FROM_FORBIDDEN | lambda_writes_log("ActFunction"),
     "HoldFunction": LAMBDA_TAKES_HELD_OBJECTS | TELLS_GONE_FROM_FORBIDDEN | lambda_writes_log("HoldFunction"),
 }
 
@@ -154,6 +161,8 @@ def test_intake_is_granted_what_it_calls_and_nothing_more(world: World) -> None:
     assert intake(EVENT) == "accepted"
     assert intake(EVENT) == "accepted"  # delivered again
     assert intake(load_event("refused_too_soon")) == "too_soon"
+    stored(world)
+    assert intake(asking(world, address(world, "delete"), message_id="action")) == "accepted"
     world.clock.move(days=1)
     world.records.put_auth("example.com", ["dkim"])
     raw = b"Return-Path: <bob@example.com>\r\nFrom: bob@example.com\r\n\r\n"
@@ -194,6 +203,32 @@ def test_a_report_that_ses_does_not_take_needs_no_more(code: str, failed: list[s
     wire.fail("sesv2", "SendEmail", ClientError({"Error": {"Code": code, "Message": "no"}}, "SendEmail"))
     assert world.report(accepted(world), session=wire.session) == failed
     assert ledger.needed <= grants(STACK["ReportFunctionRole"])
+
+
+def test_act_is_granted_what_it_calls_and_nothing_more(world: World) -> None:
+    ledger = Ledger(world, "ActFunction")
+    world.records.put_relay("example.com", "192.0.2.0/24")
+    stored(world)
+    for action in ("preview", "release", "delete"):
+        jobs = ask(world, address(world, action), message_id=action)
+        assert world.act(*jobs, session=ledger.wire().session) == []
+        assert world.act(*jobs, session=ledger.wire().session) == []  # delivered again
+    assert ledger.needed.isdisjoint(WITHOUT_A_CALL["ActFunction"])
+    assert ledger.needed | WITHOUT_A_CALL["ActFunction"] == grants(STACK["ActFunctionRole"])
+
+
+def test_only_act_and_hold_may_read_held_mail_and_no_function_writes_senders() -> None:
+    held = ("s3:GetObject", "${MailBucket.Arn}/held/*")
+    readers = {function for function in FUNCTIONS if held in grants(STACK[f"{function}Role"])}
+    assert readers == {"ActFunction", "HoldFunction"}  # hold reads the header section
+    act = grants(STACK["ActFunctionRole"])
+    assert not any(action.startswith("sqs:Send") for action, _ in act)
+    assert not any("inbound" in resource for _, resource in act)
+    for function in FUNCTIONS:
+        of_senders = {
+            action for action, resource in grants(STACK[f"{function}Role"]) if "Senders" in resource
+        }
+        assert of_senders <= {"dynamodb:PartiQLSelect"}
 
 
 def test_hold_is_granted_what_it_calls_and_nothing_more(world: World) -> None:

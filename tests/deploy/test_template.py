@@ -183,7 +183,7 @@ def test_function_is_given_the_settings_that_it_reads_and_no_others(function: st
 # Variables with tests of their own, because they are more than a parameter or the name of a resource.
 COMPOSED = {
     *("CONFIGURATION_SET", "LEASE_SECONDS", "RETENTION_DAYS"),
-    *("JOB_ATTEMPTS", "HELD_ATTEMPTS", "STACK_NAME"),
+    *("JOB_ATTEMPTS", "ACTION_ATTEMPTS", "HELD_ATTEMPTS", "STACK_NAME", "ACTION_LEASE_SECONDS"),
 }
 
 
@@ -201,6 +201,7 @@ def test_setting_is_the_parameter_or_resource_of_its_name(function: str) -> None
     ("setting", "queue", "function"),
     [
         pytest.param("JOB_ATTEMPTS", "JobsQueue", "ReportFunction", id="report"),
+        pytest.param("ACTION_ATTEMPTS", "ActionsQueue", "ActFunction", id="act"),
         pytest.param("HELD_ATTEMPTS", "HeldQueue", "HoldFunction", id="hold"),
     ],
 )
@@ -262,11 +263,12 @@ def test_function_may_take_from_its_queue(queue: str, function: str) -> None:
     assert {(action, f"${{{queue}.Arn}}") for action in taking} <= grants(STACK[f"{function}Role"])
 
 
-def test_jobs_come_to_report_and_notifications_of_the_bucket_to_hold() -> None:
-    jobs = properties("IntakeFunction")["Environment"]["Variables"]["JOBS_QUEUE_URL"]
+def test_jobs_come_to_report_and_act_and_notifications_of_the_bucket_to_hold() -> None:
+    queues = properties("IntakeFunction")["Environment"]["Variables"]
     (notified,) = properties("MailBucket")["NotificationConfiguration"]["QueueConfigurations"]
     assert sources() == {
-        jobs[2:-1]: "ReportFunction",
+        queues["JOBS_QUEUE_URL"][2:-1]: "ReportFunction",
+        queues["ACTIONS_QUEUE_URL"][2:-1]: "ActFunction",
         notified["Queue"].removeprefix("${").removesuffix(".Arn}"): "HoldFunction",
     }
 

@@ -334,6 +334,7 @@ INTAKE_NEEDS = (
     "SENDERS_TABLE",
     "REQUESTS_TABLE",
     "JOBS_QUEUE_URL",
+    "ACTIONS_QUEUE_URL",
     "MAIL_BUCKET",
     "REPORT_SENDER",
     "STACK_NAME",
@@ -388,7 +389,7 @@ def test_a_missing_setting_is_named_when_lambda_asks_for_the_handler(
 ) -> None:
     for name in COMPLETE:
         monkeypatch.delenv(name, raising=False)
-    with pytest.raises(BadSetting, match="_TABLE is missing"):
+    with pytest.raises(BadSetting, match="(_TABLE|REPORTS_DOMAIN) is missing"):
         _ = app.handler
     with pytest.raises(AttributeError, match="no attribute 'hander'"):
         _ = app.hander

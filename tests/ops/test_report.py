@@ -67,7 +67,7 @@ def test_it_is_the_mail_that_report_sends(world: World, terminal: Terminal, fold
     trigger = Address.parse("manual-report-request@reports.example.com")
     request = Accepted("preview", mailboxes[0], mailboxes, ReportCommand(trigger), NOW)
     table = Requests(world.session.client("dynamodb"), world.stack.environ["REQUESTS_TABLE"])
-    table.accept(request, {}, NOW, Limits(timedelta()))
+    table.accept([request], {}, NOW, Limits(timedelta()))
     assert world.report(to_json(ReportJob("preview"))) == []
     (sent,) = world.sent()
     assert preview.as_bytes() == message_from_bytes(sent, policy=policy.default).as_bytes()

@@ -42,7 +42,7 @@ def accept(world: World, request_id: str, requester: Address = BOB, **ago: float
         received_at,
         "dmarc, by the auth record of example.com",
     )
-    store(world).accept(request, EVIDENCE, received_at, Limits(COOLDOWN))
+    store(world).accept([request], EVIDENCE, received_at, Limits(COOLDOWN))
 
 
 def refuse(world: World, request_id: str, refused: Refused, **ago: float) -> None:

@@ -25,7 +25,15 @@ class ReportJob:
     kind: ClassVar = "report"
 
 
-type Job = ReportJob
+@dataclass(frozen=True, slots=True)
+class ActionJob:
+    """Do what an accepted request asks for with one held message, and answer it."""
+
+    request_id: str
+    kind: ClassVar = "action"
+
+
+type Job = ReportJob | ActionJob
 
 
 def to_json(job: Job) -> str:
@@ -43,6 +51,10 @@ def from_json(text: str) -> Job:
             version == _VERSION
         ):
             return ReportJob(request_id)
+        case {"version": version, "kind": ActionJob.kind, "request_id": str(request_id)} if (
+            version == _VERSION
+        ):
+            return ActionJob(request_id)
         case {"version": version, "request_id": str(request_id)} if version == _BEFORE:
             return ReportJob(request_id)
         case {"version": version, "kind": kind, "request_id": str()}:

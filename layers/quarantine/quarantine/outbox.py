@@ -3,12 +3,12 @@
 from email.message import EmailMessage
 from email.policy import SMTP
 from hashlib import sha256
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, TypedDict, assert_never
 
 from botocore.exceptions import ClientError
 
 from quarantine.holding.judging import RejectedObject
-from quarantine.jobs import Job, to_json
+from quarantine.jobs import ActionJob, Job, ReportJob, to_json
 from quarantine.mail.addresses import Address
 
 if TYPE_CHECKING:
@@ -36,19 +36,28 @@ class SendRefused(RuntimeError):
 
 
 class Jobs:
-    """The queue of accepted requests."""
+    """The queues of accepted requests: one of reports, one of actions."""
 
-    def __init__(self, client: "SQSClient", queue_url: str) -> None:
-        self._client, self._queue_url = client, queue_url
+    def __init__(self, client: "SQSClient", reports_url: str, actions_url: str) -> None:
+        self._client, self._reports_url, self._actions_url = client, reports_url, actions_url
 
     def put(self, job: Job, group: str) -> None:
         """Queue a job. group: whose it is; SQS then lets no group wait long behind another (fair queues)."""
         self._client.send_message(
-            QueueUrl=self._queue_url,
+            QueueUrl=self._url(job),
             MessageBody=to_json(job),
             # Hashed: at most 128 characters, and nobody's name in the queue's metrics.
             MessageGroupId=sha256(group.encode()).hexdigest()[:32],
         )
+
+    def _url(self, job: Job) -> str:
+        match job:
+            case ReportJob():
+                return self._reports_url
+            case ActionJob():
+                return self._actions_url
+            case _:
+                assert_never(job)
 
 
 class DeadLetters:

@@ -28,6 +28,9 @@ TWO_ATTEMPTS: Final = Config(
 # SES: SQS does the retries. A retry by botocore after a lost response could send a report twice.
 ONE_ATTEMPT: Final = Config(connect_timeout=3, read_timeout=8, retries={"total_max_attempts": 1})
 
+# The same for a mail of up to 40 MB, which SES may take a while to accept.
+ONE_LONG_ATTEMPT: Final = Config(connect_timeout=3, read_timeout=60, retries={"total_max_attempts": 1})
+
 
 # --- Handlers ---
 

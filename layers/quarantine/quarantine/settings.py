@@ -39,19 +39,21 @@ class WhenEmpty(StrEnum):
 class IntakeSettings:
     """The settings of intake.
 
-    trigger: a local part, in lower case, without suffix. mailbox_reports, domain_requests: how many accepted
-    requests a mailbox and a domain may make in a clock hour; 0 for no limit. stack: the name of the stack, a
-    dimension of its metrics.
+    trigger: a local part, in lower case, without suffix. mailbox_reports, mailbox_actions, domain_requests:
+    how many accepted requests a mailbox and a domain may make in a clock hour; 0 for no limit. stack: the
+    name of the stack, a dimension of its metrics.
     """
 
     senders_table: str
     requests_table: str
     jobs_queue_url: str
+    actions_queue_url: str
     mail_bucket: str
     trigger: str
     report_sender: Address
     cooldown: timedelta
     mailbox_reports: int
+    mailbox_actions: int
     domain_requests: int
     stack: str
 
@@ -63,11 +65,13 @@ class IntakeSettings:
             senders_table=_read(environ, "SENDERS_TABLE", str),
             requests_table=_read(environ, "REQUESTS_TABLE", str),
             jobs_queue_url=_read(environ, "JOBS_QUEUE_URL", str),
+            actions_queue_url=_read(environ, "ACTIONS_QUEUE_URL", str),
             mail_bucket=_read(environ, "MAIL_BUCKET", str),
             trigger=trigger,
             report_sender=_read(environ, "REPORT_SENDER", partial(_not_the_trigger, trigger)),
             cooldown=_read(environ, "COOLDOWN_SECONDS", _seconds, "300"),
             mailbox_reports=_read(environ, "MAILBOX_REPORTS_PER_HOUR", _count, "20"),
+            mailbox_actions=_read(environ, "MAILBOX_ACTIONS_PER_HOUR", _count, "300"),
             domain_requests=_read(environ, "DOMAIN_REQUESTS_PER_HOUR", _count, "10000"),
             stack=_read(environ, "STACK_NAME", str),
         )
@@ -120,6 +124,50 @@ class ReportSettings:
             configuration_set=environ.get("CONFIGURATION_SET") or None,
             longest_retention=longest_retention(environ),
             attempts=_read(environ, "JOB_ATTEMPTS", _positive, _ONE_ATTEMPT),
+            stack=_read(environ, "STACK_NAME", str),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ActSettings:
+    """The settings of act; lease, configuration_set, attempts and stack as for report.
+
+    families: the filters whose marks are removed from a released mail.
+    """
+
+    senders_table: str
+    quarantine_table: str
+    requests_table: str
+    mail_bucket: str
+    reports_domain: str
+    report_sender: Address
+    reply_to: Address | None
+    policy: Policy
+    families: frozenset[Family]
+    lease: timedelta
+    configuration_set: str | None
+    attempts: int
+    stack: str
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> Self:
+        """Raises BadSetting."""
+        trigger = _read(environ, "TRIGGER", _trigger, _DEFAULT_TRIGGER)
+        domain = _read(environ, "REPORTS_DOMAIN", normalise_domain)
+        address = partial(_no_command, trigger, domain)
+        return cls(
+            senders_table=_read(environ, "SENDERS_TABLE", str),
+            quarantine_table=_read(environ, "QUARANTINE_TABLE", str),
+            requests_table=_read(environ, "REQUESTS_TABLE", str),
+            mail_bucket=_read(environ, "MAIL_BUCKET", str),
+            reports_domain=domain,
+            report_sender=_read(environ, "REPORT_SENDER", address),
+            reply_to=_read(environ, "REPLY_TO", address) if environ.get("REPLY_TO") else None,
+            policy=policy_of(environ),
+            families=_read(environ, "FILTER_FAMILIES", partial(_words, Family), ",".join(Family)),
+            lease=_read(environ, "ACTION_LEASE_SECONDS", _seconds, "180"),
+            configuration_set=environ.get("CONFIGURATION_SET") or None,
+            attempts=_read(environ, "ACTION_ATTEMPTS", _positive, _ONE_ATTEMPT),
             stack=_read(environ, "STACK_NAME", str),
         )
 

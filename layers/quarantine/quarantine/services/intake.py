@@ -12,14 +12,16 @@ from quarantine.asking.admission import (
     Refused,
     decide,
     evidence,
+    request_id,
     screen,
     seen_before,
+    too_many_commands,
     too_much,
     too_soon,
 )
-from quarantine.asking.commands import Command, ReportCommand, first_command
+from quarantine.asking.commands import MOST_COMMANDS, ActionCommand, Command, ReportCommand, read_commands
 from quarantine.asking.event import InboundMail, parse_event, with_raw_header
-from quarantine.jobs import Job, ReportJob
+from quarantine.jobs import ActionJob, Job, ReportJob
 from quarantine.mail.strict import MalformedHeader
 from quarantine.outbox import Jobs
 from quarantine.runtime import Journal, utc_now
@@ -27,6 +29,7 @@ from quarantine.settings import IntakeSettings
 from quarantine.stores.items import Unreadable
 from quarantine.stores.objects import InboundObjects
 from quarantine.stores.requests import (
+    Admission,
     Admitted,
     CoolingDown,
     Exhausted,
@@ -68,28 +71,40 @@ class Judge:
             Senders(dynamodb, settings.senders_table, unreadable),
         )
 
-    def judge(self, mail: InboundMail) -> tuple[InboundMail, Decision]:
-        """Return the mail with its whole header section, and the decision on it."""
-        command = first_command(mail.recipients, self.settings.trigger)
-        if command is None:
-            return mail, Refused(Refusal.NOT_A_TRIGGER, "no recipient is the trigger")
+    def judge(self, mail: InboundMail) -> tuple[InboundMail, tuple[Decision, ...]]:
+        """Return the mail with its whole header section, and the decision on each of its commands.
+
+        If none is accepted, there is one decision, on the mail.
+        """
+        commands = read_commands(mail.recipients, self.settings.trigger)
+        if not commands:
+            return mail, (Refused(Refusal.NOT_A_TRIGGER, "no recipient is an address that asks"),)
         try:
             mail = self._whole(mail)
         except MalformedHeader as e:
-            return mail, Refused(Refusal.AMBIGUOUS_SENDER, str(e))
-        return mail, self._decide(mail, command)
+            return mail, (Refused(Refusal.AMBIGUOUS_SENDER, str(e)),)
+        decisions = self._decide(mail, commands)
+        accepted = any(isinstance(each, Accepted) for each in decisions)
+        return mail, decisions if accepted else decisions[:1]
 
     def _whole(self, mail: InboundMail) -> InboundMail:
         if not mail.headers_truncated:
             return mail
         return with_raw_header(mail, self.mails.start_of(mail.message_id))
 
-    def _decide(self, mail: InboundMail, command: Command) -> Decision:
+    def _decide(self, mail: InboundMail, commands: tuple[Command, ...]) -> tuple[Decision, ...]:
         requester = screen(mail, self.settings.trigger, self.settings.report_sender)
         if isinstance(requester, Refused):
-            return requester
+            return (requester,)
         auth, relays = self.senders.facts_for(requester)
-        return decide(mail, command, requester, auth, relays)
+        networks = relays if len(commands) == 1 else tuple(relays)
+        decisions = tuple(
+            decide(mail, command, requester, auth, networks, number=number)
+            for number, command in enumerate(commands[:MOST_COMMANDS], start=1)
+        )
+        if len(commands) > MOST_COMMANDS and any(isinstance(each, Accepted) for each in decisions):
+            return (too_many_commands(requester, len(commands)),)
+        return decisions
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,19 +133,23 @@ class Intake:
             settings,
             Judge.on(settings, dynamodb, connect_s3, journal.unreadable),
             Requests(dynamodb, settings.requests_table),
-            Jobs(sqs, settings.jobs_queue_url),
+            Jobs(sqs, settings.jobs_queue_url, settings.actions_queue_url),
             journal,
             clock,
         )
 
     def handle(self, event: object) -> str:
-        """Handle one SES event; return the outcome as a word. Raises MalformedEvent."""
-        mail, decision = self.judge.judge(parse_event(event))
+        """Handle one SES event; return the outcomes as words. Raises MalformedEvent."""
+        mail, decisions = self.judge.judge(parse_event(event))
         seen = evidence(mail)
-        outcome = self._record(mail, decision, seen)
+        outcomes = self._record_all(mail, decisions, seen)
+        words = [self._tell(request_id(mail, number), each, seen) for number, each in enumerate(outcomes, 1)]
+        return ", ".join(dict.fromkeys(words))
+
+    def _tell(self, request_id: str, outcome: Decision | Known, seen: Evidence) -> str:
         match outcome:
             case Known(status):  # it was logged and counted with the decision
-                self.journal.note("delivered again", message_id=mail.message_id, status=status)
+                self.journal.note("delivered again", message_id=request_id, status=status)
                 return status.value
             case Refused(reason, detail, requester):
                 message, word = "refused", reason.value
@@ -142,7 +161,7 @@ class Intake:
         self.journal.record(
             message,
             word,
-            message_id=mail.message_id,
+            message_id=request_id,
             requester=requester and str(requester),
             reason=word,
             detail=detail,
@@ -150,22 +169,25 @@ class Intake:
         )
         return word
 
-    def _record(self, mail: InboundMail, decision: Decision, seen: Evidence) -> Decision | Known:
+    def _record_all(
+        self, mail: InboundMail, decisions: tuple[Decision, ...], seen: Evidence
+    ) -> list[Decision | Known]:
+        """Record each decision and queue the jobs; return what became of each."""
         now = self.clock()
-        match decision:
-            case Refused(reason=Refusal.NOT_A_TRIGGER):  # anybody can send such mail: it is only logged
-                return decision
-            case Refused():
-                known = self.requests.refuse(mail.message_id, decision, seen, mail.received_at, now)
-                return known or decision
-            case Accepted():
-                return self._admit(mail, decision, seen, now)
-            case _:
-                assert_never(decision)
+        accepted = [each for each in decisions if isinstance(each, Accepted)]
+        limits = limits_of(self.settings)
+        admissions = dict(zip(accepted, self.requests.accept(accepted, seen, now, limits), strict=True))
+        outcomes: list[Decision | Known] = []
+        for number, decision in enumerate(decisions, start=1):
+            outcome = (
+                self._admit(decision, admissions[decision]) if isinstance(decision, Accepted) else decision
+            )
+            if isinstance(outcome, Refused):
+                outcome = self._refuse(mail, number, outcome, seen, now)
+            outcomes.append(outcome)
+        return outcomes
 
-    def _admit(self, mail: InboundMail, request: Accepted, seen: Evidence, now: datetime) -> Decision | Known:
-        limits = limits_of(request, self.settings)
-        admission = self.requests.accept(request, seen, now, limits)
+    def _admit(self, request: Accepted, admission: Admission) -> Decision | Known:
         match admission:
             case Admitted():
                 self.jobs.put(_job(request), group=request.requester.domain)
@@ -173,7 +195,15 @@ class Intake:
             case Known():
                 return admission
             case _:
-                return self._record(mail, refusal_of(admission, request, limits), seen)
+                return refusal_of(admission, request, limits_of(self.settings))
+
+    def _refuse(
+        self, mail: InboundMail, number: int, refused: Refused, seen: Evidence, now: datetime
+    ) -> Refused | Known:
+        if refused.reason is Refusal.NOT_A_TRIGGER:  # anybody can send such mail: it is only logged
+            return refused
+        known = self.requests.refuse(request_id(mail, number), refused, seen, mail.received_at, now)
+        return known or refused
 
 
 def refusal_of(admission: SeenBefore | CoolingDown | Exhausted, request: Accepted, limits: Limits) -> Refused:
@@ -189,18 +219,18 @@ def refusal_of(admission: SeenBefore | CoolingDown | Exhausted, request: Accepte
             assert_never(admission)
 
 
-def limits_of(request: Accepted, settings: IntakeSettings) -> Limits:
-    """Return what the mailbox and the domain of a request may ask for."""
-    match request.command:
-        case ReportCommand():
-            return Limits(settings.cooldown, settings.mailbox_reports, settings.domain_requests)
-        case _:
-            assert_never(request.command)
+def limits_of(settings: IntakeSettings) -> Limits:
+    """Return what a mailbox and a domain may ask for."""
+    return Limits(
+        settings.cooldown, settings.mailbox_reports, settings.domain_requests, settings.mailbox_actions
+    )
 
 
 def _job(request: Accepted) -> Job:
     match request.command:
         case ReportCommand():
             return ReportJob(request.request_id)
+        case ActionCommand():
+            return ActionJob(request.request_id)
         case _:
             assert_never(request.command)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self, assert_never
 
 from quarantine.acting.offers import Offering, offers_on
 from quarantine.asking.admission import Accepted
-from quarantine.jobs import MalformedJob, ReportJob, from_json
+from quarantine.jobs import ActionJob, MalformedJob, ReportJob, from_json
 from quarantine.outbox import Mailer, SendRefused
 from quarantine.reporting.message import render
 from quarantine.reporting.summary import QuarantineReport, summarise
@@ -82,6 +82,8 @@ class Reporting:
         match job:
             case ReportJob(request_id):
                 self._report(request_id)
+            case ActionJob():
+                raise MalformedJob("a job of an action, on the queue of reports")
             case _:
                 assert_never(job)
 

@@ -6,6 +6,7 @@ requests of an hour under `domain#...`, and under `replay#<key>` a mail that onl
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from hashlib import sha256
 from typing import Any
 
@@ -61,47 +62,72 @@ def cooling_until(item: Values) -> datetime:
     return datetime.fromtimestamp(items.whole_number(until), UTC)
 
 
-def reports_of_hour(item: Values, now: datetime) -> int:
+class Kind(StrEnum):
+    """What is counted apart: the name of its attributes, each with the clock hour."""
+
+    REPORTS = "reports"
+    ACTIONS = "actions"
+
+
+def of_hour(item: Values, kind: Kind, now: datetime) -> int:
     """Return how many requests of a mailbox were accepted in this clock hour."""
-    return items.whole_number(item.get(f"reports_{_hour(now)}", 0))
+    return items.whole_number(item.get(f"{kind}_{_hour(now)}", 0))
 
 
-def mailbox_count(mailbox: Address, now: datetime, cooldown: timedelta, limit: int) -> Write:
-    """Return the write that starts a cooldown and counts a request, where both allow it.
+def mailbox_count(
+    mailbox: Address,
+    now: datetime,
+    cooldown: timedelta,
+    counts: Mapping[Kind, int],
+    limits: Mapping[Kind, int],
+) -> Write:
+    """Return the write that counts requests, and starts a cooldown with a report, where both allow it.
 
-    limit: requests in a clock hour; 0 for no limit.
+    counts: how many to add. limits: requests in a clock hour; 0 for no limit.
     """
     hour = _hour(now)
-    old = {f"#h{ago}": f"reports_{hour - ago}" for ago in range(1, _STALE_HOURS + 1)}
+    old = [f"{kind}_{hour - ago}" for kind in Kind for ago in range(1, _STALE_HOURS + 1)]
+    names = {f"#old{number}": name for number, name in enumerate(old)}
+    removed = ", ".join(names)
     until = now + cooldown
-    values = {
-        ":now": items.epoch(now),
-        ":until": items.epoch(until),
-        ":expires": items.epoch(max(until, _end_of(hour))),
-        ":one": 1,
-    }
-    condition = (
-        "(attribute_not_exists(request_id) OR cooling_until <= :now"
-        " OR (attribute_not_exists(cooling_until) AND expires_at <= :now))"
-    )
-    if limit:
-        condition += " AND (attribute_not_exists(#count) OR #count < :limit)"
-        values[":limit"] = limit
+    # Without a report the cooldown stays as it is. It may end later than this hour.
+    values = {":expires": items.epoch(max(until, _end_of(hour))), ":never": 0}
+    cooling, conditions, added = "if_not_exists(cooling_until, :never)", [], []
+    if counts.get(Kind.REPORTS):
+        values |= {":now": items.epoch(now), ":until": items.epoch(until)}
+        del values[":never"]
+        cooling = ":until"
+        conditions.append(
+            "(attribute_not_exists(request_id) OR cooling_until <= :now"
+            " OR (attribute_not_exists(cooling_until) AND expires_at <= :now))"
+        )
+    for kind, count in counts.items():
+        names[f"#{kind}"] = f"{kind}_{hour}"
+        values[f":{kind}"] = count
+        added.append(f"#{kind} :{kind}")
+        if limits[kind]:
+            values[f":{kind}_room"] = limits[kind] - count
+            conditions.append(_has_room(f"#{kind}", f":{kind}_room", limits[kind] - count))
     return {
         "Update": {
             "Key": to_wire({"request_id": mailbox_key(mailbox)}),
-            "UpdateExpression": "SET cooling_until = :until, expires_at = :expires"
-            f" REMOVE {', '.join(old)} ADD #count :one",
-            "ConditionExpression": condition,
-            "ExpressionAttributeNames": {"#count": f"reports_{hour}", **old},
+            "UpdateExpression": f"SET cooling_until = {cooling}, expires_at = :expires"
+            f" REMOVE {removed} ADD {', '.join(added)}",
+            **({"ConditionExpression": " AND ".join(conditions)} if conditions else {}),
+            "ExpressionAttributeNames": names,
             "ExpressionAttributeValues": to_wire(values),
             "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
         }
     }
 
 
-def domain_count(mailbox: Address, now: datetime, limit: int) -> Write:
-    """Return the write that counts a request of a domain, where its limit allows it.
+def _has_room(count: str, room: str, value: int) -> str:
+    """Return the condition that a count, perhaps none yet, leaves room. value: of `room`."""
+    return f"(attribute_not_exists({count}) OR {count} <= {room})" if value >= 0 else f"{count} <= {room}"
+
+
+def domain_count(mailbox: Address, now: datetime, count: int, limit: int) -> Write:
+    """Return the write that counts requests of a domain, where its limit allows them.
 
     A transaction fails if another one writes the same item at the same moment, so the count of a domain is
     spread by mailbox over several items, each with its share of the limit.
@@ -110,10 +136,10 @@ def domain_count(mailbox: Address, now: datetime, limit: int) -> Write:
     return {
         "Update": {
             "Key": to_wire({"request_id": key}),
-            "UpdateExpression": "SET expires_at = :expires ADD requests :one",
-            "ConditionExpression": "attribute_not_exists(requests) OR requests < :limit",
+            "UpdateExpression": "SET expires_at = :expires ADD requests :count",
+            "ConditionExpression": _has_room("requests", ":room", share - count),
             "ExpressionAttributeValues": to_wire(
-                {":expires": items.epoch(_end_of(_hour(now))), ":one": 1, ":limit": share}
+                {":expires": items.epoch(_end_of(_hour(now))), ":count": count, ":room": share - count}
             ),
             "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
         }

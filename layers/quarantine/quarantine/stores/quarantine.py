@@ -73,7 +73,7 @@ class Quarantine:
             ),
             "ScanIndexForward": False,
         }
-        read = functools.partial(_held_message, now=now)
+        read = functools.partial(read_message, now=now)
         rows = max(limit, _PAGE)  # usually the whole mailbox
         held: list[HeldMessage] = []
         while True:
@@ -343,7 +343,8 @@ def key_of_write(request: "WriteRequestTypeDef") -> tuple[str, str]:
     return key_of(row)
 
 
-def _held_message(item: Values, now: datetime) -> HeldMessage:
+def read_message(item: Values, now: datetime) -> HeldMessage:
+    """Read a row. Raises KeyError, TypeError, ValueError or OverflowError for one that cannot be read."""
     return HeldMessage(
         recipient=_mailbox(item["recipient"]),
         message_id=items.text(item["message_id"]),

@@ -1,20 +1,26 @@
 """The requests table: the requests and their outcomes. One row per request, and one per cooldown."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from itertools import count
 from random import uniform
 from time import sleep
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, Any, assert_never
 
 from botocore.exceptions import ClientError
 
+from quarantine.acting.answers import Answer
+from quarantine.acting.reference import Reference, shortened
+from quarantine.acting.rules import Action
 from quarantine.asking.admission import Accepted, Refusal, Refused
-from quarantine.asking.commands import Command, ReportCommand
+from quarantine.asking.commands import ActionCommand, Command, ReportCommand
 from quarantine.asking.replying import ReplyContext
 from quarantine.mail.addresses import Address
+from quarantine.mail.domains import normalise_domain
 from quarantine.stores import counters, items
 from quarantine.stores.items import Values, from_wire, to_wire
 
@@ -29,20 +35,27 @@ _BY_ITS_OWN = frozenset({Refusal.REPLAYED, Refusal.TOO_SOON, Refusal.TOO_MUCH})
 
 
 class RequestStatus(StrEnum):
-    """The status of a request; the last four are final."""
+    """The status of a request; the last five are final."""
 
-    ACCEPTED = "accepted"  # a job for report is on the queue, or will be
-    SENDING = "sending"  # report is working on it, until the lease expires
-    REFUSED = "refused"  # no report; `reason` is the refusal
+    ACCEPTED = "accepted"  # its job is on the queue, or will be
+    SENDING = "sending"  # report or act is working on it, until the lease expires
+    REFUSED = "refused"  # nothing is done; `reason` is the refusal
     SENT = "sent"  # SES accepted the report
     EMPTY = "empty"  # nothing is held
-    FAILED = "failed"  # SES will never accept this report; `reason` is its error
+    DONE = "done"  # the action was done and answered; `answer` says how
+    FAILED = "failed"  # SES will never accept this mail; `reason` is its error
 
 
 class CommandWord(StrEnum):
-    """The word for a command in a row."""
+    """The word for a command in a row; that of an action is its own."""
 
     REPORT = "report"
+    PREVIEW = Action.PREVIEW.value
+    RELEASE = Action.RELEASE.value
+    DELETE = Action.DELETE.value
+
+
+_ACTIONS = frozenset({CommandWord.PREVIEW, CommandWord.RELEASE, CommandWord.DELETE})
 
 
 class UnknownRequest(ValueError):
@@ -57,13 +70,18 @@ class UnreadableRequest(ValueError):
 class Limits:
     """What a mailbox and a domain may ask for. A mailbox is an address without its suffix (RFC 5233).
 
-    cooldown: from one accepted request of a mailbox to its next. mailbox, domain: how many accepted requests
-    in a clock hour; 0 for no limit.
+    cooldown: from one accepted report of a mailbox to its next. reports, actions: how many of each a mailbox
+    may have accepted in a clock hour. domain: the same for all requests of a domain. 0 for no limit.
     """
 
     cooldown: timedelta
-    mailbox: int = 0
+    reports: int = 0
     domain: int = 0
+    actions: int = 0
+
+    @property
+    def of_mailbox(self) -> Mapping[counters.Kind, int]:
+        return {counters.Kind.REPORTS: self.reports, counters.Kind.ACTIONS: self.actions}
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +116,13 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """The request may be served until the lease expires, with the data that intake recorded."""
+    """The request may be served until the lease expires, with the data that intake recorded.
+
+    attempt: 1 for the first claim; more if a process died or failed while it served the request.
+    """
 
     request: Accepted
+    attempt: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +151,28 @@ class Outcome:
     reason: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class HeldKey:
+    """The key of a row of the quarantine table."""
+
+    recipient: str
+    entry: str
+
+
+@dataclass(frozen=True, slots=True)
+class ActionOutcome:
+    """The outcome of an action. answer: None for one that is refused; then `reason` is the refusal.
+
+    reason: otherwise SES's error, if any. held: the message that it is about, if one was found.
+    """
+
+    status: RequestStatus
+    answer: Answer | None = None
+    held: HeldKey | None = None
+    ses_message_id: str | None = None
+    reason: str | None = None
+
+
 class Requests:
     """The rows of requests, and the conditions under which each may change.
 
@@ -146,51 +190,60 @@ class Requests:
         self._client, self._table, self._trigger, self._pause = client, table, trigger, pause
 
     def accept(
-        self, request: Accepted, evidence: Mapping[str, str], now: datetime, limits: Limits
-    ) -> Admission:
-        """Record an accepted request, count it and start the mailbox's cooldown: all of it or nothing.
+        self, requests: Sequence[Accepted], evidence: Mapping[str, str], now: datetime, limits: Limits
+    ) -> tuple[Admission, ...]:
+        """Record the accepted requests of one mail, count them and start the mailbox's cooldown.
 
-        Where several things forbid it, the first in the order of `Admission` is returned.
+        One transaction records all that may be recorded; each of the others gets its own admission. Where
+        several things forbid a request, the first in the order of `Admission` is returned.
         """
-        mailbox = request.requester.without_suffix()
-        row = {
-            "request_id": request.request_id,
-            "command": _word(request.command),
-            "requester": str(request.requester),
-            "mailboxes": {str(mailbox) for mailbox in request.mailboxes},
-            "asked": _asked(request),
-            "status": RequestStatus.ACCEPTED,
-            "detail": request.accepted_by,
-            "evidence": dict(evidence),
-            "received_at": items.iso_milliseconds(request.received_at),
-            "decided_at": items.iso_milliseconds(now),
-            "expires_at": items.epoch(now + RETENTION_OF_REQUESTS),
-        }
-        # In the order of Admission: each item with what it means if its condition fails.
-        writes = [counters.new_row(row)]
-        meanings: list[Callable[[Values], Admission]] = [_known]
-        if request.replay_key is not None:
-            writes.append(counters.remembered(request.replay_key, now))
-            meanings.append(lambda _: SeenBefore())
-        writes.append(counters.mailbox_count(mailbox, now, limits.cooldown, limits.mailbox))
-        meanings.append(
-            lambda item: (
-                CoolingDown()
-                if counters.cooling_until(item) > now
-                else Exhausted(str(mailbox), limits.mailbox)
-            )
-        )
-        if limits.domain:
-            writes.append(counters.domain_count(mailbox, now, limits.domain))
-            meanings.append(lambda _: Exhausted(mailbox.domain, limits.domain))
-        failed = self._transact(writes)
-        if failed is None:
-            return Admitted()
-        place, item = failed
-        return meanings[place](item)
+        found: dict[str, Admission] = {}
+        while waiting := [request for request in requests if request.request_id not in found]:
+            found |= self._accept(waiting, evidence, now, limits)
+        return tuple(found[request.request_id] for request in requests)
 
-    def _transact(self, writes: Sequence[counters.Write]) -> tuple[int, Values] | None:
-        """Write all items or none; return the first whose condition fails, with what is there instead.
+    def _accept(
+        self, requests: Sequence[Accepted], evidence: Mapping[str, str], now: datetime, limits: Limits
+    ) -> Mapping[str, Admission]:
+        """Record all of these requests, or none; then return the admissions of those that prevented it."""
+        ids = [request.request_id for request in requests]
+        replays = {
+            request.request_id: request.replay_key for request in requests if request.replay_key is not None
+        }
+        mailbox = requests[0].requester.without_suffix()
+        counts = Counter(_kind(request.command) for request in requests)
+        # In the order of Admission: the writes of a step, and what each means if its condition fails.
+        steps: list[tuple[Sequence[counters.Write], Callable[[int, Values], Mapping[str, Admission]]]] = [
+            (
+                [counters.new_row(_row(request, evidence, now)) for request in requests],
+                lambda place, item: {ids[place]: _known(item)},
+            ),
+            (
+                [counters.remembered(key, now) for key in replays.values()],
+                lambda place, _: {list(replays)[place]: SeenBefore()},
+            ),
+            (
+                [counters.mailbox_count(mailbox, now, limits.cooldown, counts, limits.of_mailbox)],
+                lambda _, item: _over_limit(requests, item, now, limits),
+            ),
+            (
+                [counters.domain_count(mailbox, now, len(requests), limits.domain)] if limits.domain else [],
+                lambda *_: dict.fromkeys(ids, Exhausted(mailbox.domain, limits.domain)),
+            ),
+        ]
+        failed = self._transact([write for writes, _ in steps for write in writes])
+        if not failed:
+            return dict.fromkeys(ids, Admitted())
+        first = 0
+        for writes, meaning in steps:
+            places = range(first, first + len(writes))
+            if own := [meaning(place - first, failed[place]) for place in places if place in failed]:
+                return {request_id: each for admissions in own for request_id, each in admissions.items()}
+            first += len(writes)
+        raise AssertionError("a condition failed that no write has")
+
+    def _transact(self, writes: Sequence[counters.Write]) -> Mapping[int, Values]:
+        """Write all items or none; return the places of those whose condition fails, with what is there.
 
         A write that meets another transaction on the same item is tried again: so are the requests of one
         domain that come at the same moment.
@@ -208,12 +261,15 @@ class Requests:
                 if "TransactionConflict" in codes and attempt < _ATTEMPTS - 1:
                     self._pause(backoff(attempt))
                 elif "ConditionalCheckFailed" in codes and "TransactionConflict" not in codes:
-                    place = codes.index("ConditionalCheckFailed")
-                    return place, from_wire(reasons[place].get("Item") or {})
+                    return {
+                        place: from_wire(reasons[place].get("Item") or {})
+                        for place, code in enumerate(codes)
+                        if code == "ConditionalCheckFailed"
+                    }
                 else:
                     raise  # the event comes again
             else:
-                return None
+                return {}
         raise AssertionError("the loop has no end")
 
     def refuse(
@@ -258,17 +314,31 @@ class Requests:
 
         Raises UnknownRequest, and UnreadableRequest for a row that cannot be served.
         """
+        return self._claim(request_id, now, lease, {CommandWord.REPORT})
+
+    def claim_action(self, request_id: str, now: datetime, lease: timedelta) -> Claim:
+        """Claim a request for an action. Raises as claim_report."""
+        return self._claim(request_id, now, lease, _ACTIONS)
+
+    def _claim(
+        self, request_id: str, now: datetime, lease: timedelta, commands: AbstractSet[CommandWord]
+    ) -> Claim:
+        words = {f":command{number}": word for number, word in enumerate(sorted(commands))}
+        wanted = f"command IN ({', '.join(words)})"
+        if CommandWord.REPORT in commands:  # an old row names no command
+            wanted = f"(attribute_not_exists(command) OR {wanted})"
         try:
             response = self._client.update_item(
                 TableName=self._table,
                 Key=to_wire({"request_id": request_id}),
-                UpdateExpression="SET #status = :sending, lease_until = :until",
-                ConditionExpression="(attribute_not_exists(command) OR command = :report)"  # none: an old row
+                UpdateExpression="SET #status = :sending, lease_until = :until ADD attempts :one",
+                ConditionExpression=f"{wanted}"
                 " AND (#status = :accepted OR (#status = :sending AND lease_until <= :now))",
                 ExpressionAttributeNames={"#status": "status"},
                 ExpressionAttributeValues=to_wire(
                     {
-                        ":report": CommandWord.REPORT,
+                        **words,
+                        ":one": 1,
                         ":accepted": RequestStatus.ACCEPTED,
                         ":sending": RequestStatus.SENDING,
                         ":now": items.epoch(now),
@@ -279,8 +349,9 @@ class Requests:
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",
             )
         except self._client.exceptions.ConditionalCheckFailedException as e:
-            return _claim_of_other(request_id, e)
-        return Claimed(self._accepted(from_wire(response["Attributes"])))
+            return _claim_of_other(request_id, e, commands)
+        row = from_wire(response["Attributes"])
+        return Claimed(self._accepted(row), items.whole_number(row["attempts"]))
 
     def _accepted(self, row: Values) -> Accepted:
         try:
@@ -302,21 +373,60 @@ class Requests:
             {name: value for name, value in attributes.items() if value is not None},
         )
 
-    def give_back(self, request_id: str, reason: str) -> None:
-        """Release a claimed request that cannot be served now: the next delivery of its job may claim it."""
-        self._leave(request_id, RequestStatus.ACCEPTED, {"reason": reason})
+    def note_held(self, request_id: str, held: HeldKey) -> None:
+        """Note which held message a claimed request is about, before it is sent.
 
-    def _leave(self, request_id: str, status: RequestStatus, attributes: Mapping[str, str | int]) -> None:
+        What becomes of the mail may be reported before the request is settled.
+        """
+        self._client.update_item(
+            TableName=self._table,
+            Key=to_wire({"request_id": request_id}),
+            UpdateExpression="SET held_recipient = :recipient, held_entry = :entry",
+            ConditionExpression="#status = :sending",
+            ExpressionAttributeNames={"#status": "status"},
+            ExpressionAttributeValues=to_wire(
+                {":recipient": held.recipient, ":entry": held.entry, ":sending": RequestStatus.SENDING}
+            ),
+        )
+
+    def settle_action(self, request: Accepted, outcome: ActionOutcome, now: datetime) -> None:
+        """Record the outcome of a claimed action. The reference is shortened: nobody needs it any more."""
+        attributes = {
+            "answer": outcome.answer,
+            "reason": outcome.reason,
+            "ses_message_id": outcome.ses_message_id,
+            "held_recipient": outcome.held and outcome.held.recipient,
+            "held_entry": outcome.held and outcome.held.entry,
+            "asked": {**_asked(request), "reference": shortened(_asked(request)["reference"])},
+            "finished_at": items.iso_milliseconds(now),
+        }
+        self._leave(
+            request.request_id,
+            outcome.status,
+            {name: value for name, value in attributes.items() if value is not None},
+        )
+
+    def give_back(self, request_id: str, reason: str, *, counts: bool = True) -> None:
+        """Release a claimed request that cannot be served now: the next delivery of its job may claim it.
+
+        counts: whether this was an attempt; a call that failed for the moment is none.
+        """
+        self._leave(request_id, RequestStatus.ACCEPTED, {"reason": reason}, attempts=0 if counts else -1)
+
+    def _leave(
+        self, request_id: str, status: RequestStatus, attributes: Mapping[str, Any], attempts: int = 0
+    ) -> None:
         assignments = ["#status = :status", *(f"{name} = :{name}" for name in attributes)]
         outdated = {"lease_until", "reason"} - attributes.keys()
         self._client.update_item(
             TableName=self._table,
             Key=to_wire({"request_id": request_id}),
-            UpdateExpression=f"SET {', '.join(assignments)} REMOVE {', '.join(sorted(outdated))}",
+            UpdateExpression=f"SET {', '.join(assignments)} REMOVE {', '.join(sorted(outdated))}"
+            " ADD attempts :attempts",
             ConditionExpression="#status = :sending",
             ExpressionAttributeNames={"#status": "status"},
             ExpressionAttributeValues=to_wire(
-                {":status": status, ":sending": RequestStatus.SENDING}
+                {":status": status, ":sending": RequestStatus.SENDING, ":attempts": attempts}
                 | {f":{name}": value for name, value in attributes.items()}
             ),
         )
@@ -338,12 +448,12 @@ class Requests:
             seen = self.find(counters.replay_key(request.replay_key))
             if seen and items.whole_number(seen["expires_at"]) > items.epoch(now):
                 return SeenBefore()
-        if self.cooldown_until(mailbox) > now:
+        kind, item = _kind(request.command), self.find(counters.mailbox_key(mailbox))
+        if kind is counters.Kind.REPORTS and counters.cooling_until(item) > now:
             return CoolingDown()
-        if limits.mailbox:
-            item = self.find(counters.mailbox_key(mailbox))
-            if counters.reports_of_hour(item, now) >= limits.mailbox:
-                return Exhausted(str(mailbox), limits.mailbox)
+        limit = limits.of_mailbox[kind]
+        if limit and counters.of_hour(item, kind, now) >= limit:
+            return Exhausted(str(mailbox), limit)
         if limits.domain:
             key, share = counters.domain_share(mailbox, now, limits.domain)
             if items.whole_number(self.find(key).get("requests", 0)) >= share:
@@ -409,13 +519,64 @@ def _word(command: Command) -> CommandWord:
     match command:
         case ReportCommand():
             return CommandWord.REPORT
+        case ActionCommand(action):
+            return CommandWord(action.value)
         case _:
             assert_never(command)
 
 
-def _asked(request: Accepted) -> Values:
+def _kind(command: Command) -> counters.Kind:
+    match command:
+        case ReportCommand():
+            return counters.Kind.REPORTS
+        case ActionCommand():
+            return counters.Kind.ACTIONS
+        case _:
+            assert_never(command)
+
+
+def _over_limit(
+    requests: Sequence[Accepted], item: Values, now: datetime, limits: Limits
+) -> Mapping[str, Admission]:
+    """Return which requests the item of their mailbox forbids: the report, or else all actions."""
+    reports = [each.request_id for each in requests if _kind(each.command) is counters.Kind.REPORTS]
+    mailbox = str(requests[0].requester.without_suffix())
+    if reports and counters.cooling_until(item) > now:
+        return dict.fromkeys(reports, CoolingDown())
+    if reports and limits.reports and counters.of_hour(item, counters.Kind.REPORTS, now) >= limits.reports:
+        return dict.fromkeys(reports, Exhausted(mailbox, limits.reports))
+    actions = [each.request_id for each in requests if each.request_id not in reports]
+    return dict.fromkeys(actions or reports, Exhausted(mailbox, limits.actions))
+
+
+def _row(request: Accepted, evidence: Mapping[str, str], now: datetime) -> Values:
     return {
-        "written_to": str(request.command.written_to),
+        "request_id": request.request_id,
+        "command": _word(request.command),
+        "requester": str(request.requester),
+        "mailboxes": {str(mailbox) for mailbox in request.mailboxes},
+        "asked": _asked(request),
+        "status": RequestStatus.ACCEPTED,
+        "detail": request.accepted_by,
+        "evidence": dict(evidence),
+        "received_at": items.iso_milliseconds(request.received_at),
+        "decided_at": items.iso_milliseconds(now),
+        "expires_at": items.epoch(now + RETENTION_OF_REQUESTS),
+    }
+
+
+def _asked(request: Accepted) -> Values:
+    """Return what was asked. The reference of an action is whole until act has settled the request."""
+    match request.command:
+        case ReportCommand():
+            reference = {}
+        case ActionCommand(reference=each):
+            reference = {"reference": str(each)}
+        case _:
+            assert_never(request.command)
+    return {
+        "written_to": shortened(str(request.command.written_to)),
+        **reference,
         "utc_offset_minutes": request.reply.utc_offset // timedelta(minutes=1),
         "message_id": request.reply.message_id,
         "references": list(request.reply.references),
@@ -451,21 +612,31 @@ def _read_command(word: object, asked: Values, trigger: Address | None) -> Comma
             if written_to is None:
                 raise ValueError("no address that was written to")
             return ReportCommand(written_to)
+        case CommandWord.PREVIEW | CommandWord.RELEASE | CommandWord.DELETE:
+            _, _, domain = items.text(asked["written_to"]).rpartition("@")
+            reference = Reference.parse(items.text(asked["reference"]))
+            return ActionCommand(Action(command.value), reference, normalise_domain(domain))
         case _:
             assert_never(command)
 
 
-def _claim_of_other(request_id: str, error: ClientError) -> Claim:
+def _claim_of_other(request_id: str, error: ClientError, commands: AbstractSet[CommandWord]) -> Claim:
     row = items.failed_item(error)
     if "status" not in row:  # no row, or a cooldown
         raise UnknownRequest(f"no accepted request {request_id}") from error
-    if row.get("command", CommandWord.REPORT) != CommandWord.REPORT:
-        raise UnknownRequest(f"the request {request_id} is not for a report") from error
+    if (word := row.get("command", CommandWord.REPORT)) not in commands:
+        raise UnknownRequest(f"the request {request_id} is for another function: {word!r:.80}") from error
     status = RequestStatus(row["status"])
     match status:
         case RequestStatus.SENDING:
             return Busy()
-        case RequestStatus.REFUSED | RequestStatus.SENT | RequestStatus.EMPTY | RequestStatus.FAILED:
+        case (
+            RequestStatus.REFUSED
+            | RequestStatus.SENT
+            | RequestStatus.EMPTY
+            | RequestStatus.DONE
+            | RequestStatus.FAILED
+        ):
             return Settled()
         case RequestStatus.ACCEPTED:  # it became free a moment ago: the next delivery claims it
             return Busy()
