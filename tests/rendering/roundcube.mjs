@@ -58,7 +58,11 @@ for (const [view, options] of Object.entries(VIEWS)) {
       for (const format of ['text', 'html']) {
         await open(place + 1, format)
         found[name].links[format] = await page.$$eval('#messagebody a[href]', (links) =>
-          links.map((link) => [link.getAttribute('href'), link.textContent]),
+          // Roundcube moves the subject of a mailto: link into the click that opens its own composer.
+          links.map((link) => {
+            const composed = /command\('compose','([^']*)',this\)/.exec(link.getAttribute('onclick'))
+            return [composed ? `mailto:${composed[1]}` : link.getAttribute('href'), link.textContent]
+          }),
         )
       }
     if (!pictured) continue
