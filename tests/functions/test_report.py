@@ -1,5 +1,6 @@
 """What report sends and counts, and what it does if SES refuses a mail."""
 
+import re
 from datetime import timedelta
 from email import message_from_bytes, policy
 from email.message import EmailMessage
@@ -62,6 +63,27 @@ def test_bob_gets_what_is_held_for_bob(world: World, job: str) -> None:
     assert row["ses_message_id"]
     assert row["finished_at"] == "2026-11-23T12:00:00.000Z"
     assert "lease_until" not in row
+
+
+@pytest.mark.parametrize(
+    ("over", "actions"),
+    [
+        pytest.param({}, ["preview", "release", "delete"], id="all"),
+        pytest.param({"reason": "phishing"}, ["preview", "delete"], id="a reason that is not releasable"),
+        pytest.param({"status": "releasing", "lease_until": 4102444800}, [], id="on its way"),
+        pytest.param({"status": "releasing"}, ["preview", "release", "delete"], id="a lease that is over"),
+        pytest.param({"code": "UPPER"}, [], id="no code"),
+    ],
+)
+def test_a_report_offers_what_the_stack_allows(
+    world: World, job: str, over: dict[str, object], actions: list[str]
+) -> None:
+    stored = {"code": "abcdefghijklmnop", "raw_key": "held/1"}
+    hold(world, 1, **stored | over)
+    world.report(job)
+    reference = f"{int(world.clock.now.timestamp()) - 60}-abcdefghijklmnop"
+    found = re.findall(r"(?m)^ {6}\w+: +(\w+-[0-9]\S+)\r?$", only_mail(world))
+    assert found == [f"{action}-{reference}@reports.example.com" for action in actions]
 
 
 def test_newest_first(world: World, job: str) -> None:

@@ -59,10 +59,8 @@ def test_the_rows_are_those_of_the_mailbox_and_of_its_own_record(terminal: Termi
     assert (answer["total"], answer["file"]) == (3, "report-bob@example.com.html")
 
 
-@pytest.mark.usefixtures("held")
-def test_it_is_the_mail_that_report_sends(world: World, terminal: Terminal, folder: Path) -> None:
-    assert terminal("report", "preview", BOB, "--file", "bob.eml") == 0
-    preview = read(folder / "bob.eml")
+def sent_to_bob(world: World) -> bytes:
+    """Return the mail that report sends if Bob asks now."""
     mailboxes = (Address.parse(BOB), Address.parse("sales@example.com"))
     trigger = Address.parse("manual-report-request@reports.example.com")
     request = Accepted("preview", mailboxes[0], mailboxes, ReportCommand(trigger), NOW)
@@ -70,7 +68,32 @@ def test_it_is_the_mail_that_report_sends(world: World, terminal: Terminal, fold
     table.accept([request], {}, NOW, Limits(timedelta()))
     assert world.report(to_json(ReportJob("preview"))) == []
     (sent,) = world.sent()
-    assert preview.as_bytes() == message_from_bytes(sent, policy=policy.default).as_bytes()
+    return message_from_bytes(sent, policy=policy.default).as_bytes()
+
+
+@pytest.mark.usefixtures("held")
+def test_it_is_the_mail_that_report_sends(world: World, terminal: Terminal, folder: Path) -> None:
+    assert terminal("report", "preview", BOB, "--file", "bob.eml") == 0
+    assert read(folder / "bob.eml").as_bytes() == sent_to_bob(world)
+    assert terminal.warned == ""
+
+
+@pytest.mark.usefixtures("held")
+def test_the_operator_sees_the_actions_and_not_the_code(
+    world: World, terminal: Terminal, folder: Path
+) -> None:
+    code = "abcdefghijklmnop"
+    stored = {"code": code, "raw_key": "held/m-1"}
+    world.records.put_held(BOB, "m-1", NOW - timedelta(hours=1), "ann@shop.example", "Offer", **stored)
+    answer = terminal.json("report", "preview", BOB, "--file", "bob.eml")
+    assert [row["actions"] for row in answer["rows"]] == [["preview", "release", "delete"], [], []]
+    assert "reach no message" in terminal.warned
+    sent = sent_to_bob(world)
+    assert sent.count(code.encode()) == 6
+    assert read(folder / "bob.eml").as_bytes() == sent.replace(code.encode(), b"x" * 16)
+    assert terminal("report", "preview", BOB, "--text") == 0
+    assert f"release-1795431600-{'x' * 16}@reports.example.com" in terminal.said
+    assert code not in terminal.said
 
 
 @pytest.mark.usefixtures("held")

@@ -62,6 +62,7 @@ def _message(number: int) -> Row:
         "reason": "spam",
         "status": "held",
         "kept_until": "2026-12-23T12:00:00Z",
+        "actions": ["preview", "release", "delete"][number % 2 :],
         "message_id": f"<{number}.1795435800@mail.versand.example>",
     }
 
