@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypedDict, assert_never
 
 from botocore.exceptions import ClientError
 
+from quarantine.feedback.tags import MailKind, tags_of
 from quarantine.holding.judging import RejectedObject
 from quarantine.jobs import ActionJob, Job, ReportJob, to_json
 from quarantine.mail.addresses import Address
@@ -85,15 +86,18 @@ class DeadLetters:
 
 
 class Mailer:
-    """Sends mail through SES. configuration_set: the one that counts bounces and complaints."""
+    """Sends mail through SES. configuration_set: the one whose events say what becomes of a mail."""
 
     def __init__(self, client: "SESV2Client", configuration_set: str | None = None) -> None:
         self._client = client
         self._options: _Options = {"ConfigurationSetName": configuration_set} if configuration_set else {}
 
-    def send(self, message: EmailMessage, *, sender: Address, to: Address) -> str:
+    def send(
+        self, message: EmailMessage, *, sender: Address, to: Address, request_id: str, kind: MailKind
+    ) -> str:
         """Send a mail to one address and return the SES message id.
 
+        request_id, kind: whose mail this is, and which; SES's events about the mail repeat both.
         Raises SendRefused if a retry is useless; any other error of botocore is temporary.
         """
         try:
@@ -101,6 +105,9 @@ class Mailer:
                 FromEmailAddress=str(sender),
                 Destination={"ToAddresses": [str(to)]},  # the envelope recipient, regardless of the header
                 Content={"Raw": {"Data": message.as_bytes(policy=SMTP)}},
+                EmailTags=[
+                    {"Name": name, "Value": value} for name, value in tags_of(request_id, kind).items()
+                ],
                 **self._options,
             )
         except ClientError as e:

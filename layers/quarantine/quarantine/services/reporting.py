@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Self, assert_never
 
 from quarantine.acting.offers import Offering, offers_on
 from quarantine.asking.admission import Accepted
+from quarantine.feedback.tags import MailKind
 from quarantine.jobs import ActionJob, MalformedJob, ReportJob, from_json
 from quarantine.outbox import Mailer, SendRefused
 from quarantine.reporting.message import render
@@ -129,7 +130,13 @@ class Reporting:
         sender = self.settings.report_sender
         message = render(report, sender=sender, reply_to=self.settings.reply_to, now=self.clock())
         try:
-            ses_message_id = self.mailer.send(message, sender=sender, to=request.requester)
+            ses_message_id = self.mailer.send(
+                message,
+                sender=sender,
+                to=request.requester,
+                request_id=request.request_id,
+                kind=MailKind.REPORT,
+            )
         except SendRefused as e:
             return Outcome(RequestStatus.FAILED, report.total, reason=str(e))
         status = RequestStatus.SENT if report.total else RequestStatus.EMPTY
