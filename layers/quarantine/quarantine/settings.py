@@ -202,6 +202,35 @@ class HoldSettings:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class FeedbackSettings:
+    """The settings of feedback.
+
+    configuration_set: of SES; events about mail that was sent with another one are refused.
+    lease: how long it may take to tell a requester; longer than the function's timeout.
+    attempts, stack: as for report.
+    """
+
+    quarantine_table: str
+    requests_table: str
+    configuration_set: str
+    lease: timedelta
+    attempts: int
+    stack: str
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> Self:
+        """Raises BadSetting."""
+        return cls(
+            quarantine_table=_read(environ, "QUARANTINE_TABLE", str),
+            requests_table=_read(environ, "REQUESTS_TABLE", str),
+            configuration_set=_read(environ, "CONFIGURATION_SET", str),
+            lease=_read(environ, "LEASE_SECONDS", _seconds, "60"),
+            attempts=_read(environ, "FEEDBACK_ATTEMPTS", _positive, _ONE_ATTEMPT),
+            stack=_read(environ, "STACK_NAME", str),
+        )
+
+
 _KEPT_LONGEST = ",".join(f"{reason}={LONGEST_RETENTION.days}" for reason in HoldReason)
 
 

@@ -5,6 +5,7 @@ import secrets
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from enum import StrEnum
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
@@ -262,6 +263,68 @@ class HeldRows:
         )
         for page in pages:
             yield from page["Items"]
+
+
+class Returned(StrEnum):
+    """What happened to a message whose release failed."""
+
+    NOW = "now"  # it is held again
+    BEFORE = "before"  # it was held again already, because of the same release
+    NOT = "not"  # it is not released by that request any more, or it is gone
+
+
+class ReleasedRows:
+    """The rows of released messages, as SES reports what became of the mail that released each.
+
+    A row changes only while it names the request whose mail that was. key: its recipient and entry.
+    """
+
+    def __init__(self, client: "DynamoDBClient", table: str) -> None:
+        self._client, self._table = client, table
+
+    def confirm(self, key: tuple[str, str], request_id: str, at: datetime) -> bool:
+        """Record that a released message was delivered; return whether the row still is of that release."""
+        failed = self._update(key, request_id, "SET confirmed_at = :at", {":at": items.iso_milliseconds(at)})
+        return failed is None
+
+    def give_back(self, key: tuple[str, str], request_id: str, now: datetime) -> Returned:
+        """Hold a message again whose release by that request failed."""
+        known = self._update(
+            key,
+            request_id,
+            "SET #status = :held, acted_by = :by, acted_at = :at, returned_for = :request"
+            " REMOVE released_for, confirmed_at, lease_until",
+            {":held": HeldStatus.HELD, ":by": "SES", ":at": items.iso_milliseconds(now)},
+        )
+        if known is None:
+            return Returned.NOW
+        is_ours = known.get("returned_for") == request_id and known.get("status") == HeldStatus.HELD
+        return Returned.BEFORE if is_ours else Returned.NOT
+
+    def _update(
+        self, key: tuple[str, str], request_id: str, expression: str, values: Values
+    ) -> Values | None:
+        """Change the row while that request has released it; else return it unchanged."""
+        try:
+            self._client.update_item(
+                TableName=self._table,
+                Key=to_wire(dict(zip(("recipient", "entry"), key, strict=True))),
+                UpdateExpression=expression,
+                ConditionExpression="released_for = :request AND #status IN (:releasing, :released)",
+                ExpressionAttributeNames={"#status": "status"},
+                ExpressionAttributeValues=to_wire(
+                    {
+                        ":request": request_id,
+                        ":releasing": HeldStatus.RELEASING,
+                        ":released": HeldStatus.RELEASED,
+                        **values,
+                    }
+                ),
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+            )
+        except self._client.exceptions.ConditionalCheckFailedException as e:
+            return items.failed_item(e)
+        return None
 
 
 def held_row(  # noqa: PLR0917 - the row's attributes

@@ -19,7 +19,10 @@ from quarantine.acting.rules import Action
 from quarantine.asking.admission import Accepted, Refusal, Refused
 from quarantine.asking.commands import ActionCommand, Command, ReportCommand
 from quarantine.asking.replying import ReplyContext
-from quarantine.mail.addresses import Address
+from quarantine.feedback.event import SendingEvent
+from quarantine.feedback.fate import report_of
+from quarantine.feedback.tags import MailKind
+from quarantine.mail.addresses import Address, InvalidAddress
 from quarantine.mail.domains import normalise_domain
 from quarantine.stores import counters, items
 from quarantine.stores.items import Values, from_wire, to_wire
@@ -171,6 +174,27 @@ class ActionOutcome:
     held: HeldKey | None = None
     ses_message_id: str | None = None
     reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Concerned:
+    """The request that an event of SES is about.
+
+    is_new: its row did not say so yet. requester: None where it is not an address, as an operator is not.
+    held: the key of the message that it released, recipient and entry; None if it released none.
+    """
+
+    is_new: bool
+    requester: Address | None
+    held: tuple[str, str] | None
+
+
+class Telling(StrEnum):
+    """Whether a requester may be told now that a release failed."""
+
+    BEGUN = "begun"  # by this process, until the lease expires
+    BUSY = "busy"  # another process does it: retry when its lease has expired
+    DONE = "done"  # they were told, or the request is gone
 
 
 class Requests:
@@ -431,6 +455,78 @@ class Requests:
             ),
         )
 
+    # --- What became of its mails ---
+
+    def note_fate(self, event: SendingEvent, now: datetime) -> Concerned | None:
+        """Record what SES reports about a mail of a request, whatever the status of the request.
+
+        What is recorded is only replaced by what counts more. Returns None for a request without a row.
+        """
+        report, prefix = report_of(event), _PREFIXES[event.mail_kind]
+        try:
+            response = self._client.update_item(
+                TableName=self._table,
+                Key=to_wire({"request_id": event.request_id}),
+                UpdateExpression="SET #fate = :fate, #rank = :rank, #at = :at, #detail = :detail",
+                ConditionExpression="attribute_exists(#status) AND expires_at > :now"
+                " AND (attribute_not_exists(#rank) OR #rank < :rank)",
+                ExpressionAttributeNames={
+                    "#status": "status",
+                    "#fate": prefix,
+                    **{f"#{name}": f"{prefix}_{name}" for name in ("rank", "at", "detail")},
+                },
+                ExpressionAttributeValues=to_wire(
+                    {
+                        ":fate": report.fate,
+                        ":rank": report.rank,
+                        ":at": items.iso_milliseconds(event.at),
+                        ":detail": event.detail,
+                        ":now": items.epoch(now),
+                    }
+                ),
+                ReturnValues="ALL_NEW",
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+            )
+        except self._client.exceptions.ConditionalCheckFailedException as e:
+            row = items.failed_item(e)
+            if "status" not in row or items.whole_number(row["expires_at"]) <= items.epoch(now):
+                return None
+            return _concerned(row, is_new=False)
+        return _concerned(from_wire(response["Attributes"]), is_new=True)
+
+    def begin_telling(self, request_id: str, now: datetime, lease: timedelta) -> Telling:
+        """Claim, for the duration of a lease, that the requester is told that the release failed."""
+        try:
+            self._client.update_item(
+                TableName=self._table,
+                Key=to_wire({"request_id": request_id}),
+                UpdateExpression="SET telling_until = :until",
+                ConditionExpression="attribute_exists(#status) AND attribute_not_exists(told_at)"
+                " AND (attribute_not_exists(telling_until) OR telling_until <= :now)",
+                ExpressionAttributeNames={"#status": "status"},
+                ExpressionAttributeValues=to_wire(
+                    {":now": items.epoch(now), ":until": items.epoch(now + lease)}
+                ),
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+            )
+        except self._client.exceptions.ConditionalCheckFailedException as e:
+            row = items.failed_item(e)
+            return Telling.DONE if "status" not in row or "told_at" in row else Telling.BUSY
+        return Telling.BEGUN
+
+    def end_telling(self, request_id: str, told_at: datetime | None) -> None:
+        """Record when the requester was told; None if they were not, so that another process may do it."""
+        over = {"telling_until": 0}
+        changed = over if told_at is None else over | {"told_at": items.iso_milliseconds(told_at)}
+        self._client.update_item(
+            TableName=self._table,
+            Key=to_wire({"request_id": request_id}),
+            UpdateExpression=f"SET {', '.join(f'{name} = :{name}' for name in changed)}",
+            ConditionExpression="attribute_exists(#status)",
+            ExpressionAttributeNames={"#status": "status"},
+            ExpressionAttributeValues=to_wire({f":{name}": value for name, value in changed.items()}),
+        )
+
     # --- For an operator ---
 
     def find(self, request_id: str) -> Values:
@@ -498,6 +594,28 @@ class Requests:
         )
         for page in pages:
             yield from (items.plain(from_wire(item)) for item in page["Items"])
+
+
+# The attribute that says what became of a mail, by its kind; others have it as a prefix. A request has one
+# mail that it asks for, and may have an answer and a notice beside it.
+_PREFIXES = {
+    MailKind.REPORT: "delivery",
+    MailKind.PREVIEW: "delivery",
+    MailKind.RELEASE: "delivery",
+    MailKind.ANSWER: "answer_delivery",
+    MailKind.NOTICE: "notice_delivery",
+}
+
+
+def _concerned(row: Values, *, is_new: bool) -> Concerned:
+    try:
+        requester = Address.parse(str(row.get("requester")))
+    except InvalidAddress:
+        requester = None
+    held = (
+        (row["held_recipient"], row["held_entry"]) if {"held_recipient", "held_entry"} <= row.keys() else None
+    )
+    return Concerned(is_new, requester, held)
 
 
 def raw_key(request_id: str) -> str:
