@@ -18,7 +18,7 @@ PARAMETERS = {
     "ReportSender": "quarantine@reports.example.com",
     "DeletionProtection": "false",  # nothing outlives a run
 }
-FUNCTIONS = ("IntakeFunction", "ReportFunction", "ActFunction", "HoldFunction")
+FUNCTIONS = ("IntakeFunction", "ReportFunction", "ActFunction", "HoldFunction", "FeedbackFunction")
 
 # The resources in which the functions keep state. The local run replaces the rest of the template.
 _KEPT_TYPES = {"AWS::DynamoDB::Table", "AWS::SQS::Queue", "AWS::S3::Bucket"}
@@ -60,12 +60,13 @@ class Stack:
     """environ: the variables of all functions.
 
     intake_failures_url: the queue of events on which intake failed.
-    held_queue_url: the queue of objects for hold.
+    held_queue_url: the queue of objects for hold. feedback_queue_url: the queue of SES's events.
     """
 
     environ: Mapping[str, str]
     intake_failures_url: str
     held_queue_url: str
+    feedback_queue_url: str
 
 
 def create_stack(session: boto3.Session, parameters: Mapping[str, str] | None = None) -> Stack:
@@ -74,7 +75,7 @@ def create_stack(session: boto3.Session, parameters: Mapping[str, str] | None = 
     parameters: of the template; they override the local run's own.
     """
     template = load_template()
-    queues = {name: {"Ref": name} for name in ("IntakeFailures", "HeldQueue")}
+    queues = {name: {"Ref": name} for name in ("IntakeFailures", "HeldQueue", "FeedbackQueue")}
     values = _environment(template) | queues
     cloudformation = session.client("cloudformation")
     cloudformation.create_stack(
@@ -91,7 +92,7 @@ def create_stack(session: boto3.Session, parameters: Mapping[str, str] | None = 
     urls = {name: resolved.pop(name) for name in queues}
     session.client("sesv2").create_email_identity(EmailIdentity=resolved["REPORT_SENDER"])
     _notify(session, template, resolved["MAIL_BUCKET"], urls)
-    return Stack(resolved, urls["IntakeFailures"], urls["HeldQueue"])
+    return Stack(resolved, urls["IntakeFailures"], urls["HeldQueue"], urls["FeedbackQueue"])
 
 
 def _notify(

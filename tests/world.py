@@ -14,11 +14,13 @@ from botocore.loaders import Loader
 from moto.ses.models import ses_backends
 
 from functions.act import app as act_app
+from functions.feedback import app as feedback_app
 from functions.hold import app as hold_app
 from functions.intake import app as intake_app
 from functions.report import app as report_app
 from local.records import Records
 from local.stack import Stack
+from quarantine.services.feedback import Tell
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -96,6 +98,24 @@ class World:
         """
         handler = hold_app.make_handler(
             {**self.stack.environ, **environ}, session or self.session, self.clock
+        )
+        return _failed(handler(_batch(bodies, received), None))
+
+    def feedback(
+        self,
+        *events: object,
+        session: boto3.Session | None = None,
+        received: int = 1,
+        tell: Tell | None = None,
+        **environ: str,
+    ) -> list[str]:
+        """Serve events of SES as one batch; return the ids of those that failed, which are their places.
+
+        events: a text is sent as it is. received: as for report. tell: tells a requester.
+        """
+        bodies = [event if isinstance(event, str) else json.dumps(event) for event in events]
+        handler = feedback_app.make_handler(
+            {**self.stack.environ, **environ}, session or self.session, self.clock, tell
         )
         return _failed(handler(_batch(bodies, received), None))
 

@@ -19,7 +19,9 @@ from tests.deploy.template import (
     sources,
 )
 from tests.functions.actions import address, asking, stored
+from tests.feedback.test_event import sending
 from tests.functions.faults import Wire
+from tests.functions.test_feedback import release
 from tests.ops.conftest import Terminal
 from tests.world import World, load_event
 
@@ -136,7 +138,7 @@ type Count = tuple[str, str, str, str | None]
 
 @pytest.fixture
 def counts(world: World, capsys: pytest.CaptureFixture[str]) -> set[Count]:
-    """What the functions count of a refused request, of a report that SES rejects, and of a held mail."""
+    """What the functions count of a refused request, a report that SES rejects, a held mail, a failed release."""
     world.records.put_relay("example.com", "192.0.2.0/24")
     world.records.put_held("bob@example.com", "<1@x.example>", world.clock.now, "x@x.example", "Invoice 7")
     assert world.intake(load_event("refused_unauthenticated")) == {"outcome": Refusal.UNAUTHENTICATED}
@@ -158,6 +160,9 @@ def counts(world: World, capsys: pytest.CaptureFixture[str]) -> set[Count]:
     world.act("not a job", received=5)
     world.report("not a job", received=20)
     world.hold("not a notification")
+    release(world)
+    world.feedback(sending("reject"))
+    world.feedback("not an event", received=5)
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"_aws"' in line]
     return {
         (each["Namespace"], metric["Name"], line["service"], line.get("outcome"))

@@ -11,9 +11,12 @@ from botocore.exceptions import ClientError
 
 from ops.hold.writer import HeldMailWriter, HoldMetadata
 from quarantine.held import HoldReason
+from quarantine.services.feedback import Tell
 from tests.deploy.template import FUNCTIONS, SES, STACK, grants, properties
 from tests.functions.actions import address, ask, asking, stored
+from tests.feedback.test_event import sending
 from tests.functions.faults import Wire
+from tests.functions.test_feedback import release, released
 from tests.world import World, load_event
 
 type Grant = tuple[str, str]
@@ -39,6 +42,11 @@ LAMBDA_TAKES_HELD_OBJECTS = {
     ("sqs:DeleteMessage", "${HeldQueue.Arn}"),
     ("sqs:GetQueueAttributes", "${HeldQueue.Arn}"),
 }
+LAMBDA_TAKES_SENDING_EVENTS = {
+    ("sqs:ReceiveMessage", "${FeedbackQueue.Arn}"),
+    ("sqs:DeleteMessage", "${FeedbackQueue.Arn}"),
+    ("sqs:GetQueueAttributes", "${FeedbackQueue.Arn}"),
+}
 # Not a call: this permission makes S3 answer 404 instead of 403 for a deleted object.
 # https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
 TELLS_GONE_FROM_FORBIDDEN = {("s3:ListBucket", "${MailBucket.Arn}")}
@@ -57,6 +65,7 @@ WITHOUT_A_CALL: Mapping[str, set[Grant]] = {
     "ReportFunction": LAMBDA_TAKES_JOBS | lambda_writes_log("ReportFunction"),
     "ActFunction": LAMBDA_TAKES_ACTIONS | TELLS_GONE_FROM_FORBIDDEN | lambda_writes_log("ActFunction"),
     "HoldFunction": LAMBDA_TAKES_HELD_OBJECTS | TELLS_GONE_FROM_FORBIDDEN | lambda_writes_log("HoldFunction"),
+    "FeedbackFunction": LAMBDA_TAKES_SENDING_EVENTS | lambda_writes_log("FeedbackFunction"),
 }
 
 # The actions that authorise the parts of a transaction.
@@ -249,6 +258,18 @@ def test_hold_is_granted_what_it_calls_and_nothing_more(world: World) -> None:
     assert world.hold(*messages, session=ledger.wire().session) == []  # delivered again
     assert ledger.needed.isdisjoint(WITHOUT_A_CALL["HoldFunction"])
     assert ledger.needed | WITHOUT_A_CALL["HoldFunction"] == grants(STACK["HoldFunctionRole"])
+
+
+@pytest.mark.parametrize("tell", [None, lambda _: None], ids=["nobody to tell", "told"])
+def test_feedback_is_granted_what_it_calls_and_nothing_more(tell: Tell | None, world: World) -> None:
+    ledger = Ledger(world, "FeedbackFunction")
+    release(world, "sales@example.com")
+    events = [released(sending("delivery")), sending("delay"), sending("bounce_content_rejected"), "no event"]
+    session = ledger.wire().session
+    assert world.feedback(*events, session=session, tell=tell) == ["3"]
+    assert world.feedback(*events, session=session, tell=tell) == ["3"]  # delivered again
+    assert ledger.needed.isdisjoint(WITHOUT_A_CALL["FeedbackFunction"])
+    assert ledger.needed | WITHOUT_A_CALL["FeedbackFunction"] == grants(STACK["FeedbackFunctionRole"])
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)

@@ -11,16 +11,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from moto.events.models import EventPattern
 
 from ops.activate import PREFIX as INBOUND
 from quarantine import held
 from quarantine.acting.rules import Action
+from quarantine.feedback.event import parse_sending_event
 from quarantine.held import HoldReason
 from quarantine.holding.filters.family import Family
 from quarantine.holding.notification import PREFIX
 from quarantine.settings import (
     OTHER_LOCAL_PARTS,
+    ActSettings,
     BadSetting,
+    FeedbackSettings,
     HoldSettings,
     IntakeSettings,
     ReportSettings,
@@ -46,6 +50,8 @@ from tests.deploy.template import (
     sources,
     statements,
 )
+from tests.feedback.test_event import EVENTS as SENDING
+from tests.feedback.test_event import sending
 from tests.world import World, load_event
 
 PROJECT = Path(__file__).parents[2]
@@ -172,6 +178,7 @@ class Variables(dict[str, str]):
         pytest.param("IntakeFunction", IntakeSettings, id="intake"),
         pytest.param("ReportFunction", ReportSettings, id="report"),
         pytest.param("HoldFunction", HoldSettings, id="hold"),
+        pytest.param("FeedbackFunction", FeedbackSettings, id="feedback"),
     ],
 )
 def test_function_is_given_the_settings_that_it_reads_and_no_others(function: str, settings: Json) -> None:
@@ -183,7 +190,8 @@ def test_function_is_given_the_settings_that_it_reads_and_no_others(function: st
 # Variables with tests of their own, because they are more than a parameter or the name of a resource.
 COMPOSED = {
     *("CONFIGURATION_SET", "LEASE_SECONDS", "RETENTION_DAYS"),
-    *("JOB_ATTEMPTS", "ACTION_ATTEMPTS", "HELD_ATTEMPTS", "STACK_NAME", "ACTION_LEASE_SECONDS"),
+    *("JOB_ATTEMPTS", "ACTION_ATTEMPTS", "HELD_ATTEMPTS", "FEEDBACK_ATTEMPTS"),
+    *("STACK_NAME", "ACTION_LEASE_SECONDS"),
 }
 
 
@@ -203,6 +211,7 @@ def test_setting_is_the_parameter_or_resource_of_its_name(function: str) -> None
         pytest.param("JOB_ATTEMPTS", "JobsQueue", "ReportFunction", id="report"),
         pytest.param("ACTION_ATTEMPTS", "ActionsQueue", "ActFunction", id="act"),
         pytest.param("HELD_ATTEMPTS", "HeldQueue", "HoldFunction", id="hold"),
+        pytest.param("FEEDBACK_ATTEMPTS", "FeedbackQueue", "FeedbackFunction", id="feedback"),
     ],
 )
 def test_function_knows_the_attempt_after_which_sqs_gives_up(setting: str, queue: str, function: str) -> None:
@@ -238,10 +247,17 @@ def test_architecture_is_that_of_the_functions_and_of_the_layer_they_use(archite
     assert architecture == resolve(built_for, {"Architecture": architecture})
 
 
-def test_no_two_runs_hold_a_request_and_no_job_waits_for_a_dead_one() -> None:
-    timeout = properties("ReportFunction")["Timeout"]
-    lease = int(properties("ReportFunction")["Environment"]["Variables"]["LEASE_SECONDS"])
-    visibility = properties("JobsQueue")["VisibilityTimeout"]
+@pytest.mark.parametrize(
+    ("function", "queue"),
+    [
+        pytest.param("ReportFunction", "JobsQueue", id="report"),
+        pytest.param("FeedbackFunction", "FeedbackQueue", id="feedback"),
+    ],
+)
+def test_no_two_runs_hold_a_request_and_no_job_waits_for_a_dead_one(function: str, queue: str) -> None:
+    timeout = properties(function)["Timeout"]
+    lease = int(properties(function)["Environment"]["Variables"]["LEASE_SECONDS"])
+    visibility = properties(queue)["VisibilityTimeout"]
     assert timeout < lease < visibility
     assert 6 * timeout <= visibility
 
@@ -263,13 +279,15 @@ def test_function_may_take_from_its_queue(queue: str, function: str) -> None:
     assert {(action, f"${{{queue}.Arn}}") for action in taking} <= grants(STACK[f"{function}Role"])
 
 
-def test_jobs_come_to_report_and_act_and_notifications_of_the_bucket_to_hold() -> None:
+def test_each_queue_comes_to_its_function() -> None:
     queues = properties("IntakeFunction")["Environment"]["Variables"]
     (notified,) = properties("MailBucket")["NotificationConfiguration"]["QueueConfigurations"]
+    (told,) = properties("SendingEventsRule")["Targets"]
     assert sources() == {
         queues["JOBS_QUEUE_URL"][2:-1]: "ReportFunction",
         queues["ACTIONS_QUEUE_URL"][2:-1]: "ActFunction",
         notified["Queue"].removeprefix("${").removesuffix(".Arn}"): "HoldFunction",
+        told["Arn"].removeprefix("${").removesuffix(".Arn}"): "FeedbackFunction",
     }
 
 
@@ -413,6 +431,74 @@ def test_rule_stores_every_mail_to_the_domain_where_intake_reads_it_then_invokes
     assert invoke == {"FunctionArn": f"{invoked[:-1]}.Arn}}", "InvocationType": "Event"}
     # SES tries both actions when the rule is made.
     assert {"MailBucketPolicy", "IntakePermission"} <= set(STACK["ReceiptRule"]["DependsOn"])
+
+
+# What became of a mail
+
+
+def rule_matches(event: Json, stack: dict[str, Json] = STACK) -> bool:
+    pattern = EventPattern.load(json.dumps(stack["SendingEventsRule"]["Properties"]["EventPattern"]))
+    return bool(pattern.matches_event(event))
+
+
+def of_this_stack(name: str) -> Json:
+    """An event of SES about a mail of the stack. name: of the file, after `sending_`."""
+    return json.loads(json.dumps(sending(name)).replace('["quarantine"]', f'["{PSEUDO["AWS::StackName"]}"]'))
+
+
+@pytest.mark.parametrize("name", SENDING)
+def test_the_rule_brings_each_event_that_feedback_reads(name: str) -> None:
+    event = of_this_stack(name)
+    assert rule_matches(event)
+    set_ = properties("FeedbackFunction")["Environment"]["Variables"]["CONFIGURATION_SET"]
+    assert parse_sending_event(json.dumps(event), set_)
+    published = properties("SendingEvents")["EventDestination"]
+    assert published["Enabled"] is True
+    kind = event["detail"]["eventType"]
+    assert kind[0].lower() + kind[1:] in published["MatchingEventTypes"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param({"source": "my.app"}, id="not of SES"),
+        pytest.param({"detail-type": "Email Opened"}, id="another event"),
+        pytest.param({"detail": sending("delivery")["detail"]}, id="of another configuration set"),
+        pytest.param(
+            {"detail": {"mail": {"tags": {"ses:configuration-set": [PSEUDO["AWS::StackName"]]}}}},
+            id="of a mail without a request",
+        ),
+    ],
+)
+def test_the_rule_brings_no_other_event(change: Json) -> None:
+    assert not rule_matches(of_this_stack("delivery") | change)
+
+
+def test_mail_is_sent_with_the_configuration_set_whose_events_are_published() -> None:
+    sets = {
+        properties(function)["Environment"]["Variables"]["CONFIGURATION_SET"]
+        for function in ("ReportFunction", "FeedbackFunction")
+    }
+    assert sets == {properties("ReportConfigurationSet")["Name"]}
+    assert properties("SendingEvents")["ConfigurationSetName"] == "${ReportConfigurationSet}"
+    bus = properties("SendingEvents")["EventDestination"]["EventBridgeDestination"]["EventBusArn"]
+    assert bus == "arn:aws:events:eu-west-1:111122223333:event-bus/default"
+    assert "EventBusName" not in properties("SendingEventsRule")  # the default bus
+
+
+def test_only_our_rule_may_put_events_on_the_queue() -> None:
+    allowed = [it for it in statements(STACK["FeedbackQueuePolicy"]) if it["Effect"] == "Allow"]
+    assert properties("FeedbackQueuePolicy")["Queues"] == ["${FeedbackQueue}"]
+    assert allowed == [
+        {
+            "Sid": "EventBridgeTellsOfSentMail",
+            "Effect": "Allow",
+            "Principal": {"Service": "events.amazonaws.com"},
+            "Action": "sqs:SendMessage",
+            "Resource": "${FeedbackQueue.Arn}",
+            "Condition": {"ArnEquals": {"aws:SourceArn": "${SendingEventsRule.Arn}"}},
+        }
+    ]
 
 
 # Held mail

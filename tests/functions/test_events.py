@@ -16,6 +16,7 @@ from aws_lambda_powertools import Logger
 
 from quarantine.asking.admission import Refusal
 from quarantine.jobs import ReportJob, from_json
+from tests.feedback.test_event import EVENTS as SENDING
 from tests.world import NOW, World, load_event, new_session
 
 EVENTS = Path(__file__).parents[2] / "events"
@@ -337,6 +338,7 @@ def decision_lines(log: str) -> list[dict[str, Any]]:
 
 def test_every_file_of_the_folder_is_in_a_table() -> None:
     in_tables = {case.file for case in [*CASES, TOO_SOON, TOO_MUCH]} | set(MALFORMED)
+    in_tables |= {f"sending_{name}" for name in SENDING}
     assert {path.stem for path in EVENTS.glob("*.json")} == in_tables
 
 
