@@ -138,7 +138,7 @@ type Count = tuple[str, str, str, str | None]
 
 @pytest.fixture
 def counts(world: World, capsys: pytest.CaptureFixture[str]) -> set[Count]:
-    """What the functions count of a refused request, a report that SES rejects, a held mail, a failed release."""
+    """What the functions count: of a refused request, a rejected report, a held mail and a failed release."""
     world.records.put_relay("example.com", "192.0.2.0/24")
     world.records.put_held("bob@example.com", "<1@x.example>", world.clock.now, "x@x.example", "Invoice 7")
     assert world.intake(load_event("refused_unauthenticated")) == {"outcome": Refusal.UNAUTHENTICATED}
