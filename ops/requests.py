@@ -28,6 +28,7 @@ def list_(
     context: typer.Context,
     requester: Annotated[str | None, typer.Option(help="Whose requests.", metavar="ADDRESS")] = None,
     status: Annotated[RequestStatus | None, typer.Option(help="Only requests with this status.")] = None,
+    reason: Annotated[Refusal | None, typer.Option(help="Only requests refused for this reason.")] = None,
     since: Annotated[
         str | None, typer.Option(help="How far back: 30m, 6h, 2d, 1w, or an ISO 8601 time.", metavar="TIME")
     ] = None,
@@ -38,14 +39,14 @@ def list_(
     earliest = since_when(since, operator.clock()) if since else None
     who = arguments.address(requester) if requester else None
     found = operator.requests.all() if who is None else operator.requests.of_requester(who, earliest)
-    wanted = (row for row in found if _is_wanted(row, status, earliest, operator.clock()))
+    wanted = (row for row in found if _is_wanted(row, status, reason, earliest, operator.clock()))
     rows = list(islice(wanted if who else _newest_first(wanted), limit + 1))
     if len(rows) > limit:
         operator.warn(f"there are more than these {limit}: raise --limit, or narrow the search")
     operator.answer(
         COLUMNS,
         rows[:limit],
-        empty="no such request: mail to an address other than the trigger is only in intake's log",
+        empty="no such request: mail to an address that we do not know is only in intake's log",
     )
 
 
@@ -60,8 +61,8 @@ def show(
     if "status" not in row:
         raise OperatorError(
             f"no request {shown(request_id)}: the id is the SES message id that `quarantine requests list`"
-            f" shows. Requests are kept for {RETENTION_OF_REQUESTS.days} days, and mail to an address other"
-            " than the trigger is not recorded: `quarantine why` judges the stored mail"
+            f" shows. Requests are kept for {RETENTION_OF_REQUESTS.days} days, and mail to an address that"
+            " we do not know is not recorded: `quarantine why` judges the stored mail"
         )
     operator.say("\n".join(story(row)), **row)
 
@@ -132,9 +133,16 @@ def _moment_of(row: Row, name: str) -> str:
     return moment(row.get(name, "unknown"))
 
 
-def _is_wanted(row: Row, status: RequestStatus | None, earliest: datetime | None, now: datetime) -> bool:
+def _is_wanted(
+    row: Row,
+    status: RequestStatus | None,
+    reason: Refusal | None,
+    earliest: datetime | None,
+    now: datetime,
+) -> bool:
     return (
         (status is None or row["status"] == status)
+        and (reason is None or (row["status"] == RequestStatus.REFUSED and row["reason"] == reason))
         and (earliest is None or datetime.fromisoformat(row["received_at"]) >= earliest)
         and row.get("expires_at", now.timestamp()) >= now.timestamp()  # TTL deletes late
     )

@@ -26,7 +26,8 @@ MEANING: Mapping[Refusal, str] = {
 
 ADVICE: Mapping[Refusal, str] = {
     Refusal.NOT_A_TRIGGER: "nothing, or give the user the right address. The trigger in the To field alone"
-    " is not enough, and such a mail has no row.",
+    " is not enough. Such a mail has no row, unless it was written to the sender of the reports: then it is"
+    " a bounce of a report or an answer to one, and may need yours.",
     Refusal.AUTOMATIC: "nothing. If a person's mail program sets such a field, they must use another one.",
     Refusal.AMBIGUOUS_SENDER: "ask the user to write from a mail program that sets one plain From address:"
     " groups, routes, quoted local parts and a name or comment that shows another address are refused.",

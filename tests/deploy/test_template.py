@@ -177,6 +177,7 @@ class Variables(dict[str, str]):
     [
         pytest.param("IntakeFunction", IntakeSettings, id="intake"),
         pytest.param("ReportFunction", ReportSettings, id="report"),
+        pytest.param("ActFunction", ActSettings, id="act"),
         pytest.param("HoldFunction", HoldSettings, id="hold"),
         pytest.param("FeedbackFunction", FeedbackSettings, id="feedback"),
     ],

@@ -73,6 +73,8 @@ def asked(world: World) -> None:
         pytest.param(["--requester", "Bob@Example.com"], ["r-new", "r-old"], id="requester"),
         pytest.param(["--status", "accepted"], ["r-alice", "r-old"], id="status"),
         pytest.param(["--status", "sent", "--requester", "bob@example.com"], ["r-new"], id="both"),
+        pytest.param(["--reason", "ambiguous_sender"], ["r-nobody"], id="reason"),
+        pytest.param(["--reason", "not_a_trigger"], [], id="a reason that there is not"),
         pytest.param(["--since", "6h"], ["r-nobody", "r-new", "r-alice"], id="span"),
         pytest.param(["--since", "5h"], ["r-nobody", "r-new", "r-alice"], id="span, its first moment"),
         pytest.param(["--since", "2026-11-23T11:00:00.001Z"], ["r-nobody"], id="time"),

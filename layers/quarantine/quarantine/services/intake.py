@@ -22,6 +22,7 @@ from quarantine.asking.admission import (
 from quarantine.asking.commands import MOST_COMMANDS, ActionCommand, Command, ReportCommand, read_commands
 from quarantine.asking.event import InboundMail, parse_event, with_raw_header
 from quarantine.jobs import ActionJob, Job, ReportJob
+from quarantine.mail.addresses import Address
 from quarantine.mail.strict import MalformedHeader
 from quarantine.outbox import Jobs
 from quarantine.runtime import Journal, utc_now
@@ -77,6 +78,8 @@ class Judge:
         If none is accepted, there is one decision, on the mail.
         """
         commands = read_commands(mail.recipients, self.settings.trigger)
+        if not commands and is_to(self.settings.report_sender, mail):
+            return mail, (Refused(Refusal.NOT_A_TRIGGER, "it was written to the sender of the reports"),)
         if not commands:
             return mail, (Refused(Refusal.NOT_A_TRIGGER, "no recipient is an address that asks"),)
         try:
@@ -200,10 +203,16 @@ class Intake:
     def _refuse(
         self, mail: InboundMail, number: int, refused: Refused, seen: Evidence, now: datetime
     ) -> Refused | Known:
-        if refused.reason is Refusal.NOT_A_TRIGGER:  # anybody can send such mail: it is only logged
+        # Anybody can send such mail, so it is only logged; but for replies and bounces to a mail from us.
+        if refused.reason is Refusal.NOT_A_TRIGGER and not is_to(self.settings.report_sender, mail):
             return refused
         known = self.requests.refuse(request_id(mail, number), refused, seen, mail.received_at, now)
         return known or refused
+
+
+def is_to(address: Address, mail: InboundMail) -> bool:
+    """Return whether an address is among the envelope recipients of a mail."""
+    return any(recipient.lower() == str(address) for recipient in mail.recipients)
 
 
 def refusal_of(admission: SeenBefore | CoolingDown | Exhausted, request: Accepted, limits: Limits) -> Refused:
