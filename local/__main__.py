@@ -46,6 +46,13 @@ def _parser() -> argparse.ArgumentParser:
         metavar="KEY=VALUE",
         help="a parameter of template.yaml, such as CooldownSeconds=0 (may be repeated)",
     )
+    serve.add_argument(
+        "--ses-rejects",
+        type=str.encode,
+        default=b"",
+        metavar="TEXT",
+        help="SES finds a virus in each mail that contains TEXT, after it accepted the mail",
+    )
     serve.set_defaults(run=_serve)
 
     demo = commands.add_parser("demo", help="show five requests, and the one report that results from them")
@@ -90,6 +97,7 @@ def _serve(arguments: argparse.Namespace) -> None:
             arguments.verdicts,
             dict(arguments.parameter),
             arguments.hold_port,
+            rejects=arguments.ses_rejects,
         ) as local:
             line = {
                 "smtp": local.smtp,

@@ -1,4 +1,4 @@
-"""AWS's part between the functions: invokes intake, passes jobs to report, keeps the mail that SES sends."""
+"""AWS's part between the functions: invokes intake, serves the queues, keeps the mail that SES sends."""
 
 import base64
 import json
@@ -17,16 +17,17 @@ from typing import Any
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
-from local.ses import Delivery, new_message_id, receive
+from local.ses import Delivery, SentMail, new_message_id, receive, sending_event
 from local.stack import Stack
 from quarantine.asking.event import Verdicts
 from quarantine.mail.escaping import escaped_lines
 from quarantine.runtime import Journal, serve_batch
+from quarantine.services import feedback as feedback_service
 from quarantine.services.acting import Acting
 from quarantine.services.holding import Holding
 from quarantine.services.intake import Intake
 from quarantine.services.reporting import HOPELESS, Reporting
-from quarantine.settings import ActSettings, HoldSettings, IntakeSettings, ReportSettings
+from quarantine.settings import ActSettings, FeedbackSettings, HoldSettings, IntakeSettings, ReportSettings
 
 _RETRIES = 2  # of an asynchronous invocation, before the event goes to the on-failure destination
 _BATCH = 10
@@ -44,9 +45,16 @@ class Source:
 
 
 class Outbox:
-    """A maildir with each mail that SES was asked to send."""
+    """A maildir with each mail that SES was asked to send; SES reports to a queue what became of each.
 
-    def __init__(self, directory: Path, session: boto3.Session) -> None:
+    rejects: SES finds a virus in a mail that contains this; empty for none.
+    """
+
+    def __init__(
+        self, directory: Path, session: boto3.Session, feedback_queue_url: str, rejects: bytes = b""
+    ) -> None:
+        self._sqs = session.client("sqs")
+        self._feedback_queue_url, self._rejects = feedback_queue_url, rejects
         for name in ("tmp", "new", "cur"):  # Maildir creates them only if it also creates the directory
             (directory / name).mkdir(parents=True, exist_ok=True)
         self.directory = directory
@@ -55,11 +63,21 @@ class Outbox:
         session.events.register("after-call.sesv2.SendEmail", self._answered)
 
     def _asked(self, params: Mapping[str, Any], context: dict[str, Any], **_: object) -> None:
-        context["raw"] = base64.b64decode(json.loads(params["body"])["Content"]["Raw"]["Data"])
+        context["asked"] = json.loads(params["body"])
 
-    def _answered(self, http_response: Any, context: Mapping[str, Any], **_: object) -> None:
-        if http_response.status_code == HTTPStatus.OK:
-            self._maildir.add(context["raw"])
+    def _answered(
+        self, http_response: Any, parsed: Mapping[str, Any], context: Mapping[str, Any], **_: object
+    ) -> None:
+        if http_response.status_code != HTTPStatus.OK:
+            return
+        asked = context["asked"]
+        raw = base64.b64decode(asked["Content"]["Raw"]["Data"])
+        self._maildir.add(raw)
+        (to,) = asked["Destination"]["ToAddresses"]
+        tags = {tag["Name"]: tag["Value"] for tag in asked.get("EmailTags", [])}
+        sent = SentMail(parsed["MessageId"], to, raw, asked.get("ConfigurationSetName", ""), tags)
+        event = sending_event(sent, self._rejects, datetime.now(UTC))
+        self._sqs.send_message(QueueUrl=self._feedback_queue_url, MessageBody=json.dumps(event))
 
 
 class Pipeline:
@@ -78,6 +96,7 @@ class Pipeline:
         )
         acting = Acting.on(ActSettings.from_environ(stack.environ), dynamodb, s3, session.client("sesv2"))
         holding = Holding.on(HoldSettings.from_environ(stack.environ), dynamodb, s3, sqs)
+        feedback = feedback_service.Feedback.on(FeedbackSettings.from_environ(stack.environ), dynamodb)
         self._sources: dict[str, Source] = {
             stack.environ["JOBS_QUEUE_URL"]: Source(
                 reporting.handle, reporting.journal, reporting.settings.attempts, HOPELESS
@@ -86,6 +105,9 @@ class Pipeline:
                 acting.handle, acting.journal, acting.settings.attempts, HOPELESS
             ),
             stack.held_queue_url: Source(holding.handle, holding.journal, holding.settings.attempts),
+            stack.feedback_queue_url: Source(
+                feedback.handle, feedback.journal, feedback.settings.attempts, feedback_service.HOPELESS
+            ),
         }
         self._events: queue.Queue[dict[str, Any]] = queue.Queue()
         self._stopping = threading.Event()

@@ -104,10 +104,12 @@ def running(
     verdicts: Verdicts,
     parameters: Mapping[str, str] | None = None,
     hold_port: int = 0,
+    *,
+    rejects: bytes = b"",
 ) -> Iterator[Local]:
     """Run the whole pipeline until the end of the block.
 
-    smtp_port, hold_port: 0 for any free one. parameters: of template.yaml.
+    smtp_port, hold_port: 0 for any free one. parameters: of template.yaml. rejects: as for Outbox.
     """
     logging.getLogger("werkzeug").setLevel(logging.WARNING)  # moto logs a line for each call
     moto = ThreadedMotoServer(ip_address=LOOPBACK, port=0, verbose=False)
@@ -117,7 +119,8 @@ def running(
         os.environ.update(_CREDENTIALS, AWS_ENDPOINT_URL=endpoint_url)
         session = boto3.Session()
         stack = create_stack(session, parameters)
-        maildir = Outbox(outbox, session)  # before any client is made: it observes their calls
+        # Before any client of SES is made: it observes their calls.
+        maildir = Outbox(outbox, session, stack.feedback_queue_url, rejects)
         pipeline = Pipeline(session, stack, verdicts)
         pipeline.start()
         try:

@@ -1,12 +1,13 @@
-"""Amazon SES as intake sees it: the fields that it adds to a mail, and the event that it makes from it."""
+"""Amazon SES as the functions see it: a mail that it received, with its event, and what became of one it sent."""
 
 import json
 import re
 import secrets
 import string
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from email import message_from_bytes
 from email.utils import format_datetime
 from ipaddress import ip_address
 from typing import Any
@@ -83,6 +84,69 @@ def receive(delivery: Delivery, verdicts: Verdicts, message_id: str, now: dateti
         ]
     }
     return Received(message_id, raw, json.loads(json.dumps(event)))
+
+
+# --- Sent mail ---
+
+BOUNCING = "bounce.example"
+"""A domain whose mail server knows no mailbox."""
+
+
+@dataclass(frozen=True, slots=True)
+class SentMail:
+    """A mail that SES accepted. tags: by name, as SendEmail got them."""
+
+    message_id: str
+    to: str
+    raw: bytes
+    configuration_set: str
+    tags: Mapping[str, str]
+
+
+def sending_event(sent: SentMail, rejects: bytes, now: datetime) -> dict[str, Any]:
+    """Return what SES reports about a mail, as EventBridge puts it on the queue.
+
+    rejects: a mail that contains this has a virus, so SES does not send it; empty for none. Mail to BOUNCING
+    and to its sub-domains comes back. Any other mail is delivered.
+    """
+    time = now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    if rejects and any(rejects in content for content in _contents(sent.raw)):
+        detail_type, kind, part = "Email Rejected", "Reject", {"reason": "Bad content"}
+    elif f".{_domain(sent.to)}".endswith(f".{BOUNCING}"):
+        said = f"smtp; 550 5.1.1 <{sent.to}>: user unknown"
+        recipient = {"emailAddress": sent.to, "action": "failed", "status": "5.1.1", "diagnosticCode": said}
+        bounce = {"bounceType": "Permanent", "bounceSubType": "General", "bouncedRecipients": [recipient]}
+        detail_type, kind, part = "Email Bounced", "Bounce", {**bounce, "timestamp": time}
+    else:
+        delivery = {"recipients": [sent.to], "smtpResponse": "250 2.0.0 Ok", "processingTimeMillis": 400}
+        detail_type, kind, part = "Email Delivered", "Delivery", {**delivery, "timestamp": time}
+    tags = {"ses:configuration-set": sent.configuration_set, **sent.tags}
+    mail = {
+        "timestamp": time,
+        "messageId": sent.message_id,
+        "destination": [sent.to],
+        "tags": {name: [value] for name, value in tags.items()},
+    }
+    return {
+        "version": "0",
+        "detail-type": detail_type,
+        "source": "aws.ses",
+        "account": "123456789012",
+        "time": now.isoformat(timespec="seconds").replace("+00:00", "Z"),
+        "region": REGION,
+        "resources": [],
+        "detail": {"eventType": kind, "mail": mail, kind.lower(): part},
+    }
+
+
+def _contents(raw: bytes) -> Iterator[bytes]:
+    """Yield a mail as it is, and each of its parts without its transfer encoding."""
+    yield raw
+    for part in message_from_bytes(raw).walk():
+        yield part.get_payload(decode=True) or b""
+
+
+# --- Received mail ---
 
 
 def _block(delivery: Delivery, verdicts: Verdicts, message_id: str, now: datetime) -> bytes:

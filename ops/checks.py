@@ -334,7 +334,13 @@ def permission(site: Site) -> CheckResult:
 def failures(site: Site) -> CheckResult:
     sqs: SQSClient = site.operator.client("sqs")
     waiting = {}
-    for output in ("JobsDeadLettersUrl", "ActionsDeadLettersUrl", "IntakeFailuresUrl", "HeldDeadLettersUrl"):
+    for output in (
+        "JobsDeadLettersUrl",
+        "ActionsDeadLettersUrl",
+        "IntakeFailuresUrl",
+        "HeldDeadLettersUrl",
+        "FeedbackDeadLettersUrl",
+    ):
         attributes = sqs.get_queue_attributes(
             QueueUrl=site.operator.name(output),
             AttributeNames=["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"],
@@ -363,16 +369,8 @@ def alarms(site: Site) -> CheckResult:
     missing = names - {alarm["AlarmName"] for alarm in found}
     if missing or not names:
         seen = f"there is no alarm {', '.join(sorted(missing))}".rstrip()
-        return CheckResult(Health.WARNING, seen, _drift(site))
+        return CheckResult(Health.WARNING, seen, deployment.drift(site))
     return _wired(site, found)
-
-
-def _drift(site: Site) -> str:
-    """A deployment does not create again what was deleted by hand: it sees no change."""
-    return (
-        f"aws cloudformation detect-stack-drift --stack-name {site.operator.stack_name}, then create again"
-        " what is missing, as template.yaml says"
-    )
 
 
 def _wired(site: Site, found: "Iterable[MetricAlarmTypeDef]") -> CheckResult:
@@ -402,7 +400,7 @@ def _wired(site: Site, found: "Iterable[MetricAlarmTypeDef]") -> CheckResult:
 def logs(site: Site) -> CheckResult:
     client = site.operator.client("logs")
     missing = []
-    for output in ("IntakeLogGroup", "ReportLogGroup", "HoldLogGroup"):
+    for output in ("IntakeLogGroup", "ReportLogGroup", "HoldLogGroup", "FeedbackLogGroup"):
         name = site.operator.name(output)
         groups = client.describe_log_groups(logGroupNamePrefix=name)["logGroups"]
         if not any(group["logGroupName"] == name for group in groups):
@@ -475,6 +473,7 @@ CHECKS: Mapping[Check, Callable[[Site], CheckResult]] = {
     Check.VERSION: deployment.version,
     Check.SES_MAY: deployment.ses_may,
     Check.NOTIFICATION: deployment.notification,
+    Check.SENT_MAIL: deployment.sent_mail,
     Check.SOURCES: deployment.sources,
     Check.CONCURRENCY: deployment.concurrency,
     Check.THROTTLES: deployment.throttles,

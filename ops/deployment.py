@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     from mypy_boto3_cloudwatch.literals import StatisticType
     from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_sesv2 import SESV2Client
     from mypy_boto3_sqs import SQSClient
 
-_FUNCTIONS = ("intake", "report", "hold")
+_FUNCTIONS = ("intake", "report", "hold", "feedback")
 _LOOKED_BACK = timedelta(hours=1)
 _LATE = timedelta(minutes=10)  # the threshold of IntakeLateAlarm
 _EVENTS = "s3:ObjectCreated:*"
@@ -178,10 +179,93 @@ def _attributes(site: Site, url: str) -> Mapping[str, str]:
     return {name: str(value) for name, value in found["Attributes"].items()}
 
 
+def sent_mail(site: Site) -> CheckResult:
+    """Check each step by which SES's events about our mail come to feedback's queue."""
+    url = site.operator.name("FeedbackQueueUrl")
+    attributes = _attributes(site, url)
+    queue = attributes["QueueArn"]
+    prefix = queue.replace(":sqs:", ":events:").rpartition(":")[0]
+    if fault := _unpublished(site, f"{prefix}:event-bus/default") or _unruled(site, queue):
+        seen, step = fault
+        return CheckResult(Health.FAULT, f"{seen}, so nobody learns what became of a mail", step)
+    rule = f"{prefix}:rule/{site.operator.name('SendingEventsRuleName')}"
+    policy = json.loads(attributes.get("Policy") or "{}")
+    caller = Caller("events.amazonaws.com", queue.split(":")[4], rule)
+    if not admits(policy, caller, "sqs:SendMessage", queue):
+        statement = {
+            "Sid": "EventBridgeTellsOfSentMail",
+            "Effect": "Allow",
+            "Principal": {"Service": "events.amazonaws.com"},
+            "Action": "sqs:SendMessage",
+            "Resource": queue,
+            "Condition": {"ArnEquals": {"aws:SourceArn": rule}},
+        }
+        new = shlex.quote(json.dumps({"Policy": shlex.split(_with(policy, statement))[0]}))
+        step = f"aws sqs set-queue-attributes --queue-url {url} --attributes {new}"
+        return CheckResult(Health.FAULT, "EventBridge may not tell feedback's queue of sent mail", step)
+    return CheckResult(Health.OK, "SES tells feedback what became of each mail")
+
+
+def _unpublished(site: Site, bus: str) -> tuple[str, str] | None:
+    """Return what is seen and what to do if SES does not publish the events of our mail to a bus."""
+    sesv2: SESV2Client = site.operator.client("sesv2")
+    name = site.operator.name("ConfigurationSetName")
+    try:
+        found = sesv2.get_configuration_set_event_destinations(ConfigurationSetName=name)["EventDestinations"]
+    except sesv2.exceptions.NotFoundException:
+        return f"there is no configuration set {name}", drift(site)
+    for each in found:
+        to = each.get("EventBridgeDestination", {}).get("EventBusArn")
+        if each.get("Enabled") and to == bus and set(each["MatchingEventTypes"]) >= _TYPES:
+            return None
+    destination = {
+        "Enabled": True,
+        "MatchingEventTypes": sorted(_TYPES),
+        "EventBridgeDestination": {"EventBusArn": bus},
+    }
+    step = (
+        f"aws sesv2 create-configuration-set-event-destination --configuration-set-name {name}"
+        f" --event-destination-name feedback --event-destination {shlex.quote(json.dumps(destination))}"
+    )
+    return "SES does not tell EventBridge of each event", step
+
+
+_TYPES = frozenset({"BOUNCE", "COMPLAINT", "DELIVERY", "DELIVERY_DELAY", "REJECT"})
+
+
+def _unruled(site: Site, queue: str) -> tuple[str, str] | None:
+    """Return what is seen and what to do if no rule of EventBridge brings the events to a queue."""
+    rule = site.operator.name("SendingEventsRuleName")
+    events = site.operator.client("events")
+    try:
+        state = events.describe_rule(Name=rule)["State"]
+        targets = events.list_targets_by_rule(Rule=rule)["Targets"]
+    except events.exceptions.ResourceNotFoundException:
+        return f"there is no rule {rule}", drift(site)
+    if state == "DISABLED":
+        return f"the rule {rule} is disabled", f"aws events enable-rule --name {rule}"
+    if queue not in (target["Arn"] for target in targets):
+        step = f"aws events put-targets --rule {rule} --targets Id=feedback,Arn={queue}"
+        return f"the rule {rule} does not tell feedback's queue", step
+    return None
+
+
+def drift(site: Site) -> str:
+    """A deployment does not create again what was deleted by hand: it sees no change."""
+    return (
+        f"aws cloudformation detect-stack-drift --stack-name {site.operator.stack_name}, then create again"
+        " what is missing, as template.yaml says"
+    )
+
+
 def sources(site: Site) -> CheckResult:
-    """Check that Lambda takes jobs for report, and notifications for hold."""
+    """Check that Lambda takes jobs for report, notifications for hold, and SES's events for feedback."""
     client: LambdaClient = site.operator.client("lambda")
-    for name, output in (("Report", "JobsQueueUrl"), ("Hold", "HeldQueueUrl")):
+    for name, output in (
+        ("Report", "JobsQueueUrl"),
+        ("Hold", "HeldQueueUrl"),
+        ("Feedback", "FeedbackQueueUrl"),
+    ):
         function = site.operator.name(f"{name}FunctionName")
         queue = _attributes(site, site.operator.name(output))["QueueArn"]
         mappings = client.list_event_source_mappings(EventSourceArn=queue, FunctionName=function)[
@@ -200,7 +284,7 @@ def sources(site: Site) -> CheckResult:
                 step = f"aws lambda update-event-source-mapping --uuid {mapping['UUID']} --enabled"
                 seen = f"the event source mapping of {function} is {state}, so its queue only grows"
                 return CheckResult(Health.FAULT, seen, step)
-    return CheckResult(Health.OK, "report and hold take from their queues")
+    return CheckResult(Health.OK, "report, hold and feedback take from their queues")
 
 
 def concurrency(site: Site) -> CheckResult:

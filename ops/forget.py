@@ -144,8 +144,8 @@ def _remove(
 def _remainders(operator: Operator, whom: Address, *, auth_record: bool) -> Iterator[Remainder]:
     """Yield what keeps something of the person, from the settings that the stack has now."""
     tables = ["QuarantineTableName", "RequestsTableName", *(["SendersTableName"] if auth_record else [])]
-    logs = ("IntakeLogGroup", "ReportLogGroup", "HoldLogGroup")
-    queues = ("IntakeFailuresUrl", "HeldDeadLettersUrl", "JobsDeadLettersUrl")
+    logs = ("IntakeLogGroup", "ReportLogGroup", "HoldLogGroup", "FeedbackLogGroup")
+    queues = ("IntakeFailuresUrl", "HeldDeadLettersUrl", "JobsDeadLettersUrl", "FeedbackDeadLettersUrl")
     looks = (
         *((f"backups of {name}", partial(_backups, operator, name)) for name in map(operator.name, tables)),
         *((f"log {name}", partial(_log, operator, name)) for name in map(operator.name, logs)),

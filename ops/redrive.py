@@ -15,6 +15,7 @@ import typer
 
 from ops.operator import Operator, OperatorError
 from quarantine.asking.event import MalformedEvent, parse_event
+from quarantine.feedback.event import MalformedSendingEvent, parse_sending_event
 from quarantine.holding.notification import MalformedNotification, parse_notification
 from quarantine.jobs import MalformedJob, from_json
 from quarantine.mail.text import clean_text
@@ -35,11 +36,12 @@ class Queue(StrEnum):
     ACTIONS = "actions"  # previews, releases and deletions that were not done
     INTAKE = "intake"  # SES events that intake could not handle
     HELD = "held"  # objects under held/ for which some or all rows are missing
+    FEEDBACK = "feedback"  # SES's events about sent mail that feedback could not handle
     ALL = "all"
 
     @property
     def each(self) -> tuple["Queue", ...]:
-        return (Queue.JOBS, Queue.ACTIONS, Queue.INTAKE, Queue.HELD) if self is Queue.ALL else (self,)
+        return tuple(_URLS) if self is Queue.ALL else (self,)
 
 
 _URLS = {
@@ -47,6 +49,7 @@ _URLS = {
     Queue.ACTIONS: "ActionsDeadLettersUrl",
     Queue.INTAKE: "IntakeFailuresUrl",
     Queue.HELD: "HeldDeadLettersUrl",
+    Queue.FEEDBACK: "FeedbackDeadLettersUrl",
 }
 """The stack outputs that contain their URLs."""
 
@@ -157,6 +160,8 @@ def _failures(operator: Operator, sqs: "SQSClient", queue: Queue) -> Iterator[Fa
                     diagnosis = _job(operator, message["Body"])
                 case Queue.INTAKE:
                     diagnosis = _event(message["Body"])
+                case Queue.FEEDBACK:
+                    diagnosis = _sending_event(operator, message["Body"])
                 case _:
                     diagnosis = _held(message)
             group = message.get("Attributes", {}).get("MessageGroupId")
@@ -207,6 +212,16 @@ def _held(message: "MessageTypeDef") -> Diagnosis:
     return Diagnosis(keys, ": ".join(why) or "hold failed five times: see its log", body, readable=not why)
 
 
+def _sending_event(operator: Operator, body: str) -> Diagnosis:
+    try:
+        event = parse_sending_event(body, operator.stack_name)  # the name of its configuration set, too
+    except MalformedSendingEvent as e:
+        return Diagnosis("", str(e), body, readable=False)
+    return Diagnosis(
+        event.request_id, f"{event.kind} of the {event.mail_kind}: see feedback's log", body, readable=True
+    )
+
+
 def _error(record: Mapping[str, Any]) -> str:
     match record.get("responsePayload"):
         case {"errorType": name, "errorMessage": text}:
@@ -233,6 +248,8 @@ def _redrive(operator: Operator, sqs: "SQSClient", failure: Failure) -> None:
             _invoke(operator, work)
         case Queue.HELD:
             sqs.send_message(QueueUrl=operator.name("HeldQueueUrl"), MessageBody=work)
+        case Queue.FEEDBACK:
+            sqs.send_message(QueueUrl=operator.name("FeedbackQueueUrl"), MessageBody=work)
         case Queue.ALL:
             raise AssertionError("a message is in one queue")
         case _:

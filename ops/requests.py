@@ -10,8 +10,9 @@ import typer
 
 from ops import arguments
 from ops.operator import Operator, OperatorError
-from ops.words import ADVICE, MEANING, WHAT_NEXT, arrival, moment, shown
+from ops.words import ADVICE, AFTER, MAIL, MEANING, WHAT_NEXT, arrival, moment, shown
 from quarantine.asking.admission import Refusal
+from quarantine.feedback.fate import Fate
 from quarantine.stores.requests import RETENTION_OF_REQUESTS, RequestStatus
 
 app = typer.Typer(help="The requests for a report, and their outcomes.", no_args_is_help=True)
@@ -20,7 +21,7 @@ type Row = Mapping[str, Any]
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _SPAN = re.compile(r"(\d{1,6})([mhdw])")
-COLUMNS = ("received_at", "requester", "status", "reason", "messages", "request_id")
+COLUMNS = ("received_at", "requester", "status", "reason", "messages", "delivery", "request_id")
 
 
 @app.command("list")
@@ -29,6 +30,7 @@ def list_(
     requester: Annotated[str | None, typer.Option(help="Whose requests.", metavar="ADDRESS")] = None,
     status: Annotated[RequestStatus | None, typer.Option(help="Only requests with this status.")] = None,
     reason: Annotated[Refusal | None, typer.Option(help="Only requests refused for this reason.")] = None,
+    delivery: Annotated[Fate | None, typer.Option(help="Only requests whose mail ended like this.")] = None,
     since: Annotated[
         str | None, typer.Option(help="How far back: 30m, 6h, 2d, 1w, or an ISO 8601 time.", metavar="TIME")
     ] = None,
@@ -39,7 +41,7 @@ def list_(
     earliest = since_when(since, operator.clock()) if since else None
     who = arguments.address(requester) if requester else None
     found = operator.requests.all() if who is None else operator.requests.of_requester(who, earliest)
-    wanted = (row for row in found if _is_wanted(row, status, reason, earliest, operator.clock()))
+    wanted = (row for row in found if _is_wanted(row, status, reason, delivery, earliest, operator.clock()))
     rows = list(islice(wanted if who else _newest_first(wanted), limit + 1))
     if len(rows) > limit:
         operator.warn(f"there are more than these {limit}: raise --limit, or narrow the search")
@@ -94,7 +96,8 @@ def story(row: Row) -> Iterator[str]:
     else:
         yield f"Intake accepted it on {_moment_of(row, 'decided_at')}: {shown(row.get('detail', 'unknown'))}."
         yield from _outcome(row, status)
-        yield f"What to do: {WHAT_NEXT[status]}"
+        yield from _fates(row)
+        yield f"What to do: {_next_step(row, status)}"
 
 
 def _outcome(row: Row, status: RequestStatus) -> Iterator[str]:
@@ -129,6 +132,22 @@ def _outcome(row: Row, status: RequestStatus) -> Iterator[str]:
             assert_never(status)
 
 
+def _fates(row: Row) -> Iterator[str]:
+    """Describe what became of each mail that was sent for a request."""
+    for prefix, mail in MAIL.items():
+        if prefix in row:
+            at, detail = _moment_of(row, f"{prefix}_at"), shown(row.get(f"{prefix}_detail", ""))
+            said = f", in the words of SES and of the mail server: {detail}" if detail else ""
+            yield f"{mail} was {shown(row[prefix])} on {at}{said}."
+    if "told_at" in row:
+        yield f"The requester was told on {_moment_of(row, 'told_at')} that the message did not arrive."
+
+
+def _next_step(row: Row, status: RequestStatus) -> str:
+    fate = row.get("delivery")
+    return AFTER[Fate(fate)] if fate in Fate else WHAT_NEXT[status]
+
+
 def _moment_of(row: Row, name: str) -> str:
     return moment(row.get(name, "unknown"))
 
@@ -137,12 +156,14 @@ def _is_wanted(
     row: Row,
     status: RequestStatus | None,
     reason: Refusal | None,
+    delivery: Fate | None,
     earliest: datetime | None,
     now: datetime,
 ) -> bool:
     return (
         (status is None or row["status"] == status)
         and (reason is None or (row["status"] == RequestStatus.REFUSED and row["reason"] == reason))
+        and (delivery is None or row.get("delivery") == delivery)
         and (earliest is None or datetime.fromisoformat(row["received_at"]) >= earliest)
         and row.get("expires_at", now.timestamp()) >= now.timestamp()  # TTL deletes late
     )

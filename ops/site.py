@@ -47,7 +47,8 @@ class Check(StrEnum):
     VERSION = "version"  # the stack's, its functions' and this command's are one
     SES_MAY = "SES's permissions"  # to store mail in the bucket and to invoke intake
     NOTIFICATION = "notification"  # the bucket tells hold's queue of held mail
-    SOURCES = "event sources"  # report and hold take from their queues
+    SENT_MAIL = "sent mail"  # SES and EventBridge tell feedback's queue what became of it
+    SOURCES = "event sources"  # report, hold and feedback take from their queues
     CONCURRENCY = "concurrency"  # no function is switched off
     THROTTLES = "throttles"  # Lambda had room for each function
     WAITING = "waiting mail"  # intake looks at a mail soon

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from quarantine.asking.admission import Refusal
+from quarantine.feedback.fate import Fate
 from quarantine.mail.text import clean_text
 from quarantine.stores.items import iso_seconds, time
 from quarantine.stores.requests import RequestStatus
@@ -54,14 +55,33 @@ WHAT_NEXT: Mapping[RequestStatus, str] = {
     RequestStatus.SENDING: "wait: report is working on it. If that run died, the job is retried when the"
     " lease ends. If the request is hours old, the job is in the dead-letter queue.",
     RequestStatus.REFUSED: "follow the advice for the refusal.",
-    RequestStatus.SENT: "if they did not get it, check their inbox, their spam filter, and the bounces that"
-    " SES reports for this SES message id.",
-    RequestStatus.DONE: "nothing: the answer was sent. If they did not get it, check their inbox, their spam"
-    " filter, and the bounces that SES reports for this SES message id.",
+    RequestStatus.SENT: "wait a minute: SES has not said yet what became of the mail. If it does not, check"
+    " their inbox and their spam filter, and run quarantine doctor.",
+    RequestStatus.DONE: "nothing, if the mail was delivered: it answers the user. If not, the lines above say"
+    " what became of it.",
     RequestStatus.EMPTY: "nothing: no mail was held for them. They get a mail that says so only if WhenEmpty"
     " is reply.",
     RequestStatus.FAILED: "fix the cause that SES names (usually the report sender's identity, the sandbox or"
     " the suppression list), then ask the user to write again: this request is not retried.",
+}
+
+
+MAIL: Mapping[str, str] = {
+    "delivery": "The mail",
+    "answer_delivery": "The answer",
+    "notice_delivery": "The notice",
+}
+"""A mail that was sent for a request, by the attribute that says what became of it."""
+
+AFTER: Mapping[Fate, str] = {
+    Fate.DELAYED: "wait: SES tries again for hours, and says so when it gives up.",
+    Fate.DELIVERED: "if they did not get it, look behind their mail server, which accepted the mail: in their"
+    " inbox, their junk folder, the quarantine of their own filter.",
+    Fate.COMPLAINED: "find out who marked it as spam: a mail goes only to the address that asked. Can the"
+    " record that accepted the request still be trusted?",
+    Fate.BOUNCED: "the mail server says why. If the mailbox should accept mail, correct it there, remove the"
+    " address from SES's suppression list (aws sesv2 delete-suppressed-destination), and let them ask again.",
+    Fate.REJECTED: "SES found a virus in it and will not send it. If you know better: quarantine held fetch.",
 }
 
 

@@ -43,6 +43,12 @@ REQUIRED = {
         "REPORT_SENDER": "quarantine@reports.example.com",
         "STACK_NAME": "quarantine-report",
     },
+    "FeedbackFunction": {
+        "QUARANTINE_TABLE": "quarantine",
+        "REQUESTS_TABLE": "requests",
+        "CONFIGURATION_SET": "quarantine-report",
+        "STACK_NAME": "quarantine-report",
+    },
     "HoldFunction": {
         "MAIL_BUCKET": "mail",
         "QUARANTINE_TABLE": "quarantine",

@@ -18,6 +18,7 @@ Where the emulator and AWS differ:
   IntakeFailures are not needed here. test_policies.py checks them.
 - Lambda waits one minute and then two before it retries an event; here, a fraction of a second. SQS delivers
   a failed job to report again after 180 s; here, after 1 s.
+- Its SES publishes no events, and its EventBridge lets a test put one whose source is `aws.ses`.
 - Events in IntakeFailures have additional fields of the emulator, and another type of error.
 - Its CloudFormation gives an identity no DKIM tokens, so CreateIdentity stays off. Alarms and the dashboard
   are created, but nothing is measured.
@@ -246,6 +247,21 @@ def test_an_accepted_request_ends_in_a_report(file: str, world: Deployed) -> Non
     assert row["ses_message_id"] == report["MessageId"]
     assert HELD in json.dumps(report)
     assert world.take("JobsDeadLettersUrl") == []
+
+
+def test_what_became_of_a_report_comes_to_its_row(world: Deployed) -> None:
+    """By the rule, the queue, its policy and the function; SES's own part, the event, is the test's."""
+    request_id = message_id(load_event("accepted_relay_ipv4"))
+    row = finished(world, request_id)
+    event = json.dumps(load_event("sending_delivery")["detail"])
+    detail = event.replace('["quarantine"]', f'["{STACK}"]')
+    for text in (event, detail):  # the first is about a mail of another stack
+        world.client("events").put_events(
+            Entries=[{"Source": "aws.ses", "DetailType": "Email Delivered", "Detail": text}]
+        )
+    became = eventually(lambda: row if "delivery" in (row := world.row(request_id)) else {})
+    assert (became["status"], became["delivery"]) == (row["status"], "delivered")
+    assert world.take("FeedbackDeadLettersUrl") == []
 
 
 def test_a_refused_request_sends_nothing(world: Deployed) -> None:

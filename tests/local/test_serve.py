@@ -239,3 +239,41 @@ def test_an_argument_that_cannot_be_read(
 
 def test_the_trigger_is_that_of_the_template(server: Server) -> None:
     assert TRIGGER.partition("@")[0] == server.environ["TRIGGER"]
+
+
+def became(server: Server, request_id: str) -> tuple[str, str, str]:
+    """Wait until SES has reported what became of a request's mail; return it, and the status."""
+
+    def row() -> dict[str, dict[str, str]]:
+        item = server.records.request(request_id) or {}
+        return item if "delivery" in item else {}
+
+    found = eventually(row, f"an event about {request_id}; see {server.log}")
+    delivery, detail, status = (found[name]["S"] for name in ("delivery", "delivery_detail", "status"))
+    return delivery, detail, status
+
+
+def test_ses_says_that_a_report_was_delivered(server: Server) -> None:
+    server.hold("delivered@report.example")
+    mail = request("delivered@report.example", "Delivered")
+    request_id = server.send(mail, envelope_from="delivered@report.example")
+    assert became(server, request_id) == ("delivered", "250 2.0.0 Ok", "sent")
+
+
+def test_mail_to_a_domain_that_bounces_comes_back(server: Server) -> None:
+    server.hold("bob@mail.bounce.example")
+    mail = request("bob@mail.bounce.example", "Bounced")
+    request_id = server.send(mail, envelope_from="bob@mail.bounce.example")
+    delivery, detail, status = became(server, request_id)
+    assert (delivery, status) == ("bounced", "sent")
+    assert detail == "Permanent General, smtp; 550 5.1.1 <bob@mail.bounce.example>: user unknown"
+
+
+def test_ses_rejects_what_it_is_told_to(tmp_path: Path) -> None:
+    with serving(tmp_path, "--ses-rejects", "EICAR") as server:
+        server.records.put_relay("*", "127.0.0.1/32")
+        server.hold("bob@report.example", "EICAR")
+        mail = request("bob@report.example", "Rejected")
+        request_id = server.send(mail, envelope_from="bob@report.example")
+        assert became(server, request_id) == ("rejected", "Bad content", "sent")
+        assert len(server.reports("bob@report.example")) == 1  # what SES was asked to send

@@ -39,7 +39,9 @@ REQUEST_ID = EVENT["Records"][0]["ses"]["mail"]["messageId"]
 JOB = json.dumps({"version": 2, "kind": "report", "request_id": REQUEST_ID})
 
 # The functions of the tests for doctor, as CloudFormation would name them.
-FUNCTION_NAMES = {name: f"quarantine-{name.title()}Function-1" for name in ("intake", "report", "hold")}
+FUNCTION_NAMES = {
+    name: f"quarantine-{name.title()}Function-1" for name in ("intake", "report", "hold", "feedback")
+}
 
 # An action has the name of its call, but for these.
 # https://docs.aws.amazon.com/service-authorization/latest/reference/
@@ -112,6 +114,10 @@ def _grants(service: Any, operation: str, params: Mapping[str, Any]) -> Iterator
             yield action, _arn("cloudformation", f"stack/{stack}/0a1b2c3d")
         case "ses", {"EmailIdentity": identity}:
             yield action, _arn("ses", f"identity/{identity}")
+        case "ses", {"ConfigurationSetName": name} if operation.startswith("Get"):
+            yield action, _arn("ses", f"configuration-set/{name}")
+        case "events", {"Name": rule} | {"Rule": rule}:
+            yield action, _arn("events", f"rule/{rule}")
         case "sns", {"TopicArn": topic}:
             yield action, topic
         case _:
@@ -201,6 +207,7 @@ def laid_out(world: World, tmp_path: Path) -> Path:
         ("JobsDeadLettersUrl", "not a job"),
         ("IntakeFailuresUrl", record(EVENT)),
         ("HeldDeadLettersUrl", told),
+        ("FeedbackDeadLettersUrl", json.dumps(load_event("sending_delivery"))),
     ):
         sqs.send_message(QueueUrl=outputs[output], MessageBody=body)
     for name in ("quarantine", "other"):
@@ -327,6 +334,7 @@ ARNS = {
     "AWS::CloudWatch::Alarm": _arn("cloudwatch", f"alarm:{OWN}"),
     "AWS::CloudWatch::Dashboard": "arn:aws:cloudwatch::123456789012:dashboard/quarantine-us-east-1",
     "AWS::DynamoDB::Table": _arn("dynamodb", f"table/{OWN}"),
+    "AWS::Events::Rule": _arn("events", f"rule/{OWN}"),
     "AWS::IAM::ManagedPolicy": f"arn:aws:iam::123456789012:policy/{OWN}",
     "AWS::IAM::Role": f"arn:aws:iam::123456789012:role/{OWN}",
     "AWS::Lambda::EventInvokeConfig": _arn("lambda", f"function:{OWN}"),

@@ -35,6 +35,9 @@ from tests.world import World, new_session
 
 FUNCTION = "arn:aws:lambda:us-east-1:123456789012:function:intake"
 LAYER = "arn:aws:lambda:us-east-1:123456789012:layer:quarantine"
+FUNCTIONS = ("intake", "report", "hold", "feedback")
+RULE = "arn:aws:events:us-east-1:123456789012:rule/told"
+BUS = "arn:aws:events:us-east-1:123456789012:event-bus/default"
 TOPIC = "arn:aws:sns:us-east-1:123456789012:oncall"
 VERSION = importlib.metadata.version("quarantine-report")
 ENDPOINT = "inbound-smtp.us-east-1.amazonaws.com"
@@ -46,10 +49,13 @@ OUTPUTS = {
     "IntakeLogGroup": "intake-logs",
     "ReportLogGroup": "report-logs",
     "HoldLogGroup": "hold-logs",
+    "FeedbackLogGroup": "feedback-logs",
+    "ConfigurationSetName": "quarantine",
+    "SendingEventsRuleName": "told",
     "ReceiptRuleArn": f"{RULE_SETS}/quarantine:receipt-rule/quarantine",
     "MailFromMxRecord": "10 feedback-smtp.us-east-1.amazonses.com",
     "Version": VERSION,
-    **{f"{name.title()}FunctionName": name for name in ("intake", "report", "hold")},
+    **{f"{name.title()}FunctionName": name for name in FUNCTIONS},
 }
 MAPPING = "14e0db71-5d35-4eb5-b481-8945cf9d10c2"
 TOKENS = ("one", "two", "three")
@@ -70,12 +76,10 @@ class Account:
     dns: dict[tuple[str, str], list[str]] = field(default_factory=dict)
     skew: timedelta = timedelta()
     handlers: dict[str, Handler] = field(default_factory=dict)
-    layers: dict[str, list[str]] = field(
-        default_factory=lambda: {name: [f"{LAYER}:3"] for name in ("intake", "report", "hold")}
-    )
+    layers: dict[str, list[str]] = field(default_factory=lambda: {name: [f"{LAYER}:3"] for name in FUNCTIONS})
     reserved: dict[str, int] = field(default_factory=dict)
     mappings: dict[str, list[str]] = field(
-        default_factory=lambda: {"report": ["Enabled"], "hold": ["Enabled"]}
+        default_factory=lambda: {"report": ["Enabled"], "hold": ["Enabled"], "feedback": ["Enabled"]}
     )
     intake_policy: list[dict[str, Any]] = field(default_factory=list)
 
@@ -211,7 +215,9 @@ def account(world: World, terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -
     _subscribe(account, 1)
     _put_alarms(account, AlarmActions=[TOPIC])
     _admit_services(account)
-    for name in ("intake-logs", "report-logs", "hold-logs"):
+    _publish(account)
+    _tell_of_sent_mail(account)
+    for name in ("intake-logs", "report-logs", "hold-logs", "feedback-logs"):
         account.client("logs").create_log_group(logGroupName=name)
     assert terminal("auth", "allow", "example.com", "-m", "dmarc") == 0
     account.on("cloudformation.DescribeStacks", lambda **_: _ok({"Stacks": [account.stack]}))
@@ -255,6 +261,41 @@ def _admit_services(account: Account) -> None:
     sqs = account.client("sqs")
     queue = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     _put_queue_policy(account, _statement("s3", "sqs:SendMessage", queue))
+    _admit_events(account)
+
+
+def _feedback_queue(account: Account) -> str:
+    attributes = account.client("sqs").get_queue_attributes(
+        QueueUrl=account.output("FeedbackQueueUrl"), AttributeNames=["QueueArn"]
+    )
+    return str(attributes["Attributes"]["QueueArn"])
+
+
+def _admit_events(account: Account, rule: str = RULE) -> None:
+    statement = _statement(
+        *("events", "sqs:SendMessage", _feedback_queue(account)), ArnEquals={"aws:SourceArn": rule}
+    )
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [DENIAL, statement]})
+    account.client("sqs").set_queue_attributes(
+        QueueUrl=account.output("FeedbackQueueUrl"), Attributes={"Policy": policy}
+    )
+
+
+def _publish(account: Account, **changed: Any) -> None:
+    """Let SES publish the events of the configuration set, with what is changed."""
+    destination = {
+        "Name": "eventbridge",
+        "Enabled": True,
+        "MatchingEventTypes": ["BOUNCE", "COMPLAINT", "DELIVERY", "DELIVERY_DELAY", "REJECT"],
+        "EventBridgeDestination": {"EventBusArn": BUS},
+    }
+    account.answer("sesv2.GetConfigurationSetEventDestinations", EventDestinations=[destination | changed])
+
+
+def _tell_of_sent_mail(account: Account, state: str = "ENABLED", target: str | None = None) -> None:
+    account.answer("eventbridge.DescribeRule", Name="told", State=state)
+    targets = [{"Id": "feedback", "Arn": target or _feedback_queue(account)}]
+    account.answer("eventbridge.ListTargetsByRule", Targets=targets)
 
 
 def _put_bucket_policy(account: Account, *statements: dict[str, Any]) -> None:
@@ -769,6 +810,54 @@ def test_a_healthy_account_has_no_fault(account: Account, terminal: Terminal) ->
             id="the queue does not admit S3",
         ),
         pytest.param(
+            lambda account: _publish(account, Enabled=False),
+            {Check.SENT_MAIL: FAULT},
+            "SES does not tell EventBridge of each event",
+            id="events are switched off",
+        ),
+        pytest.param(
+            lambda account: _publish(account, MatchingEventTypes=["BOUNCE", "COMPLAINT"]),
+            {Check.SENT_MAIL: FAULT},
+            "SES does not tell EventBridge of each event",
+            id="some events are not published",
+        ),
+        pytest.param(
+            lambda account: account.refuse("sesv2.GetConfigurationSetEventDestinations", "NotFoundException"),
+            {Check.SENT_MAIL: FAULT},
+            "there is no configuration set quarantine",
+            id="the configuration set is gone",
+        ),
+        pytest.param(
+            lambda account: account.refuse("eventbridge.DescribeRule", "ResourceNotFoundException"),
+            {Check.SENT_MAIL: FAULT},
+            "there is no rule told",
+            id="the rule of events is gone",
+        ),
+        pytest.param(
+            lambda account: _tell_of_sent_mail(account, state="DISABLED"),
+            {Check.SENT_MAIL: FAULT},
+            "the rule told is disabled",
+            id="the rule of events is disabled",
+        ),
+        pytest.param(
+            lambda account: _tell_of_sent_mail(account, target="arn:aws:sqs:us-east-1:123456789012:other"),
+            {Check.SENT_MAIL: FAULT},
+            "does not tell feedback's queue",
+            id="the rule of events has another target",
+        ),
+        pytest.param(
+            lambda account: _admit_events(account, rule=f"{RULE}-of-another"),
+            {Check.SENT_MAIL: FAULT},
+            "EventBridge may not tell",
+            id="the queue does not admit the rule",
+        ),
+        pytest.param(
+            _send_to("FeedbackDeadLettersUrl"),
+            {Check.FAILURES: FAULT},
+            "1 in FeedbackDeadLetters",
+            id="an event about sent mail has failed",
+        ),
+        pytest.param(
             _set_mapping("hold", "Disabled"),
             {Check.SOURCES: FAULT},
             "mapping of hold is Disabled",
@@ -840,7 +929,13 @@ NO_STACK = set(Check) - ACCOUNT - {Check.REGION, Check.RULE_SET, Check.ALARMS, C
         ("ses.DescribeActiveReceiptRuleSet", {Check.RULE_SET, Check.RULE, Check.SES_MAY}),
         ("dynamodb.DescribeTable", {Check.SENDERS, Check.QUARANTINE, Check.REQUESTS}),
         ("dynamodb.Scan", {Check.SENDERS, Check.QUARANTINE, Check.REQUESTS, Check.PERMISSION}),
-        ("sqs.GetQueueAttributes", {Check.FAILURES, Check.NOTIFICATION, Check.SOURCES}),
+        (
+            "sqs.GetQueueAttributes",
+            {Check.FAILURES, Check.NOTIFICATION, Check.SENT_MAIL, Check.SOURCES},
+        ),
+        ("sesv2.GetConfigurationSetEventDestinations", {Check.SENT_MAIL}),
+        ("eventbridge.DescribeRule", {Check.SENT_MAIL}),
+        ("eventbridge.ListTargetsByRule", {Check.SENT_MAIL}),
         ("cloudformation.ListStackResources", {Check.ALARMS, Check.VERSION}),
         ("cloudwatch.DescribeAlarms", {Check.ALARMS}),
         ("cloudwatch.GetMetricStatistics", {Check.THROTTLES, Check.WAITING}),

@@ -12,6 +12,7 @@ from tests.functions.faults import Wire
 from tests.ops.conftest import Terminal
 from tests.world import World, load_event
 
+LOGS = {f"{name.title()}LogGroup": f"{name}-logs" for name in ("intake", "report", "hold", "feedback")}
 BOB, AL = "bob@example.com", "al@example.com"
 EVENT = load_event("accepted_relay_ipv4")
 REQUEST_ID: str = EVENT["Records"][0]["ses"]["mail"]["messageId"]
@@ -65,13 +66,12 @@ class Person:
 
 @pytest.fixture
 def bob(world: World, terminal: Terminal) -> Person:
-    for name in ("intake-logs", "report-logs", "hold-logs"):
+    for name in LOGS.values():
         world.session.client("logs").create_log_group(logGroupName=name)
     world.session.client("logs").put_retention_policy(logGroupName="intake-logs", retentionInDays=30)
     cloudformation = world.session.client("cloudformation")
     (stack,) = cloudformation.describe_stacks(StackName="quarantine")["Stacks"]
-    logs = {"IntakeLogGroup": "intake-logs", "ReportLogGroup": "report-logs", "HoldLogGroup": "hold-logs"}
-    outputs = [{"OutputKey": key, "OutputValue": value} for key, value in logs.items()]
+    outputs = [{"OutputKey": key, "OutputValue": value} for key, value in LOGS.items()]
     described = {**stack, "Outputs": [*stack["Outputs"], *outputs]}
 
     def describe(**_: Any) -> Any:
@@ -231,6 +231,7 @@ def test_what_backups_and_logs_keep_is_said_with_its_end(bob: Person, terminal: 
         "log intake-logs": "until 2026-12-23",
         "log report-logs": "for ever: it has no retention",
         "log hold-logs": "for ever: it has no retention",
+        "log feedback-logs": "for ever: it has no retention",
         "queue IntakeFailures, if one of its 1 messages is theirs": "until 2026-12-07",
     }
 

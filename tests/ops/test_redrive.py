@@ -107,6 +107,17 @@ def test_an_event_is_given_to_intake_again(world: World, terminal: Terminal, put
     assert len(world.jobs()) == 1
 
 
+def test_an_event_about_a_sent_mail_goes_back_to_its_queue(
+    world: World, terminal: Terminal, put: Put
+) -> None:
+    put("FeedbackDeadLettersUrl", json.dumps(load_event("sending_reject")))
+    (row,) = terminal.json("redrive", "--queue", "feedback")
+    assert (row["request_id"], row["done"]) == (REQUEST_ID, "redriven")
+    assert row["error"] == "Reject of the release: see feedback's log"
+    assert waiting(terminal, "FeedbackDeadLettersUrl") == 0
+    assert waiting(terminal, "FeedbackQueueUrl") == 1
+
+
 @pytest.mark.parametrize("queue", ["jobs", "intake"])
 def test_one_queue_only(world: World, terminal: Terminal, put: Put, job: str, queue: str) -> None:
     Lambda(world)
@@ -130,6 +141,7 @@ def test_a_dry_run_changes_nothing(world: World, terminal: Terminal, put: Put, j
     [
         pytest.param("JobsDeadLettersUrl", "{}", "not a job", id="no job"),
         pytest.param("JobsDeadLettersUrl", "\x09", "not a job", id="no JSON"),
+        pytest.param("FeedbackDeadLettersUrl", "{}", "not an event of SES", id="no event of SES"),
         pytest.param("IntakeFailuresUrl", record({"Records": []}), "ClientError", id="no SES event"),
         pytest.param("IntakeFailuresUrl", '{"requestPayload": {}}', "not an SES event", id="no error"),
         pytest.param("IntakeFailuresUrl", "[]", "no requestPayload", id="no record"),

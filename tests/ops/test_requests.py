@@ -2,9 +2,12 @@ from datetime import timedelta
 
 import pytest
 
-from ops.words import ADVICE, MEANING, WHAT_NEXT
+from ops.words import ADVICE, AFTER, MEANING, WHAT_NEXT
 from quarantine.asking.admission import Accepted, Refusal, Refused
 from quarantine.asking.commands import ReportCommand
+from quarantine.feedback.event import Sending, SendingEvent
+from quarantine.feedback.fate import Fate
+from quarantine.feedback.tags import MailKind
 from quarantine.mail.addresses import Address
 from quarantine.stores.requests import Limits, Outcome, Requests, RequestStatus
 from tests.ops.conftest import Terminal
@@ -53,6 +56,29 @@ def refuse(world: World, request_id: str, refused: Refused, **ago: float) -> Non
 def settle(world: World, request_id: str, outcome: Outcome) -> None:
     store(world).claim_report(request_id, NOW, timedelta(minutes=1))
     store(world).settle(request_id, outcome, NOW)
+
+
+SAID = ", in the words of SES and of the mail server: 550 user unknown"
+SENDING = {
+    Fate.DELAYED: Sending.DELAY,
+    Fate.DELIVERED: Sending.DELIVERY,
+    Fate.COMPLAINED: Sending.COMPLAINT,
+    Fate.BOUNCED: Sending.BOUNCE,
+    Fate.REJECTED: Sending.REJECT,
+}
+
+
+def note(
+    world: World,
+    request_id: str,
+    kind: Sending,
+    mail: MailKind = MailKind.REPORT,
+    detail: str = "550 user unknown",
+) -> None:
+    """Note what SES reports about a mail of a request."""
+    at = NOW + timedelta(seconds=3)
+    event = SendingEvent(kind, request_id, mail, "ses-1", at, is_permanent=True, detail=detail)
+    assert store(world).note_fate(event, NOW)
 
 
 @pytest.fixture
@@ -180,6 +206,46 @@ def test_a_request_that_report_settled_is_a_story(
     ]
 
 
+@pytest.mark.parametrize("fate", Fate)
+def test_what_became_of_the_mail_is_told_with_what_to_do(
+    world: World, terminal: Terminal, fate: Fate
+) -> None:
+    accept(world, "r-1", hours=1)
+    settle(world, "r-1", Outcome(RequestStatus.SENT, 2, "ses-1"))
+    note(world, "r-1", SENDING[fate])
+    assert lines(terminal, "r-1")[-2:] == [
+        f"The mail was {fate} on 2026-11-23T12:00:03Z{SAID}.",
+        f"What to do: {AFTER[fate]}",
+    ]
+
+
+def test_each_mail_of_a_request_is_told_of(world: World, terminal: Terminal) -> None:
+    accept(world, "r-1", hours=1)
+    settle(world, "r-1", Outcome(RequestStatus.SENT, 2, "ses-1"))
+    note(world, "r-1", Sending.DELIVERY, detail="")
+    note(world, "r-1", Sending.BOUNCE, MailKind.ANSWER)
+    store(world).begin_telling("r-1", NOW, timedelta(minutes=1))
+    store(world).end_telling("r-1", NOW)
+    assert lines(terminal, "r-1")[-4:] == [
+        "The mail was delivered on 2026-11-23T12:00:03Z.",
+        f"The answer was bounced on 2026-11-23T12:00:03Z{SAID}.",
+        "The requester was told on 2026-11-23T12:00:00Z that the message did not arrive.",
+        f"What to do: {AFTER[Fate.DELIVERED]}",
+    ]
+
+
+def test_requests_are_listed_by_what_became_of_their_mail(world: World, terminal: Terminal) -> None:
+    for request_id, requester in (("r-1", BOB), ("r-2", ALICE)):
+        accept(world, request_id, requester, hours=1)
+        settle(world, request_id, Outcome(RequestStatus.SENT, 2, "ses-1"))
+    note(world, "r-1", Sending.DELIVERY)
+    note(world, "r-2", Sending.BOUNCE)
+    (row,) = terminal.json("requests", "list", "--delivery", "bounced")
+    assert (row["request_id"], row["delivery"]) == ("r-2", "bounced")
+    assert terminal("requests", "list", "--requester", "bob@example.com") == 0
+    assert terminal.said.split("\t")[2:6] == ["sent", "", "2", "delivered"]
+
+
 def test_a_request_on_its_way_is_a_story(world: World, terminal: Terminal) -> None:
     accept(world, "r-1", hours=1)
     assert "Report has not started on it." in lines(terminal, "r-1")
@@ -208,7 +274,7 @@ def test_a_refusal_is_told_in_words_with_what_to_do(
 def lines(terminal: Terminal, request_id: str) -> list[str]:
     """Return the story that was printed, one sentence per item, without the terminal's line ends."""
     assert terminal("requests", "show", request_id) == 0, terminal.warned
-    marks = ("Request ", "It ", "SES said", "Intake ", "Report ", "What to do")
+    marks = ("Request ", "It ", "SES said", "Intake ", "Report ", "The ", "What to do")
     sentences: list[str] = []
     for line in terminal.said.splitlines():
         if line.startswith(marks):
@@ -227,6 +293,11 @@ def test_each_refusal_has_words(words: dict[Refusal, str]) -> None:
 def test_each_status_has_advice() -> None:
     assert set(WHAT_NEXT) == set(RequestStatus)
     assert all(WHAT_NEXT.values())
+
+
+def test_each_fate_has_advice() -> None:
+    assert set(AFTER) == set(Fate)
+    assert all(AFTER.values())
 
 
 def test_a_script_gets_the_plain_row(world: World, terminal: Terminal) -> None:

@@ -26,7 +26,10 @@ MANY = 500
 type Row = Mapping[str, Any]
 
 REQUESTERS = ("bob@example.com", "bartholomew.o-brien+lists@subsidiary.example.com", None)
-REASONS = ({"status": "sent", "messages": 3}, {"status": "refused", "reason": "ambiguous_sender"})
+REASONS = (
+    {"status": "sent", "messages": 3, "delivery": "delivered"},
+    {"status": "refused", "reason": "ambiguous_sender"},
+)
 SUBJECTS = ("Your invoice", "ことができますか Your parcel waits, and so does the fee for it", "")
 UNVERIFIED = (
     "MessageRejected: Email address is not verified. The following identities failed the check in region"
