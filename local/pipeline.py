@@ -27,6 +27,7 @@ from quarantine.services.acting import Acting
 from quarantine.services.holding import Holding
 from quarantine.services.intake import Intake
 from quarantine.services.reporting import HOPELESS, Reporting
+from quarantine.services.telling import telling
 from quarantine.settings import ActSettings, FeedbackSettings, HoldSettings, IntakeSettings, ReportSettings
 
 _RETRIES = 2  # of an asynchronous invocation, before the event goes to the on-failure destination
@@ -96,7 +97,11 @@ class Pipeline:
         )
         acting = Acting.on(ActSettings.from_environ(stack.environ), dynamodb, s3, session.client("sesv2"))
         holding = Holding.on(HoldSettings.from_environ(stack.environ), dynamodb, s3, sqs)
-        feedback = feedback_service.Feedback.on(FeedbackSettings.from_environ(stack.environ), dynamodb)
+        feedback = feedback_service.Feedback.on(
+            FeedbackSettings.from_environ(stack.environ),
+            dynamodb,
+            telling(FeedbackSettings.from_environ(stack.environ), dynamodb, session.client("sesv2")),
+        )
         self._sources: dict[str, Source] = {
             stack.environ["JOBS_QUEUE_URL"]: Source(
                 reporting.handle, reporting.journal, reporting.settings.attempts, HOPELESS

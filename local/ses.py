@@ -1,4 +1,4 @@
-"""Amazon SES as the functions see it: a mail that it received, with its event, and what became of one it sent."""
+"""Amazon SES as the functions see it: a mail that it received, and what became of one that it sent."""
 
 import json
 import re
@@ -110,16 +110,21 @@ def sending_event(sent: SentMail, rejects: bytes, now: datetime) -> dict[str, An
     and to its sub-domains comes back. Any other mail is delivered.
     """
     time = now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    part: dict[str, Any]
     if rejects and any(rejects in content for content in _contents(sent.raw)):
         detail_type, kind, part = "Email Rejected", "Reject", {"reason": "Bad content"}
     elif f".{_domain(sent.to)}".endswith(f".{BOUNCING}"):
         said = f"smtp; 550 5.1.1 <{sent.to}>: user unknown"
         recipient = {"emailAddress": sent.to, "action": "failed", "status": "5.1.1", "diagnosticCode": said}
-        bounce = {"bounceType": "Permanent", "bounceSubType": "General", "bouncedRecipients": [recipient]}
-        detail_type, kind, part = "Email Bounced", "Bounce", {**bounce, "timestamp": time}
+        bounce: dict[str, Any] = {
+            "bounceType": "Permanent",
+            "bounceSubType": "General",
+            "bouncedRecipients": [recipient],
+        }
+        detail_type, kind, part = "Email Bounced", "Bounce", bounce | {"timestamp": time}
     else:
-        delivery = {"recipients": [sent.to], "smtpResponse": "250 2.0.0 Ok", "processingTimeMillis": 400}
-        detail_type, kind, part = "Email Delivered", "Delivery", {**delivery, "timestamp": time}
+        detail_type, kind = "Email Delivered", "Delivery"
+        part = {"recipients": [sent.to], "smtpResponse": "250 2.0.0 Ok", "timestamp": time}
     tags = {"ses:configuration-set": sent.configuration_set, **sent.tags}
     mail = {
         "timestamp": time,
@@ -143,7 +148,9 @@ def _contents(raw: bytes) -> Iterator[bytes]:
     """Yield a mail as it is, and each of its parts without its transfer encoding."""
     yield raw
     for part in message_from_bytes(raw).walk():
-        yield part.get_payload(decode=True) or b""
+        content = part.get_payload(decode=True)
+        if isinstance(content, bytes):
+            yield content
 
 
 # --- Received mail ---

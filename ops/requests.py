@@ -144,7 +144,7 @@ def _fates(row: Row) -> Iterator[str]:
 
 
 def _next_step(row: Row, status: RequestStatus) -> str:
-    fate = row.get("delivery")
+    fate = str(row.get("delivery", ""))
     return AFTER[Fate(fate)] if fate in Fate else WHAT_NEXT[status]
 
 

@@ -18,10 +18,10 @@ from tests.deploy.template import (
     properties,
     sources,
 )
-from tests.functions.actions import address, asking, stored
 from tests.feedback.test_event import sending
+from tests.functions.actions import address, asking, stored
 from tests.functions.faults import Wire
-from tests.functions.test_feedback import release
+from tests.functions.test_feedback import release, released
 from tests.ops.conftest import Terminal
 from tests.world import World, load_event
 
@@ -161,7 +161,7 @@ def counts(world: World, capsys: pytest.CaptureFixture[str]) -> set[Count]:
     world.report("not a job", received=20)
     world.hold("not a notification")
     release(world)
-    world.feedback(sending("reject"))
+    world.feedback(released(sending("bounce_permanent")))
     world.feedback("not an event", received=5)
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"_aws"' in line]
     return {

@@ -47,6 +47,8 @@ REQUIRED = {
         "QUARANTINE_TABLE": "quarantine",
         "REQUESTS_TABLE": "requests",
         "CONFIGURATION_SET": "quarantine-report",
+        "REPORTS_DOMAIN": "reports.example.com",
+        "REPORT_SENDER": "quarantine@reports.example.com",
         "STACK_NAME": "quarantine-report",
     },
     "HoldFunction": {

@@ -11,10 +11,9 @@ from botocore.exceptions import ClientError
 
 from ops.hold.writer import HeldMailWriter, HoldMetadata
 from quarantine.held import HoldReason
-from quarantine.services.feedback import Tell
 from tests.deploy.template import FUNCTIONS, SES, STACK, grants, properties
-from tests.functions.actions import address, ask, asking, stored
 from tests.feedback.test_event import sending
+from tests.functions.actions import address, ask, asking, stored
 from tests.functions.faults import Wire
 from tests.functions.test_feedback import release, released
 from tests.world import World, load_event
@@ -260,14 +259,13 @@ def test_hold_is_granted_what_it_calls_and_nothing_more(world: World) -> None:
     assert ledger.needed | WITHOUT_A_CALL["HoldFunction"] == grants(STACK["HoldFunctionRole"])
 
 
-@pytest.mark.parametrize("tell", [None, lambda _: None], ids=["nobody to tell", "told"])
-def test_feedback_is_granted_what_it_calls_and_nothing_more(tell: Tell | None, world: World) -> None:
+def test_feedback_is_granted_what_it_calls_and_nothing_more(world: World) -> None:
     ledger = Ledger(world, "FeedbackFunction")
     release(world, "sales@example.com")
     events = [released(sending("delivery")), sending("delay"), sending("bounce_content_rejected"), "no event"]
     session = ledger.wire().session
-    assert world.feedback(*events, session=session, tell=tell) == ["3"]
-    assert world.feedback(*events, session=session, tell=tell) == ["3"]  # delivered again
+    assert world.feedback(*events, session=session) == ["3"]
+    assert world.feedback(*events, session=session) == ["3"]  # delivered again
     assert ledger.needed.isdisjoint(WITHOUT_A_CALL["FeedbackFunction"])
     assert ledger.needed | WITHOUT_A_CALL["FeedbackFunction"] == grants(STACK["FeedbackFunctionRole"])
 

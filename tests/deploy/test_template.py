@@ -452,7 +452,7 @@ def test_the_rule_brings_each_event_that_feedback_reads(name: str) -> None:
     event = of_this_stack(name)
     assert rule_matches(event)
     set_ = properties("FeedbackFunction")["Environment"]["Variables"]["CONFIGURATION_SET"]
-    assert parse_sending_event(json.dumps(event), set_)
+    assert parse_sending_event(json.dumps(event), set_).request_id
     published = properties("SendingEvents")["EventDestination"]
     assert published["Enabled"] is True
     kind = event["detail"]["eventType"]

@@ -62,7 +62,7 @@ def test_a_release_delivers_the_original_to_its_mailbox(held: World) -> None:
     assert held.destinations() == [[BOB]]
     assert b"It waits at the gate." in original_of(mail)
     row = row_of(held)
-    assert (row["status"], row["acted_by"], row["acted_for"]) == ("released", BOB, MESSAGE_ID)
+    assert (row["status"], row["acted_by"], row["released_for"]) == ("released", BOB, MESSAGE_ID)
     assert "lease_until" not in row
 
 

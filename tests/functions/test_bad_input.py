@@ -389,7 +389,7 @@ def test_a_missing_setting_is_named_when_lambda_asks_for_the_handler(
 ) -> None:
     for name in COMPLETE:
         monkeypatch.delenv(name, raising=False)
-    with pytest.raises(BadSetting, match="(_TABLE|REPORTS_DOMAIN) is missing"):
+    with pytest.raises(BadSetting, match=r"(_TABLE|REPORTS_DOMAIN) is missing"):
         _ = app.handler
     with pytest.raises(AttributeError, match="no attribute 'hander'"):
         _ = app.hander

@@ -214,6 +214,8 @@ class FeedbackSettings:
     quarantine_table: str
     requests_table: str
     configuration_set: str
+    report_sender: Address
+    reply_to: Address | None
     lease: timedelta
     attempts: int
     stack: str
@@ -221,10 +223,14 @@ class FeedbackSettings:
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
         """Raises BadSetting."""
+        trigger = _read(environ, "TRIGGER", _trigger, _DEFAULT_TRIGGER)
+        address = partial(_no_command, trigger, _read(environ, "REPORTS_DOMAIN", normalise_domain))
         return cls(
             quarantine_table=_read(environ, "QUARANTINE_TABLE", str),
             requests_table=_read(environ, "REQUESTS_TABLE", str),
             configuration_set=_read(environ, "CONFIGURATION_SET", str),
+            report_sender=_read(environ, "REPORT_SENDER", address),
+            reply_to=_read(environ, "REPLY_TO", address) if environ.get("REPLY_TO") else None,
             lease=_read(environ, "LEASE_SECONDS", _seconds, "60"),
             attempts=_read(environ, "FEEDBACK_ATTEMPTS", _positive, _ONE_ATTEMPT),
             stack=_read(environ, "STACK_NAME", str),

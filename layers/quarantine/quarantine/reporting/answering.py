@@ -5,7 +5,7 @@ from datetime import datetime
 from email.message import EmailMessage
 
 from quarantine.acting.answers import Answer
-from quarantine.asking.admission import Accepted
+from quarantine.asking.replying import ReplyContext
 from quarantine.held import HeldMessage
 from quarantine.mail.addresses import Address, InvalidAddress
 from quarantine.reporting.composing import compose
@@ -45,10 +45,13 @@ class AnsweredAction:
 
 def render_answer(
     answer: Answer,
-    request: Accepted,
     message: HeldMessage | None,
     deed: Deed | None,
     *,
+    request_id: str,
+    requester: Address,
+    asked_at: datetime,
+    reply: ReplyContext,
     sender: Address,
     reply_to: Address | None,
     now: datetime,
@@ -56,12 +59,13 @@ def render_answer(
     """Return the mail that answers a request. The same arguments give the same mail.
 
     message: the held message; None where the answer is about none. deed: what was done to it before.
+    request_id, requester, asked_at, reply: of the request.
     """
-    zone = zone_of(request.reply.utc_offset)
+    zone = zone_of(reply.utc_offset)
     answered = AnsweredAction(
         answer=answer,
-        requester=request.requester,
-        asked_at=request.received_at.astimezone(zone),
+        requester=requester,
+        asked_at=asked_at.astimezone(zone),
         message=None if message is None else QuotedMessage.of(message, zone),
         by=_person(deed),
         acted_at=None if deed is None else deed.at.astimezone(zone),
@@ -69,9 +73,9 @@ def render_answer(
     return compose(
         _TEMPLATES.render(answered=answered, reply_to=reply_to),
         kind=f"answer-{answer}",
-        request_id=request.request_id,
-        requester=request.requester,
-        reply=request.reply,
+        request_id=request_id,
+        requester=requester,
+        reply=reply,
         sender=sender,
         reply_to=reply_to,
         now=now,

@@ -13,6 +13,7 @@ from quarantine.acting.offers import Offer, offers_on
 from quarantine.acting.rules import OLDEST, STEPS, Action, Step
 from quarantine.asking.admission import Accepted, Refusal, mailboxes_of
 from quarantine.asking.commands import ActionCommand, ReportCommand
+from quarantine.feedback.tags import MailKind
 from quarantine.held import HeldStatus
 from quarantine.jobs import ActionJob, MalformedJob, ReportJob, from_json
 from quarantine.mail.addresses import Address
@@ -177,7 +178,7 @@ class Acting:
         if action not in self.settings.policy.actions:
             return self._answer(asked, Answer.SWITCHED_OFF, row)
         for _ in range(_MOST_CHANGES):
-            if row.acted_for == asked.request.request_id and (done := self._done_before(asked, row)):
+            if (done := self._done_before(asked, row)) is not None:
                 return done
             result = self._take(STEPS[row.state(self.clock())][action], asked, row)
             if isinstance(result, ActionOutcome):
@@ -203,15 +204,12 @@ class Acting:
 
     def _done_before(self, asked: Asked, row: HeldRow) -> ActionOutcome | None:
         """Answer what this request itself did, before its process died; None if it has not done it."""
-        match row.status:
-            case HeldStatus.RELEASED:
-                return self._released(asked, row)
-            case HeldStatus.DELETED:
-                return self._answer(asked, Answer.DELETED, row)
-            case HeldStatus.HELD | HeldStatus.RELEASING:
-                return None
-            case _:
-                assert_never(row.status)
+        request_id = asked.request.request_id
+        if row.status is HeldStatus.RELEASED and row.released_for == request_id:
+            return self._released(asked, row)
+        if row.status is HeldStatus.DELETED and row.deleted_for == request_id:
+            return self._answer(asked, Answer.DELETED, row)
+        return None
 
     # --- Apply ---
 
@@ -233,7 +231,7 @@ class Acting:
         )
         reason = preview.value if isinstance(preview, CannotBeShown) else None
         try:
-            ses_message_id = self._send(mail, asked.request.requester)
+            ses_message_id = self._send(asked, MailKind.PREVIEW, mail, asked.request.requester)
         except SendRefused as e:
             return ActionOutcome(RequestStatus.FAILED, Answer.SHOWN, _key(row), reason=str(e))
         return ActionOutcome(RequestStatus.DONE, Answer.SHOWN, _key(row), ses_message_id, reason)
@@ -248,7 +246,7 @@ class Acting:
     def _delete(self, asked: Asked, row: HeldRow) -> ActionOutcome | HeldRow | None:
         request_id = asked.request.request_id
         deleted = self.transitions.delete(row, asked.by, request_id, self.clock())
-        if deleted is None or deleted.acted_for != request_id or deleted.status is not HeldStatus.DELETED:
+        if deleted is None or deleted.deleted_for != request_id or deleted.status is not HeldStatus.DELETED:
             return deleted
         return self._answer(asked, Answer.DELETED, deleted)
 
@@ -262,7 +260,7 @@ class Acting:
             return self._answer(asked, Answer.TOO_LARGE, row)
         request_id, now = asked.request.request_id, self.clock()
         taken = self.transitions.begin_release(row, asked.by, request_id, now, self.settings.lease)
-        if taken is None or taken.acted_for != request_id or taken.status is not HeldStatus.RELEASING:
+        if taken is None or taken.released_for != request_id or taken.status is not HeldStatus.RELEASING:
             return taken
         return self._hand_over(asked, taken, original)
 
@@ -281,7 +279,7 @@ class Acting:
             now=now,
         )
         try:
-            ses_message_id = self._send(mail, row.message.recipient)
+            ses_message_id = self._send(asked, MailKind.RELEASE, mail, row.message.recipient)
         except SendRefused as e:
             self.transitions.undo_release(row, request.request_id, self.clock())
             return self._answer(asked, Answer.NOT_SENT, row, failure=str(e))
@@ -312,9 +310,12 @@ class Acting:
         """Send the answer to the requester. failure: SES's error at a release."""
         mail = render_answer(
             answer,
-            asked.request,
             None if row is None else row.message,
             _deed(row),
+            request_id=asked.request.request_id,
+            requester=asked.request.requester,
+            asked_at=asked.request.received_at,
+            reply=asked.request.reply,
             sender=self.settings.report_sender,
             reply_to=self.settings.reply_to,
             now=self.clock(),
@@ -322,13 +323,19 @@ class Acting:
         held = None if row is None else _key(row)
         status = RequestStatus.DONE if failure is None else RequestStatus.FAILED
         try:
-            ses_message_id = self._send(mail, asked.request.requester)
+            ses_message_id = self._send(asked, MailKind.ANSWER, mail, asked.request.requester)
         except SendRefused as e:
             return ActionOutcome(RequestStatus.FAILED, answer, held, reason=failure or str(e))
         return ActionOutcome(status, answer, held, ses_message_id, failure)
 
-    def _send(self, mail: EmailMessage, to: Address) -> str:
-        return self.mailer.send(mail, sender=self.settings.report_sender, to=to)
+    def _send(self, asked: Asked, kind: MailKind, mail: EmailMessage, to: Address) -> str:
+        return self.mailer.send(
+            mail,
+            sender=self.settings.report_sender,
+            to=to,
+            request_id=asked.request.request_id,
+            kind=kind,
+        )
 
 
 def _key(row: HeldRow) -> HeldKey:

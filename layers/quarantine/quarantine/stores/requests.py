@@ -527,6 +527,16 @@ class Requests:
             ExpressionAttributeValues=to_wire({f":{name}": value for name, value in changed.items()}),
         )
 
+    def thread_of(self, request_id: str) -> tuple[datetime, ReplyContext]:
+        """Return when a request was received, and how an answer to it is threaded. Raises UnknownRequest."""
+        response = self._client.get_item(
+            TableName=self._table, Key=to_wire({"request_id": request_id}), ConsistentRead=True
+        )
+        row = from_wire(response.get("Item", {}))
+        if "received_at" not in row:
+            raise UnknownRequest(f"no request {request_id}")
+        return items.time(row["received_at"]), _read_reply(row.get("asked", {}))
+
     # --- For an operator ---
 
     def find(self, request_id: str) -> Values:
@@ -706,7 +716,6 @@ def _read_accepted(row: Values, trigger: Address | None) -> Accepted:
     requester = Address.parse(items.text(row["requester"]))
     others = {Address.parse(mailbox) for mailbox in items.text_set(row, "mailboxes")} - {requester}
     asked = row.get("asked", {})
-    message_id = asked.get("message_id")
     return Accepted(
         request_id=items.text(row["request_id"]),
         requester=requester,
@@ -714,11 +723,16 @@ def _read_accepted(row: Values, trigger: Address | None) -> Accepted:
         command=_read_command(row.get("command", CommandWord.REPORT), asked, trigger),
         received_at=items.time(row["received_at"]),
         accepted_by=items.text(row.get("detail", "")),
-        reply=ReplyContext(
-            utc_offset=timedelta(minutes=items.whole_number(asked.get("utc_offset_minutes", 0))),
-            message_id=None if message_id is None else items.text(message_id),
-            references=tuple(items.text(each) for each in asked.get("references", [])),
-        ),
+        reply=_read_reply(asked),
+    )
+
+
+def _read_reply(asked: Values) -> ReplyContext:
+    message_id = asked.get("message_id")
+    return ReplyContext(
+        utc_offset=timedelta(minutes=items.whole_number(asked.get("utc_offset_minutes", 0))),
+        message_id=None if message_id is None else items.text(message_id),
+        references=tuple(items.text(each) for each in asked.get("references", [])),
     )
 
 

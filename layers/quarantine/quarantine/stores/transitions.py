@@ -4,6 +4,7 @@ Each returns the row as it is then. If that does not have the wanted status, the
 and nothing was written: decide again.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -26,7 +27,8 @@ class HeldRow:
     """A row of the quarantine table, for an action.
 
     raw_key, etag: of the stored mail; None if it is not stored, or was not judged. lease_until: of a release.
-    acted_by: who acted last: an address, or the ARN of an operator. acted_for: the request of that action.
+    acted_by: who acted last: an address, or the ARN of an operator. released_for, deleted_for: the request
+    that did so.
     """
 
     message: HeldMessage
@@ -37,7 +39,8 @@ class HeldRow:
     lease_until: datetime | None
     acted_by: str | None
     acted_at: datetime | None
-    acted_for: str | None
+    released_for: str | None
+    deleted_for: str | None
 
     def state(self, now: datetime) -> State:
         return state_of(self.status, self.message.expires_at, self.lease_until, now)
@@ -66,6 +69,16 @@ class Transitions:
         )
         return (from_wire(item) for page in pages for item in page["Items"])
 
+    def row(self, key: tuple[str, str], now: datetime) -> HeldRow | None:
+        """Return a row by its recipient and entry, with a consistent read; None if it is gone."""
+        found = self._client.get_item(
+            TableName=self._table,
+            Key=to_wire(dict(zip(("recipient", "entry"), key, strict=True))),
+            ConsistentRead=True,
+        )
+        rows = [from_wire(found["Item"])] if "Item" in found else []
+        return next(readable(rows, lambda row: _held_row(row, now), self._unreadable), None)
+
     def begin_release(
         self, row: HeldRow, by: str, request_id: str, now: datetime, lease: timedelta
     ) -> HeldRow | None:
@@ -81,9 +94,10 @@ class Transitions:
                 "lease_until": items.epoch(now + lease),
                 "acted_by": by,
                 "acted_at": items.iso_milliseconds(now),
-                "acted_for": request_id,
+                "released_for": request_id,
             },
-            condition=f"({_IS_FREE} OR (#status = :releasing AND acted_for = :acted_for)) AND {_IS_KEPT}",
+            condition=f"({_IS_FREE} OR (#status = :releasing AND released_for = :released_for))"
+            f" AND {_IS_KEPT}",
         )
 
     def finish_release(self, row: HeldRow, request_id: str, now: datetime) -> HeldRow | None:
@@ -91,19 +105,24 @@ class Transitions:
         return self._update(
             row,
             now,
-            {"status": HeldStatus.RELEASED, "acted_at": items.iso_milliseconds(now), "acted_for": request_id},
-            condition="#status = :releasing AND acted_for = :acted_for",
+            {
+                "status": HeldStatus.RELEASED,
+                "acted_at": items.iso_milliseconds(now),
+                "released_for": request_id,
+            },
+            condition="#status = :releasing AND released_for = :released_for",
             removed=("lease_until",),
         )
 
     def undo_release(self, row: HeldRow, request_id: str, now: datetime) -> HeldRow | None:
-        """Hold a message again that this request could not deliver: `releasing` or `released` -> `held`."""
+        """Hold a message again that this request could not deliver: `releasing` -> `held`."""
         return self._update(
             row,
             now,
-            {"status": HeldStatus.HELD, "acted_for": request_id},
-            condition="#status IN (:releasing, :released) AND acted_for = :acted_for",
-            removed=("lease_until", "acted_by", "acted_at"),
+            {"status": HeldStatus.HELD, "acted_by": "SES", "acted_at": items.iso_milliseconds(now)},
+            condition="#status = :releasing AND released_for = :request_id",
+            removed=("lease_until", "released_for"),
+            request_id=request_id,
         )
 
     def delete(self, row: HeldRow, by: str, request_id: str, now: datetime) -> HeldRow | None:
@@ -115,7 +134,7 @@ class Transitions:
                 "status": HeldStatus.DELETED,
                 "acted_by": by,
                 "acted_at": items.iso_milliseconds(now),
-                "acted_for": request_id,
+                "deleted_for": request_id,
             },
             condition=f"{_IS_FREE} OR #status = :released",
             removed=("lease_until",),
@@ -126,8 +145,10 @@ class Transitions:
         row: HeldRow,
         now: datetime,
         values: Mapping[str, Any],
+        *,
         condition: str,
         removed: tuple[str, ...] = (),
+        request_id: str | None = None,
     ) -> HeldRow | None:
         assigned = ", ".join(f"#{name} = :{name}" for name in values)
         known = {
@@ -135,8 +156,9 @@ class Transitions:
             ":held": HeldStatus.HELD,
             ":releasing": HeldStatus.RELEASING,
             ":released": HeldStatus.RELEASED,
+            ":request_id": request_id,
         }
-        used = {name: value for name, value in known.items() if name in condition}
+        used = {name: value for name, value in known.items() if re.search(rf"{name}\b", condition)}
         try:
             response: Any = self._client.update_item(
                 TableName=self._table,
@@ -172,7 +194,8 @@ def _held_row(item: Values, now: datetime) -> HeldRow:
         lease_until=_moment(item.get("lease_until")),
         acted_by=item.get("acted_by"),
         acted_at=items.time(item["acted_at"]) if "acted_at" in item else None,
-        acted_for=item.get("acted_for"),
+        released_for=item.get("released_for"),
+        deleted_for=item.get("deleted_for"),
     )
 
 
