@@ -1,15 +1,15 @@
-"""Five mails arrive by SMTP; one of them is answered with a report."""
+"""The whole circle: a filter leaves spam, Bob asks, reads his report, looks at a message and releases it."""
 
 import contextlib
 import mailbox
 import smtplib
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes, policy
-from email.message import EmailMessage
+from email.message import EmailMessage, Message
 from email.utils import format_datetime
 from pathlib import Path
 
@@ -20,33 +20,60 @@ from rich.table import Table
 from rich.text import Text
 
 from local.records import Records
+from local.server import Local
 from local.ses import GRAY
+from quarantine.acting.offers import address_of
+from quarantine.acting.reference import Reference
+from quarantine.acting.rules import Action
 from quarantine.mail.escaping import escaped
 
 TRIGGER = "manual-report-request@anything.example"
+_DOMAIN = "reports.example.com"
+_MAILS = 6  # a report, a preview, two releases, the answer to the deletion, and the notice
 _MAIL_SERVER = "127.0.0.1"  # the server of Bob's company, which may relay
 _STRANGER = "127.0.0.2"  # somewhere else
 _PATIENCE = timedelta(seconds=30)
-_SETTLED = {"refused", "sent", "empty", "failed"}
+_SETTLED = {"refused", "sent", "empty", "done", "failed"}
+_HARMFUL = b"X5O-DEMO-HARMFUL-CODE"  # SES rejects a mail that contains it
 
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """One mail to the trigger, and its real sender."""
+    """One mail to us, and its real sender. action, on: what it asks for, with which held mail."""
 
     title: str
     sender: str
     peer: str = _MAIL_SERVER
     fields: Mapping[str, str] = field(default_factory=dict)
+    action: Action | None = None
+    on: str = ""
 
 
+_BOB = "Bob Builder <bob@example.com>"
+_CAROL = "Carol <carol@example.com>"
+_PARCEL, _OFFER = "held/parcel", "held/offer"
 _ACTS = (
-    Act("Bob asks", "Bob Builder <bob@example.com>"),
-    Act("A stranger asks as Bob", "Bob Builder <bob@example.com>", peer=_STRANGER),
+    Act("Bob asks", _BOB),
+    Act("A stranger asks as Bob", _BOB, peer=_STRANGER),
     Act("Alice's out-of-office answers", "alice@example.com", fields={"Auto-Submitted": "auto-replied"}),
-    Act("Bob asks again, at once", "Bob Builder <bob@example.com>"),
-    Act("Carol asks, for whom nothing is held", "Carol <carol@example.com>"),
+    Act("Bob asks again, at once", _BOB),
+    Act("Carol asks, for whom nothing is held", _CAROL),
+    Act("Bob writes to a preview address", _BOB, action=Action.PREVIEW, on=_PARCEL),
+    Act("Carol writes to Bob's release address", _CAROL, action=Action.RELEASE, on=_PARCEL),
+    Act("A stranger releases as Bob", _BOB, peer=_STRANGER, action=Action.RELEASE, on=_PARCEL),
+    Act("Bob releases it", _BOB, action=Action.RELEASE, on=_PARCEL),
+    Act("Bob deletes it", _BOB, action=Action.DELETE, on=_PARCEL),
+    Act("Bob releases one that SES rejects", _BOB, action=Action.RELEASE, on=_OFFER),
 )
+_STORED = {  # as a mail server with a filter stores them: key, mail
+    _PARCEL: b"Received: from mail.parcels.example by mx.example.com; %s\r\n"
+    b"From: Parcel Service <news@parcels.example>\r\nTo: bob@example.com\r\n"
+    b"Subject: Your parcel is waiting\r\nMessage-ID: <parcel@parcels.example>\r\n\r\n"
+    b"Dear Bob,\r\n\r\nyour parcel waits at the gate: https://parcels.example/gate\r\n",
+    _OFFER: b"Received: from mail.offers.example by mx.example.com; %s\r\n"
+    b"From: Offers <best@offers.example>\r\nTo: bob@example.com\r\n"
+    b"Subject: One offer, today only\r\nMessage-ID: <offer@offers.example>\r\n\r\n" + _HARMFUL + b"\r\n",
+}
 _HELD = (  # recipient, hours ago, from, subject, reason
     ("bob@example.com", 3, "Accounts <invoices@supplier.example>", "Invoice 2026-1187 for November", "spam"),
     (
@@ -82,14 +109,16 @@ def demo(directory: Path) -> None:
     with log.open("w") as lines, contextlib.redirect_stdout(lines):
         from local.server import running
 
-        with running(0, directory / "outbox", GRAY) as local:
+        with running(0, directory / "outbox", GRAY, rejects=_HARMFUL) as local:
             records = Records(local.session, local.stack.environ)
             _seed(records)
+            references = _store(local)
             console.print(
                 f"SES listens on [bold]{local.smtp}[/]; {_MAIL_SERVER} may relay for example.com.\n"
             )
             sent_before = set(_maildir(local.outbox).keys())
-            _play(console, records, local.smtp)
+            _play(console, records, local.smtp, references)
+            _wait(lambda: len(_maildir(local.outbox)) - len(sent_before) >= _MAILS)
             new = [key for key in _maildir(local.outbox).keys() if key not in sent_before]  # noqa: SIM118 - a Maildir
             reports = [_maildir(local.outbox).get_bytes(key) for key in new]
     _show(console, reports, directory)
@@ -103,26 +132,62 @@ def _seed(records: Records) -> None:
         records.put_held(recipient, f"<{number}@held.example>", received_at, sender, subject, reason=reason)
 
 
-def _play(console: Console, records: Records, smtp: str) -> None:
+def _store(local: Local) -> dict[str, Reference]:
+    """Store the mails as a filter does, and return by which reference each is named once hold noted it."""
+    s3, dynamodb = local.session.client("s3"), local.session.client("dynamodb")
+    environ = local.stack.environ
+    for minutes, (key, mail) in enumerate(_STORED.items()):
+        received = format_datetime(datetime.now(UTC) - timedelta(minutes=minutes)).encode()
+        s3.put_object(
+            Bucket=environ["MAIL_BUCKET"],
+            Key=key,
+            Body=mail % received,
+            Metadata={"recipients": "bob@example.com", "reason": "spam"},
+        )
+
+    def noted() -> dict[str, Reference]:
+        rows = dynamodb.scan(TableName=environ["QUARANTINE_TABLE"])["Items"]
+        return {
+            row["raw_key"]["S"]: Reference(datetime.fromisoformat(row["received_at"]["S"]), row["code"]["S"])
+            for row in rows
+            if "raw_key" in row
+        }
+
+    _wait(lambda: noted().keys() >= _STORED.keys())
+    return noted()
+
+
+def _wait(is_over: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + _PATIENCE.total_seconds()
+    while not is_over():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"nothing happened for {_PATIENCE}")
+        time.sleep(0.05)
+
+
+def _play(console: Console, records: Records, smtp: str, references: Mapping[str, Reference]) -> None:
     table = Table(box=box.SIMPLE_HEAD, show_lines=True, pad_edge=False)
     table.add_column("A mail comes in", max_width=34)
     table.add_column("Outcome", no_wrap=True)
     table.add_column("Why")
     for act in _ACTS:
-        row = _settled(records, _send(act, smtp))
-        outcome = row["status"] if row["status"] != "refused" else f"refused: {row['reason']}"
-        colour = {"sent": "green", "empty": "cyan"}.get(row["status"], "yellow")
+        to = TRIGGER if act.action is None else str(address_of(act.action, references[act.on], _DOMAIN))
+        row = _settled(records, _send(act, to, smtp))
+        outcome = f"{row['status']}: {row['reason']}" if row["status"] == "refused" else row["status"]
+        if "answer" in row:
+            outcome = f"{row['status']}: {row['answer']}"
+        colour = {"sent": "green", "done": "green", "empty": "cyan"}.get(row["status"], "yellow")
         came_in = Text.assemble((act.title, "bold"), f"\n{act.sender}\nby {act.peer}")
         table.add_row(came_in, Text(outcome, style=colour), Text(escaped(row["detail"])))
     console.print(table)
 
 
-def _send(act: Act, smtp: str) -> str:
+def _send(act: Act, to: str, smtp: str) -> str:
     """Send a mail to SES as a mail server does; return the id in its 250 answer."""
     mail = EmailMessage(policy=policy.SMTP)
     mail["From"] = act.sender
-    mail["To"] = TRIGGER
-    mail["Subject"] = "What is held for me?"
+    mail["To"] = to
+    mail["Subject"] = act.action.title() if act.action else "What is held for me?"
     mail["Date"] = format_datetime(datetime.now().astimezone())
     mail["Message-ID"] = f"<{time.time_ns()}@example.com>"
     for name, value in act.fields.items():
@@ -134,7 +199,7 @@ def _send(act: Act, smtp: str) -> str:
     ) as client:
         client.ehlo()
         client.mail(mail["From"].addresses[0].addr_spec)
-        client.rcpt(TRIGGER)
+        client.rcpt(to)
         _, answer = client.data(mail.as_bytes())
     return answer.decode().rpartition(" ")[2]
 
@@ -155,9 +220,9 @@ def _maildir(directory: Path) -> mailbox.Maildir:
 
 
 def _show(console: Console, reports: list[bytes], directory: Path) -> None:
-    console.print(f"\nSES was asked to send [bold]{len(reports)}[/] mail:\n")
-    for report, path in zip(reports, _paths(directory), strict=False):
-        mail = message_from_bytes(report, policy=policy.default)
+    console.print(f"\nSES was asked to send [bold]{len(reports)}[/] mails:\n")
+    mails = sorted((message_from_bytes(raw, policy=policy.default) for raw in reports), key=_order)
+    for mail, path in zip(mails, _paths(directory), strict=False):
         assert isinstance(mail, EmailMessage)
         text, html = (mail.get_body((kind,)) for kind in ("plain", "html"))
         assert text is not None
@@ -169,6 +234,12 @@ def _show(console: Console, reports: list[bytes], directory: Path) -> None:
             )
         )
         console.print(f"The same as HTML, to open in a browser: [bold]{path}[/]")
+
+
+def _order(mail: Message) -> int:
+    """Return where a mail stands among the others: they are shown in the order of the acts."""
+    kinds = ("report", "preview", "release", "answer-deleted", "answer-rejected")
+    return next(place for place, kind in enumerate(kinds) if f".{kind}@" in str(mail["Message-ID"]))
 
 
 def _paths(directory: Path) -> Iterator[Path]:

@@ -13,6 +13,8 @@ from typer.main import get_command
 from local.stack import load_template
 from ops import cli
 from ops.hold import command as hold_command
+from quarantine.acting.answers import Answer
+from quarantine.acting.rules import STEPS, State
 from quarantine.asking.admission import Method, Refusal
 from quarantine.mail.addresses import Address
 from quarantine.runtime import Journal
@@ -42,6 +44,17 @@ def test_each_refusal_and_each_method_has_a_line() -> None:
 
 def test_each_status_has_a_line() -> None:
     assert first_cells(OPERATING, '"Bob asked and nothing came"') == set(map(str, RequestStatus))
+
+
+def test_the_table_of_actions_is_that_of_the_rules() -> None:
+    section = REFERENCE.partition("## Acting by mail")[2].partition("\n## ")[0]
+    lines = [re.findall(r"`(\w+)`", line) for line in section.splitlines() if line.startswith("|")]
+    table = {words[0]: words[1:] for words in lines if words and words[0] in State and len(words) > 1}
+    assert table == {state: [step.value for step in STEPS[state].values()] for state in State}
+
+
+def test_each_answer_has_a_line() -> None:
+    assert first_cells(REFERENCE, "Acting by mail") >= set(map(str, Answer))
 
 
 def test_each_alarm_has_a_line() -> None:

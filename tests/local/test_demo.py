@@ -28,12 +28,25 @@ def test_demo(tmp_path: Path) -> None:
         ("Alice's out-of-office answers", "refused: automatic"),
         ("Bob asks again, at once", "refused: too_soon"),
         ("Carol asks, for whom nothing is held", " empty"),
+        ("Bob writes to a preview address", "done: shown"),
+        ("Carol writes to Bob's release", "refused: not_yours"),
+        ("A stranger releases as Bob", "refused: unauthenticated"),
+        ("Bob releases it", "done: delivered"),
+        ("Bob deletes it", "done: deleted"),
+        ("Bob releases one that SES rejects", "done: delivered"),
     ):
         assert any(outcome in line for line in shown if title[:30] in line), (title, outcome, done.stdout)
 
-    (path,) = (directory / "outbox" / "new").iterdir()
-    report = message_from_bytes(path.read_bytes(), policy=policy.default)
-    assert report["To"] == "bob@example.com"
+    mails = [
+        message_from_bytes(path.read_bytes(), policy=policy.default)
+        for path in (directory / "outbox" / "new").iterdir()
+    ]
+    assert {mail["To"] for mail in mails} == {"bob@example.com"}
+    by_subject = {str(mail["Subject"]): mail for mail in mails}
+    assert "The message did not arrive" in by_subject  # SES rejected it, and it is held again
+    released = by_subject["The message that was held for bob@example.com"]
+    assert [part.get_filename() for part in released.iter_attachments()] == ["original.eml"]
+    report = by_subject["Held mail for bob@example.com: 6 messages"]
     text, html = (report.get_body((kind,)).get_content() for kind in ("plain", "html"))  # type: ignore[union-attr]
     for part in (text, html, (directory / "report.html").read_text()):
         assert "Invoice 2026-1187 for November" in part
