@@ -21,7 +21,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quarantine.acting.offers import NOTHING_OFFERED, Offering, offers_on
+from quarantine.acting.offers import NOTHING_OFFERED, Offering, Policy, offers_on
+from quarantine.acting.rules import Action
 from quarantine.asking.admission import Accepted
 from quarantine.asking.commands import ReportCommand
 from quarantine.asking.machines import LOOP_MARKER
@@ -435,6 +436,16 @@ def test_the_text_has_each_address_once_and_whole() -> None:
     assert [line for line in lines.splitlines() if CODE in line] == [
         f"      {word:8} {action}-{REFERENCES[0]}@{'r' * 60}.example" for word, action in actions
     ]
+
+
+@pytest.mark.parametrize("action", Action)
+def test_every_action_has_a_word_and_is_explained(action: Action) -> None:
+    word = action.value.title()
+    alone = Policy(frozenset({action}), frozenset(HoldReason))
+    mail = mail_of(INVOICE, offering=partial(EVERYTHING, policy=alone))
+    assert links_of(mail) == [link_to(action.value, 1), ASKS_AGAIN]
+    assert f"\n<br><b>{word}</b> " in part(mail, "html")
+    assert re.search(rf" {word} \w+s ", " ".join(part(mail, "plain").split()))
 
 
 NOTHING: Offering = partial(EVERYTHING, policy=NOTHING_OFFERED)
