@@ -78,7 +78,7 @@ def test_bob_gets_what_is_held_for_bob(world: World, job: str) -> None:
 def test_a_report_offers_what_the_stack_allows(
     world: World, job: str, over: dict[str, Any], actions: list[str]
 ) -> None:
-    stored = {"code": "abcdefghijklmnop", "raw_key": "held/1"}
+    stored: dict[str, Any] = {"code": "abcdefghijklmnop", "raw_key": "held/1"}
     hold(world, 1, **stored | over)
     world.report(job)
     reference = f"{int(world.clock.now.timestamp()) - 60}-abcdefghijklmnop"
