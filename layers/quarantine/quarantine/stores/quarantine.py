@@ -10,6 +10,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from quarantine.acting.reference import CODE_BYTES, code_of, is_code
+from quarantine.acting.rules import State, state_of
 from quarantine.held import LONGEST_RETENTION, HeldMessage, HeldStatus, HoldReason, MailboxListing
 from quarantine.holding.judging import QuarantinedMail
 from quarantine.mail.addresses import Address
@@ -408,6 +409,9 @@ def key_of_write(request: "WriteRequestTypeDef") -> tuple[str, str]:
 
 def read_message(item: Values, now: datetime) -> HeldMessage:
     """Read a row. Raises KeyError, TypeError, ValueError or OverflowError for one that cannot be read."""
+    status, expires_at = HeldStatus(item["status"]), _time_in(item, "expires_at")
+    # What a held row says of an earlier release does not matter.
+    lease_until = _time_in(item, "lease_until") if status is HeldStatus.RELEASING else None
     return HeldMessage(
         recipient=_mailbox(item["recipient"]),
         message_id=items.text(item["message_id"]),
@@ -415,18 +419,16 @@ def read_message(item: Values, now: datetime) -> HeldMessage:
         sender=items.text(item.get("sender", "")),
         subject=items.text(item.get("subject", "")),
         reason=HoldReason(item["reason"]),
-        expires_at=datetime.fromtimestamp(int(item["expires_at"]), UTC) if "expires_at" in item else None,
+        expires_at=expires_at,
         code=item["code"] if is_code(item.get("code")) else None,
         is_stored="raw_key" in item,
-        is_releasing=_is_releasing(item, now),
+        is_releasing=state_of(status, expires_at, lease_until, now) is State.RELEASING,
     )
 
 
-def _is_releasing(item: Values, now: datetime) -> bool:
-    """Return whether a listed row is on its way; once its lease is over, it is held again."""
-    if item["status"] != HeldStatus.RELEASING:
-        return False
-    return "lease_until" in item and items.whole_number(item["lease_until"]) > items.epoch(now)
+def _time_in(item: Values, name: str) -> datetime | None:
+    """Read an attribute in epoch seconds; None if the row does not have it."""
+    return datetime.fromtimestamp(int(item[name]), UTC) if name in item else None
 
 
 @functools.lru_cache(maxsize=16)  # all rows of a mailbox name it
