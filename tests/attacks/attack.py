@@ -1,5 +1,6 @@
 """A case of the corpus: a mail, the route by which it arrived, and the address that may get a report."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from hashlib import sha256
@@ -8,6 +9,7 @@ from typing import Any
 from local.ses import GRAY, Delivery
 from quarantine.asking.admission import Refusal
 from quarantine.asking.event import Verdict, Verdicts
+from tests.world import NOW
 
 TRIGGER = "manual-report-request@reports.example.com"
 
@@ -111,7 +113,14 @@ class Attack:
 
     @property
     def delivery(self) -> Delivery:
-        return Delivery(self.peer, self.helo, self.envelope_from, self.recipients, self.data)
+        recipients = tuple(map(_with_references, self.recipients))
+        data = _with_references(self.data.decode("latin-1")).encode("latin-1")
+        return Delivery(self.peer, self.helo, self.envelope_from, recipients, data)
+
+    @property
+    def is_of_an_action(self) -> bool:
+        """Return whether the held mails themselves are needed."""
+        return any("REF(" in recipient for recipient in self.recipients)
 
     @property
     def mailboxes(self) -> frozenset[str]:
@@ -166,6 +175,18 @@ def _replaced(value: Any, own: Any) -> Any:
             )
         case _:
             return value
+
+
+_REFERENCE = re.compile(r"REF\(([^)]*)\)")
+
+
+def _with_references(text: str) -> str:
+    return _REFERENCE.sub(lambda named: f"{int(NOW.timestamp())}-{code_of(named[1])}", text)
+
+
+def code_of(mailbox: str) -> str:
+    """Return the code of the message that is held for a mailbox."""
+    return sha256(mailbox.lower().encode()).hexdigest()[:16].translate(_LETTERS)
 
 
 # A report breaks up what could be a phone number: a secret is of letters alone.

@@ -2,6 +2,7 @@
 
 from tests.attacks.attack import Attack
 from tests.attacks.corpus import (
+    actions,
     authentication,
     automatic,
     diversions,
@@ -29,6 +30,7 @@ FAMILIES: dict[str, tuple[Attack, ...]] = {
         "machines": automatic.ATTACKS,
         "triggers": triggers.ATTACKS,
         "diversions": diversions.ATTACKS,
+        "actions": actions.ATTACKS,
     }.items()
 }
 ATTACKS = tuple(attack for attacks in FAMILIES.values() for attack in attacks)

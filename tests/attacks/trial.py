@@ -19,7 +19,7 @@ from functions.intake import app as intake_app
 from local.records import Records
 from local.ses import Delivery, receive
 from quarantine.asking.admission import Refusal
-from tests.attacks.attack import BOB, DATE, Accepted, Attack, Auth, Event, Relay, mail, secret_of
+from tests.attacks.attack import BOB, DATE, Accepted, Attack, Auth, Event, Relay, code_of, mail, secret_of
 from tests.local.serving import PATIENCE, Server, eventually
 from tests.shared_stack import empty
 from tests.world import NOW, World
@@ -87,6 +87,7 @@ class _Batch(Records):
 
     def __init__(self, session: Any, environ: Mapping[str, str]) -> None:
         super().__init__(session, environ)
+        self._session = session
         self._items: list[tuple[str, dict[str, Any]]]
         self._written: int
         self.forget()
@@ -107,6 +108,10 @@ class _Batch(Records):
         }
         self.forget()
         self._request([(place[0], {"DeleteRequest": {"Key": key}}) for place, key in keys.items()])
+
+    def store(self, key: str, mail: bytes) -> None:
+        """Store a held mail; it may stay, since no row names it when the records are gone."""
+        self._session.client("s3").put_object(Bucket=self._environ["MAIL_BUCKET"], Key=key, Body=mail)
 
     def forget(self) -> None:
         """Start again without items, in the tables or not."""
@@ -134,8 +139,16 @@ def _put(batch: _Batch, attack: Attack) -> None:
             case Auth(principal, accept, deny, mailboxes, forwarded):
                 batch.put_auth(principal, accept, deny=deny, mailboxes=mailboxes, forwarded=forwarded)
     for mailbox in attack.mailboxes:
-        batch.put_held(mailbox, "<1@supplier.example>", NOW, "x@supplier.example", secret_of(mailbox))
+        more = {"code": code_of(mailbox), "raw_key": _key(mailbox)} if attack.is_of_an_action else {}
+        batch.put_held(mailbox, "<1@supplier.example>", NOW, "x@supplier.example", secret_of(mailbox), **more)
     batch.write()
+    if attack.is_of_an_action:
+        for mailbox in attack.mailboxes:
+            batch.store(_key(mailbox), f"Subject: {secret_of(mailbox)}\r\n\r\nbody\r\n".encode())
+
+
+def _key(mailbox: str) -> str:
+    return f"held/{mailbox}"
 
 
 def event_of(attack: Attack) -> tuple[dict[str, Any], bytes]:
@@ -195,6 +208,10 @@ class Events:
         word = self._intake(event, None)["outcome"]
         if jobs := self._world.jobs():
             self._world.report(*jobs)
+        if actions := self._world.actions():
+            self._world.act(*actions)
+            row = self._world.row(attack.message_id)
+            word = row["reason"] if row["status"] == "refused" else word
         sent = zip(self._world.sent(), self._world.destinations(), strict=True)
         return Outcome(word, tuple(report_of(raw, to) for raw, to in sent))
 
@@ -279,4 +296,4 @@ def _word(row: Mapping[str, Any]) -> str:
 
 
 _OK = 250
-_OVER = {"refused", "sent", "empty", "failed"}
+_OVER = {"refused", "sent", "empty", "done", "failed"}
