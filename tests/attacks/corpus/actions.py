@@ -38,7 +38,7 @@ def _mail(*more: str, to: str = _RELEASE, **over: str) -> bytes:
 
 def _attack(name: str, trick: str, expected: object, data: bytes = _mail(), **over: object) -> Attack:
     settings = {"recipients": (_RELEASE,)} | over
-    return Attack(f"action-{name}", trick, _SOURCE, expected, data, **settings)
+    return Attack(f"action-{name}", trick, _SOURCE, expected, data, **settings)  # type: ignore[arg-type]
 
 
 def _replay(name: str, trick: str, expected: object, data: bytes, **over: object) -> Attack:
