@@ -48,6 +48,9 @@ from quarantine.mail.lenient import (
 from quarantine.mail.links import defanged
 from quarantine.mail.strict import MalformedHeader, malformed_field, parse_from, parse_header, unfolded
 from quarantine.mail.text import clean_text, wrapped, wrapped_held
+from quarantine.previewing.contentfields import read_content_field
+from quarantine.previewing.preview import read_preview
+from quarantine.previewing.reduction import reduce_html
 from quarantine.release.deliverable import ReleaseTrace, deliverable
 from tests.mails import MESSAGE_ID, RECEIVED_AT, block, inbound, received, results
 from tests.mails import TRIGGER as TO
@@ -108,6 +111,21 @@ GENERATORS: Final[Mapping[str, Callable[[int], str]]] = {
             ),
             *("dkim=pass ", "dkim=pass;", 'a"b"', "header.from=a ", "score=", "SCL:1;", ";A(", "www."),
             *("{", "[[", '{"a":', "\\u", "Mon, ", "23 Nov ", "+0100 ", "GMT", "from ", "by inbound-smtp."),
+            *(
+                "--a\n",
+                "\n--a",
+                "--a--\n",
+                "\n--b\n\n",
+                ";a=",
+                ";a*0=",
+                "<p>",
+                "<a b=",
+                "<!--",
+                "&#1",
+                "&#",
+                "<a href=//a>",
+            ),
+            *("<i hidden>", "<script>", "</", "<pre>\n", "<td>", "=\n"),
             *("d=a; ", "i=@", "Received: a\r\n", "DKIM-Signature: a\r\n", "From: a@b\r\n"),
         )
     },
@@ -263,6 +281,10 @@ def release_signed(text: str) -> Work:
     return lambda: release(b"DKIM-Signature: b=a; bh=a; d=a; s=a; h=from:" + data + b"\nX-Spam: " + data)
 
 
+MIXED: Final = b"Content-Type: multipart/mixed; boundary=a\n\n--a\nContent-Transfer-Encoding: base64\n\n"
+DEEP: Final = b"".join(b"Content-Type: multipart/mixed; boundary=b%d\n\n--b%d\n" % (n, n) for n in range(19))
+
+
 def mbox(data: bytes) -> None:
     for begin, start, _ in split_mbox(data).parts:
         from_line_time(data[begin:start][:1000])
@@ -303,6 +325,11 @@ PARSERS: Final[Mapping[str, Callable[[str], Work]]] = {
     "a mail to release": of_bytes(release),
     "marks to remove": of_bytes(lambda data: release(b"X-Spam: " + data.replace(b"\n", b"\nX-Spam: "))),
     "a signature of a mail to release": release_signed,
+    "a preview": of_bytes(read_preview),
+    "a preview of parts": of_bytes(lambda data: read_preview(MIXED + data)),
+    "a preview of parts within parts": of_bytes(lambda data: read_preview(DEEP + data)),
+    "a page": of_text(lambda text: sum(1 for _ in reduce_html(text))),
+    "a structured field": of_bytes(lambda data: read_content_field(data).text(b"a")),
     "an mbox": of_bytes(lambda data: mbox(b"From a@b Mon Nov 23 12:00:00 2026\n" + data)),
     "a file that is no mbox": of_bytes(mbox),
     "a folder of MMDF": of_bytes(lambda data: mbox(b"\x01\x01\x01\x01\n" + data)),

@@ -1,7 +1,7 @@
 """`python -m lab.bench`: the functions' costs, as ratios measured in one run. Exits with 1 if S3 is called.
 
 `python -m lab.bench importing`: the same for the operator's import; it takes some minutes.
-`python -m lab.bench front`, `pipe`: only that part.
+`python -m lab.bench front`, `pipe`, `previewing`: only that part.
 """
 
 import contextlib
@@ -37,15 +37,27 @@ def _run(console: Console) -> int:
 
         _show(console, importing.table(), importing.METHOD)
         return 0
-    if sys.argv[1:] in (["front"], ["pipe"]):
-        from lab.bench import front, pipe, targets
+    if sys.argv[1:] in (["front"], ["pipe"], ["previewing"]):
+        from lab.bench import front, pipe, previewing, targets
 
-        part = front if sys.argv[1] == "front" else pipe
+        part = {"front": front, "pipe": pipe, "previewing": previewing}[sys.argv[1]]
         alone = part.measured()
         _show(console, alone.table, part.METHOD)
         _show(console, targets.table(alone.reached), targets.METHOD)
         return 0
-    from lab.bench import calls, cpu, front, holding, memory, pipe, rendering, startup, targets, workload
+    from lab.bench import (
+        calls,
+        cpu,
+        front,
+        holding,
+        memory,
+        pipe,
+        previewing,
+        rendering,
+        startup,
+        targets,
+        workload,
+    )
     from quarantine.settings import ReportSettings
 
     work = workload.record()
@@ -57,6 +69,7 @@ def _run(console: Console) -> int:
         (memory.measured(work), memory.METHOD),
         (holding.measured(work.environ), holding.METHOD),
         (rendering.measured(ReportSettings.from_environ(work.environ)), rendering.METHOD),
+        (previewing.measured(), previewing.METHOD),
         (pipe.measured(), pipe.METHOD),
         (front.measured(), front.METHOD),
     ):

@@ -91,7 +91,7 @@ def test_a_release_for_another_mailbox_goes_there_and_bob_is_told(held: World) -
 
 AGAIN = {
     ("release", "release"): "The message was released before",
-    ("release", "preview"): "Preview of a message that is held for bob@example.com",
+    ("release", "preview"): "Preview of a message held for bob@example.com",
     ("release", "delete"): "The message was deleted",
     ("delete", "release"): "The message was deleted before",
     ("delete", "preview"): "The message was deleted before",

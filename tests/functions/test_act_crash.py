@@ -105,4 +105,4 @@ def test_a_preview_that_killed_the_process_twice_is_not_tried_again(held: World)
     assert READ not in wire.calls
     (mail,) = mails(held)
     assert "cannot be shown" in str(mail.get_body(("plain",)))
-    assert held.row(MESSAGE_ID)["reason"] == "failed"
+    assert held.row(MESSAGE_ID)["reason"] == "unreadable"

@@ -6,7 +6,7 @@ finding. The targets do not need the fuzzer: test_corpus.py calls them too.
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from email.parser import BytesHeaderParser
@@ -33,6 +33,9 @@ from quarantine.mail.lenient import SHOWN_FIELDS, field_sender, header_fields, p
 from quarantine.mail.links import defanged
 from quarantine.mail.strict import MalformedHeader, malformed_field, parse_from
 from quarantine.mail.text import clean_text, wrapped_held
+from quarantine.previewing.bodies import LONGEST
+from quarantine.previewing.preview import Preview, read_preview
+from quarantine.previewing.structure import MOST_PARTS, CannotBeShown
 from quarantine.release.deliverable import ReleaseTrace, deliverable
 from quarantine.stores.quarantine import held_row
 from tests.mails import MESSAGE_ID, PEER, block, inbound, received, results
@@ -186,6 +189,32 @@ _SPACE_FIRST = re.compile(rb"\r?\n[ \t]")
 _UNFOLDED = re.compile(rb"\n(?![ \t])")
 
 
+def preview(data: bytes) -> None:
+    """A held mail as a preview: at most so much, and nothing in it is a link or cannot be seen."""
+    found = read_preview(data)
+    if isinstance(found, CannotBeShown):
+        assert found is not CannotBeShown.UNREADABLE
+        return
+    assert sum(len(line.encode()) + 1 for line in found.text.lines) <= LONGEST
+    assert len(found.attachments) <= MOST_PARTS
+    for text in _shown_in(found):
+        assert text.isprintable()
+        assert "@" not in text
+        assert text.count("://") == text.count("[://")
+        assert len(text) <= _MOST_SHOWN
+
+
+_MOST_SHOWN = 6_000  # characters of a line: a thousand, each of which may be broken
+
+
+def _shown_in(found: Preview) -> Iterator[str]:
+    yield from (found.to, found.cc, *found.text.lines)
+    yield from (text for each in found.attachments for text in (each.name, each.media_type))
+    for headline in (found.headline, *(each.message for each in found.attachments)):
+        if headline is not None:
+            yield from (headline.sender.name, headline.sender.address, headline.subject)
+
+
 def mbox(data: bytes) -> None:
     """A file to import: mails in order that do not overlap, within the file, and times of a time zone."""
     end = 0
@@ -207,7 +236,7 @@ def date(data: bytes) -> None:
 
 TARGETS: Final[Mapping[str, Callable[[bytes], None]]] = {
     target.__name__: target
-    for target in (event, trace, addresses, header, release, intake, shown, mbox, date)
+    for target in (event, trace, addresses, header, release, preview, intake, shown, mbox, date)
 }
 
 

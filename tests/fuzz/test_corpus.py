@@ -87,6 +87,9 @@ def test_the_corpus_stays_small() -> None:
             ),
             id="a field that is cut in two",
         ),
+        pytest.param("preview/page", "quarantine.previewing.bodies.defanged", str, id="a link in a preview"),
+        pytest.param("preview/names", "quarantine.previewing.preview.defanged", str, id="a link in a name"),
+        pytest.param("preview/parts", "quarantine.previewing.bodies.LONGEST", 10**6, id="a text too long"),
         pytest.param("mbox/two", "ops.mbox.parse_time", _without_zone, id="a time of no zone"),
         pytest.param(
             "date/received", "tests.fuzz.targets.parse_time", _without_zone, id="a time of another zone"

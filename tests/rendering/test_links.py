@@ -13,6 +13,7 @@ import pytest
 from tests.rendering import node
 from tests.reporting.hostile import LINKS
 from tests.reporting.test_links import MAILS, OWN, body_of, part
+from tests.reporting.test_preview import LINKED, OFFERS
 
 LINKERS = ["linkify-it", "linkifyjs", "autolinker", "linkify-html", "autolinker, of HTML"]
 
@@ -26,14 +27,15 @@ def links(texts: list[str], pages: list[str]) -> dict[str, list[str]]:
 
 
 @cache
-def links_of_reports() -> dict[str, list[str]]:
-    texts = [text for mail in MAILS for text in (part(mail, "plain"), body_of(mail))]
-    return links(texts, [re.sub("(?s)<style>.*?</style>", "", part(mail, "html")) for mail in MAILS])
+def links_of_mails() -> dict[str, list[str]]:
+    mails = [*MAILS, *LINKED]
+    texts = [text for mail in mails for text in (part(mail, "plain"), body_of(mail))]
+    return links(texts, [re.sub("(?s)<style>.*?</style>", "", part(mail, "html")) for mail in mails])
 
 
 @pytest.mark.parametrize("linker", LINKERS)
 def test_the_only_links_are_our_own_addresses(linker: str) -> None:
-    assert set(links_of_reports()[linker]) <= OWN
+    assert set(links_of_mails()[linker]) <= OWN | {str(offer.address) for offer in OFFERS}
 
 
 def test_the_linkers_link_what_is_shown_as_it_is() -> None:

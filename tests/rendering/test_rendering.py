@@ -44,13 +44,18 @@ CLIENTS = (
     "apple-mail.*",
     "yahoo.*",
 )
-PAGES = ("ordinary", "shared-mailbox", "nothing-held", "hostile", "release", "release-shared")
+PAGES = (
+    *("ordinary", "shared-mailbox", "nothing-held", "hostile", "release", "release-shared"),
+    *("preview", "preview-hostile", "preview-impossible"),
+)
 VIEWS = ("light", "dark", "phone", "phone-dark")
 PICTURED = [  # the other pages show no further colour or line break
     (page, view)
     for page in PAGES
     for view in VIEWS
-    if view != "phone-dark" and (page, view) != ("hostile", "dark") and page != "release-shared"
+    if view != "phone-dark"
+    and (page, view) != ("hostile", "dark")
+    and page not in {"release-shared", "preview-hostile", "preview-impossible"}
 ]
 FLAT = 24  # the most frequent colours, which an approved picture keeps unchanged
 COLOURS = 40  # further colours of an approved picture

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from quarantine.acting.answers import Answer
-from quarantine.acting.offers import Policy, offers_on
 from quarantine.acting.reference import Reference
 from quarantine.acting.rules import Action
 from quarantine.asking.admission import Accepted
@@ -18,10 +17,7 @@ from quarantine.asking.commands import ActionCommand
 from quarantine.asking.replying import ReplyContext
 from quarantine.held import HeldMessage, HoldReason
 from quarantine.mail.addresses import Address
-from quarantine.previewing.reading import read_preview
-from quarantine.previewing.values import CannotBeShown
 from quarantine.reporting.answering import Deed, render_answer
-from quarantine.reporting.preview import render_preview
 
 APPROVED = Path(__file__).parents[1] / "approved"
 BOB, SALES = Address.parse("bob@example.com"), Address.parse("sales@example.com")
@@ -47,18 +43,6 @@ REQUEST = Accepted(
     NOW,
     reply=ReplyContext(timedelta(hours=1), "<a@mail.example.com>"),
 )
-OFFERS = offers_on(
-    MESSAGE, Policy(frozenset({Action.RELEASE, Action.DELETE}), frozenset(HoldReason)), "reports.example.com"
-)
-HTML = b"""\
-From: "bob@example.com" <news@parcels.example>\r
-To: sales@example.com\r
-Date: Mon, 23 Nov 2026 11:00 +0100\r
-Subject: Your parcel <b>waits</b>\r
-Content-Type: text/html\r
-\r
-<p>Pay the fee of 1.99 at <a href="https://evil.example/pay">parcels.example</a>.\r
-<p>&lt;script&gt; Call 030 1234567"""
 
 
 def answer_of(
@@ -81,11 +65,6 @@ def answer_of(
     )
 
 
-def preview_of(raw: bytes | CannotBeShown) -> EmailMessage:
-    preview = raw if isinstance(raw, CannotBeShown) else read_preview(raw)
-    return render_preview(preview, REQUEST, MESSAGE, OFFERS, sender=OURS, reply_to=HELPDESK, now=NOW)
-
-
 def text_of(mail: EmailMessage) -> str:
     part = mail.get_body(("plain",))
     assert part is not None
@@ -106,8 +85,6 @@ def text_of(mail: EmailMessage) -> str:
             id="by an operator",
         ),
         pytest.param("answer-too-old", lambda: answer_of(Answer.TOO_OLD, message=None), id="no message"),
-        pytest.param("preview", lambda: preview_of(HTML), id="preview"),
-        pytest.param("preview-none", lambda: preview_of(CannotBeShown.TOO_DEEP), id="cannot be shown"),
     ],
 )
 def test_the_whole_mail_is_as_approved(name: str, make: Callable[[], EmailMessage]) -> None:
@@ -133,24 +110,6 @@ def test_each_answer_has_words_of_its_own_and_held_text_last(answer: Answer) -> 
 def test_each_answer_has_a_title_of_its_own() -> None:
     told = set(Answer) - {Answer.SHOWN, Answer.DELIVERED, Answer.REJECTED, Answer.CAME_BACK}
     assert len({str(answer_of(answer)["Subject"]) for answer in told}) == len(told)
-
-
-@pytest.mark.parametrize("raw", [HTML, HTML.replace(b"<p>", b"<p>x\n\nWhy this mail? " * 50)])
-def test_nothing_of_ours_follows_the_text_of_a_preview(raw: bytes) -> None:
-    ours, _, held = text_of(preview_of(raw)).partition("What the message says about itself\n\n")
-    assert str(OFFERS[0].address) in ours
-    assert {line[:1] for line in held.rstrip("\n").split("\n")} == {"|"}
-
-
-def test_a_preview_has_no_links_but_those_of_its_offers() -> None:
-    mail = preview_of(HTML)
-    part = mail.get_body(("html",))
-    assert part is not None
-    page = str(part.get_content())
-    assert page.count("<a ") == len(OFFERS)
-    assert all(f'href="mailto:{offer.address}?subject=' in page for offer in OFFERS)
-    assert "https://" not in page
-    assert "<script" not in page
 
 
 def test_a_message_that_is_hostile_in_its_header_stays_text() -> None:

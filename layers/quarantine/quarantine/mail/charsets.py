@@ -33,7 +33,26 @@ def raw_text(value: bytes) -> str:
     if value.isascii() and b"\x1b$" not in value:
         return value.decode("ascii")
     # RFC 6532 allows UTF-8. Before RFC 2047, Japanese programs wrote ISO-2022-JP without encoded words.
-    return text_of(value, "iso-2022-jp" if b"\x1b$" in value else UNKNOWN)
+    return _text(value, "iso-2022-jp" if b"\x1b$" in value else UNKNOWN)
+
+
+def labelled_text(value: bytes, label: bytes) -> str:
+    """Return the text of a body, or of any value with a label of its own; without one, as raw text."""
+    return _text(value, codec_of(label.decode("latin-1"))) if label else raw_text(value)
+
+
+def base64_bytes(text: bytes) -> bytes:
+    """Decode base64 as far as it can be read.
+
+    Padding may be missing, too long, or in the middle, where two encoded texts were joined.
+    """
+    letters = text.translate(None, _NOT_BASE64)
+    return b"".join(map(_base64, letters.split(b"=")))
+
+
+_NOT_BASE64 = bytes(
+    set(range(256)) - set(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=")
+)
 
 
 # --- Encoded words ---
@@ -69,11 +88,11 @@ def decode_words(value: bytes) -> str:
         if not between.strip() and end:  # RFC 2047 6.2: white space between two is not shown
             if codec == next_codec:
                 word, next_word = _at_whole_character(word, next_word, codec)
-            parts.append(text_of(word, codec))
+            parts.append(_text(word, codec))
         else:
-            parts += [text_of(word, codec), raw_text(between)]
+            parts += [_text(word, codec), raw_text(between)]
         word, codec, end = next_word, next_codec, match.end()
-    return "".join([*parts, text_of(word, codec), raw_text(value[end:])])
+    return "".join([*parts, _text(word, codec), raw_text(value[end:])])
 
 
 def is_encoded(value: bytes) -> bool:
@@ -84,8 +103,7 @@ def is_encoded(value: bytes) -> bool:
 def _word_bytes(match: re.Match[bytes]) -> bytes:
     if (text := match[3]) is not None:
         return a2b_qp(_BARE_EQUALS.sub(b"=3D", text), header=True)
-    # Padding may be missing, too long, or in the middle, where two encoded texts were joined.
-    return b"".join(map(_base64, b"".join(match[2].split()).split(b"=")))
+    return base64_bytes(match[2])
 
 
 def _base64(text: bytes) -> bytes:
@@ -131,7 +149,7 @@ def _is_clean(text: str) -> bool:
     return text.isascii() or _UNEXPLAINED.search(text) is None
 
 
-def text_of(data: bytes, codec: str) -> str:
+def _text(data: bytes, codec: str) -> str:
     """Decode bytes by their label, or else as UTF-8, or else as windows-1252."""
     if data.startswith(b"\xef\xbb\xbf"):  # a byte order mark says more than any label, as in the Standard
         data, codec = data[3:], "utf-8"

@@ -3,7 +3,7 @@
 import functools
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 ELLIPSIS = "…"
 
@@ -134,14 +134,24 @@ def wrapped_held(text: str, columns: int, indent: int) -> str:
     if len(letters) <= columns:
         return text
     columns -= len(_CONTINUED)
-    long_word = rf".{{1,{columns}}}(?:(?=\[)|(?<=\]))|.{{1,{columns}}}(?!\0)"  # at a bracket, if it has one
-    return ("\n" + " " * indent + _CONTINUED).join(_lines(letters, marked, columns, long_word))
+    lines = _lines(letters, marked, columns, _long_word(columns))
+    return ("\n" + " " * indent + _CONTINUED).join(lines)
 
 
-def broken_held(text: str, columns: int) -> list[str]:
-    """Break held text that was cleaned into lines of at most `columns` columns, for a prefix before each."""
-    long_word = rf".{{1,{columns}}}(?:(?=\[)|(?<=\]))|.{{1,{columns}}}(?!\0)"
-    return list(_lines(*_in_columns(text), columns, long_word))
+def wrapped_anywhere(text: str, columns: int) -> Sequence[str]:
+    """Break held text that was cleaned into lines of at most `columns` columns, which the caller marks.
+
+    Long words are broken too, so that no mail program breaks a line and leaves its rest without the mark.
+    """
+    letters, marked = _in_columns(text)
+    if len(letters) <= columns:
+        return (text,)
+    return _lines(letters, marked, columns, _long_word(columns))
+
+
+def _long_word(columns: int) -> str:
+    """Match a part of a long word: up to a bracket, if it has one."""
+    return rf".{{1,{columns}}}(?:(?=\[)|(?<=\]))|.{{1,{columns}}}(?!\0)"
 
 
 def _in_columns(text: str) -> tuple[str, Sequence[str]]:
@@ -164,7 +174,7 @@ def _is_a_mark(char: str) -> bool:
     return unicodedata.category(char) in ("Mn", "Me")
 
 
-def _lines(letters: str, marked: Sequence[str], columns: int, long_word: str) -> Iterable[str]:
+def _lines(letters: str, marked: Sequence[str], columns: int, long_word: str) -> Sequence[str]:
     lines: list[str] = _line(columns, long_word).findall(letters)
     if _SECOND_COLUMN in letters:
         lines = [line.replace(_SECOND_COLUMN, "") for line in lines]

@@ -1,1 +1,1 @@
-"""A held mail as safe text: bounded before it is parsed, no link in it works, and each cut is named."""
+"""A held mail as safe text: its structure, the text that a reader sees, and what is attached."""

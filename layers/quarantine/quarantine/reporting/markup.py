@@ -1,9 +1,9 @@
 """The templates of the mails that we send, with escaping, dates and wrapping.
 
 A folder in `templates/` is a mail: its From name, its subject, its text and its HTML. The HTML part links
-only to the trigger. Held text was defanged before (quarantine.mail.links). Our own addresses are written
-unchanged. In the HTML, a `<wbr>` in them prevents automatic links in most mail programs: it is not shown, not
-read aloud and not copied.
+only to our own addresses. Held text was defanged before (quarantine.mail.links). Our own addresses are
+written unchanged. In the HTML, a `<wbr>` in them prevents automatic links in most mail programs: it is not
+shown, not read aloud and not copied.
 """
 
 import re
@@ -17,7 +17,7 @@ from jinja2 import BaseLoader, ChoiceLoader, Environment, FileSystemLoader, Modu
 from markupsafe import Markup, escape
 
 from quarantine.mail.addresses import Address
-from quarantine.mail.text import broken_held, wrapped, wrapped_held
+from quarantine.mail.text import wrapped, wrapped_anywhere, wrapped_held
 
 _COLUMNS = 72
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -41,24 +41,14 @@ def _held(text: str, indent: int) -> str:
     return wrapped_held(text, _COLUMNS, indent)
 
 
-_PREFIX = "| "
+_QUOTED = "| "  # before each line of held text
 
 
-def _quoted(text: str) -> str:
-    """Return held text with a prefix before each line, so that it never looks like ours."""
-    lines = broken_held(text, _COLUMNS - len(_PREFIX)) or [""]
-    return "\n".join((_PREFIX + line).rstrip() for line in lines)
-
-
-def _size(size: int) -> str:
-    """Return a number of bytes for people, rounded up."""
-    units = ["bytes", "KB", "MB"]
-    while size >= _KILO and len(units) > 1:
-        size, units = -(-size // _KILO), units[1:]
-    return f"{size} {units[0]}"
-
-
-_KILO = 1000
+def _quoted(text: str, label: str = "") -> str:
+    """Return held text as marked lines; those after the first are indented, so that none imitates a label."""
+    first, *others = wrapped_anywhere(text, _COLUMNS - len(_QUOTED) - len(label))
+    lines = (label + first, *(" " * len(label) + line for line in others))
+    return "\n".join((_QUOTED + line).rstrip(" ") for line in lines)
 
 
 def _paragraph(text: str) -> str:
@@ -97,7 +87,6 @@ def _environment(loader: BaseLoader) -> Environment:
         "moment": _moment,
         "paragraph": _paragraph,
         "quoted": _quoted,
-        "size": _size,
         "unlinked": _unlinked,
     }
     return environment

@@ -18,8 +18,8 @@ from quarantine.held import HeldStatus
 from quarantine.jobs import ActionJob, MalformedJob, ReportJob, from_json
 from quarantine.mail.addresses import Address
 from quarantine.outbox import Mailer, SendRefused
-from quarantine.previewing.reading import read_preview
-from quarantine.previewing.values import CannotBeShown, Preview
+from quarantine.previewing.preview import Preview, read_preview
+from quarantine.previewing.structure import CannotBeShown
 from quarantine.release import attachment
 from quarantine.release.deliverable import ReleaseTrace, deliverable
 from quarantine.reporting.answering import Deed, render_answer
@@ -214,7 +214,7 @@ class Acting:
     # --- Apply ---
 
     def _show(self, asked: Asked, row: HeldRow) -> ActionOutcome:
-        preview: Preview | CannotBeShown = CannotBeShown.FAILED
+        preview: Preview | CannotBeShown = CannotBeShown.UNREADABLE
         if asked.attempt <= _MOST_PREVIEWS:
             original = self._original(row)
             if isinstance(original, Answer):
@@ -222,9 +222,11 @@ class Acting:
             preview = read_preview(original)
         mail = render_preview(
             preview,
-            asked.request,
             row.message,
             self._offers(row),
+            request_id=asked.request.request_id,
+            requester=asked.request.requester,
+            reply=asked.request.reply,
             sender=self.settings.report_sender,
             reply_to=self.settings.reply_to,
             now=self.clock(),
