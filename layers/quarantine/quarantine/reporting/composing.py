@@ -91,7 +91,11 @@ class _MessageIds(UnstructuredHeader, BaseHeader):
 
 
 class _Registry(HeaderRegistry):
-    """Makes the class of each field once; the standard library makes one for each field of each mail."""
+    """Makes the class of each field once; the standard library makes one for each field of each mail.
+
+    It saves 1.1 ms of 5.4 for a report of one row (21 %), 1.2 ms of 19.1 for one of 100 rows (5 %), and 1.4
+    ms of 6.8 for a short mail (20 %): CPU to make and write it, median of 15 interleaved pairs of one run.
+    """
 
     __getitem__ = functools.cache(HeaderRegistry.__getitem__)
 
