@@ -100,61 +100,73 @@ def parser() -> argparse.ArgumentParser:
         " defers it.",
         allow_abbrev=False,
     )
-    mail = found.add_argument_group("the mail")
-    mail.add_argument(
+    _add_mail(found)
+    _add_server(found)
+    _add_place(found)
+    found.add_argument(
+        "--output", choices=("table", "json"), default="table", help="text for a person, or JSON for a script"
+    )
+    found.add_argument("--version", action=_ShowVersion, nargs=0, help="show the version")
+    return found
+
+
+def _add_mail(found: argparse.ArgumentParser) -> None:
+    group = found.add_argument_group("the mail")
+    group.add_argument(
         "--recipient",
         action="append",
         default=[],
         metavar="ADDRESS",
         help="a recipient; may be repeated (default: from the filter's header fields)",
     )
-    mail.add_argument(
+    group.add_argument(
         "--reason",
         type=HoldReason,
         metavar="|".join(HoldReason),
         help="why it is held (default: from the filter's header fields)",
     )
-    mail.add_argument("--score", default="", help="the score, on the filter's scale")
-    mail.add_argument("--sender", default="", help="shown instead of the From field")
-    server = found.add_argument_group("a server")
-    server.add_argument(
+    group.add_argument("--score", default="", help="the score, on the filter's scale")
+    group.add_argument("--sender", default="", help="shown instead of the From field")
+
+
+def _add_server(found: argparse.ArgumentParser) -> None:
+    group = found.add_argument_group("a server")
+    group.add_argument(
         "--listen",
         metavar="HOST:PORT",
         help="serve SMTP and LMTP on this address, instead of reading one mail",
     )
-    server.add_argument(
+    group.add_argument(
         "--by-header",
         action="store_true",
         help="take the recipients from the header fields, not from RCPT TO",
     )
-    server.add_argument(
+    group.add_argument(
         "--tls-cert", type=Path, metavar="FILE", help="offer STARTTLS with this certificate chain (PEM)"
     )
-    server.add_argument(
+    group.add_argument(
         "--tls-key",
         type=Path,
         metavar="FILE",
         help="its key, without a password (default: in the same file)",
     )
-    stack = found.add_argument_group("where it is stored")
-    stack.add_argument(
+
+
+def _add_place(found: argparse.ArgumentParser) -> None:
+    group = found.add_argument_group("where it is stored")
+    group.add_argument(
         "--bucket",
         default=os.environ.get("MAIL_BUCKET"),
         help="the mail bucket (default: MAIL_BUCKET, or that of the stack)",
     )
-    stack.add_argument(
+    group.add_argument(
         "--stack",
         default=os.environ.get("QUARANTINE_STACK"),
         help="the stack's name (default: QUARANTINE_STACK, or the one in samconfig.toml)",
     )
-    stack.add_argument("--config-env", default="default", help="the environment in samconfig.toml")
+    group.add_argument("--config-env", default="default", help="the environment in samconfig.toml")
     for name in ("--profile", "--region", "--endpoint-url"):
-        stack.add_argument(name, help="as in the AWS CLI")
-    found.add_argument(
-        "--output", choices=("table", "json"), default="table", help="text for a person, or JSON for a script"
-    )
-    found.add_argument("--version", action=_ShowVersion, nargs=0, help="show the version")
-    return found
+        group.add_argument(name, help="as in the AWS CLI")
 
 
 def _check(options: argparse.Namespace) -> None:
