@@ -11,6 +11,7 @@ from email.utils import format_datetime
 from itertools import batched
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 from zlib import crc32
 
 from botocore.config import Config
@@ -41,7 +42,8 @@ Wall clock (perf_counter) of one process, {MESSAGES} mails of about 2 KB for 100
 a call, and are answered at botocore's level (`before-send`)
 with an empty UnprocessedItems: no network, no TLS, no DynamoDB, so that nothing hides what the import adds.
 import: finding, reading and parsing the mails, then writing, as `quarantine held import` does it, without
-the progress bar. bare: the same rows, made before the clock started, through a boto3 client as it comes;
+the progress bar; in one process: without the processes that read ahead. bare: the same rows, made before the
+clock started, through a boto3 client as it comes;
 unchecked: the same through a client without botocore's check of parameters, which is the import's.
 A real DynamoDB takes longer to answer,
 on both sides alike. Median (least-most) of {_ROUNDS} rounds, A B A B; the ratio is taken within a round.
@@ -63,13 +65,15 @@ def table() -> Table:
                 "bare": lambda: _timed(_bare, client, items),
                 "unchecked": lambda: _timed(_bare, unchecked, items),
                 "files": lambda: _timed(_import, unchecked, files),
+                "alone": lambda: _timed(_import_alone, unchecked, files),
                 "mbox": lambda: _timed(_import, unchecked, mbox),
             },
             _ROUNDS,
         )
     finally:
         shutil.rmtree(folder)
-    for name, label in (("files", ".eml files"), ("mbox", "an mbox")):
+    labels = {"files": ".eml files", "alone": ".eml files, in one process", "mbox": "an mbox"}
+    for name, label in labels.items():
         rows.add_row(
             label,
             str(Spread.of(samples[name])),
@@ -94,6 +98,11 @@ def _import(client: "DynamoDBClient", path: Path) -> None:
         written = tally.written
     if written != MESSAGES:
         raise RuntimeError(f"{written} rows written, not {MESSAGES}")
+
+
+def _import_alone(client: "DynamoDBClient", path: Path) -> None:
+    with patch("ops.importing._MANY", MESSAGES + 1):
+        _import(client, path)
 
 
 def _bare(client: "DynamoDBClient", items: Sequence[dict[str, Any]]) -> None:
