@@ -469,7 +469,7 @@ class Requests:
                 Key=to_wire({"request_id": event.request_id}),
                 UpdateExpression="SET #fate = :fate, #rank = :rank, #at = :at, #detail = :detail",
                 ConditionExpression="attribute_exists(#status) AND expires_at > :now"
-                " AND (attribute_not_exists(#rank) OR #rank <= :rank)",
+                " AND (attribute_not_exists(#rank) OR #rank < :rank)",
                 ExpressionAttributeNames={
                     "#status": "status",
                     "#fate": prefix,
