@@ -44,6 +44,9 @@ def reduce_data(packages: Path) -> None:
         shutil.rmtree(packages / "boto3" / name, ignore_errors=True)
     for examples in data.rglob("examples-1.json*"):
         examples.unlink()
+    # pip's lists of the files that it installed, of which many are gone.
+    for record in packages.glob("*.dist-info/RECORD"):
+        record.unlink()
     _reduce_endpoints(data)
 
 
