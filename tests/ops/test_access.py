@@ -168,6 +168,7 @@ def ledger(world: World) -> Ledger:
 def run(ledger: Ledger, account: Account, terminal: Terminal) -> Callable[..., set[Grant]]:
     """Return a function that runs command lines, and returns the permissions that all of them need."""
     account.set_output("IntakeFunctionName", "intake")
+    account.set_output("SendingEventsRuleName", "quarantine-SendingEventsRule-1")
     account.set_output(
         "ReceiptRuleArn", "arn:aws:ses:us-east-1:123456789012:receipt-rule-set/*:receipt-rule/*"
     )
@@ -205,6 +206,7 @@ def laid_out(world: World, tmp_path: Path) -> Path:
     for output, body in (
         ("JobsDeadLettersUrl", JOB),
         ("JobsDeadLettersUrl", "not a job"),
+        ("ActionsDeadLettersUrl", JOB),
         ("IntakeFailuresUrl", record(EVENT)),
         ("HeldDeadLettersUrl", told),
         ("FeedbackDeadLettersUrl", json.dumps(load_event("sending_delivery"))),
