@@ -6,7 +6,7 @@ fails to type-check.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, assert_never
 
 from quarantine.acting.offers import address_of
 from quarantine.acting.reference import Reference
@@ -79,4 +79,6 @@ def read_commands(recipients: Iterable[str], trigger: str) -> tuple[Command, ...
                 commands.setdefault(ReportCommand, command)
             case ActionCommand(action, reference):
                 commands.setdefault((action, reference), command)
+            case _:
+                assert_never(command)
     return tuple(commands.values())

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, assert_never
 
 from quarantine.feedback.tags import MAIL_TAG, REQUEST_TAG, MailKind, UnreadableTags, read_tags
 from quarantine.mail.text import clean_text, clipped
@@ -144,6 +144,8 @@ def _details(kind: Sending, part: _Part) -> Iterator[str]:
             yield _shown(part.get("complaintFeedbackType"))
         case Sending.REJECT:
             yield _shown(part.get("reason"))
+        case _:
+            assert_never(kind)
 
 
 def _answers(recipients: object) -> Iterator[str]:
