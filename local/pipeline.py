@@ -24,9 +24,10 @@ from quarantine.mail.escaping import escaped_lines
 from quarantine.runtime import Journal, serve_batch
 from quarantine.services import feedback as feedback_service
 from quarantine.services.acting import Acting
+from quarantine.services.claiming import HOPELESS
 from quarantine.services.holding import Holding
 from quarantine.services.intake import Intake
-from quarantine.services.reporting import HOPELESS, Reporting
+from quarantine.services.reporting import Reporting
 from quarantine.services.telling import telling
 from quarantine.settings import ActSettings, FeedbackSettings, HoldSettings, IntakeSettings, ReportSettings
 

@@ -17,7 +17,7 @@ from quarantine.runtime import (
     utc_now,
 )
 from quarantine.services.acting import Acting
-from quarantine.services.reporting import HOPELESS
+from quarantine.services.claiming import HOPELESS
 from quarantine.settings import ActSettings
 
 

@@ -15,7 +15,8 @@ from quarantine.runtime import (
     serve_batch,
     utc_now,
 )
-from quarantine.services.reporting import HOPELESS, Reporting
+from quarantine.services.claiming import HOPELESS
+from quarantine.services.reporting import Reporting
 from quarantine.settings import ReportSettings
 
 

@@ -125,7 +125,7 @@ type Change = Callable[[dict[str, Any]], object]
         ),
         pytest.param(
             lambda event: event["detail"]["mail"]["tags"].update(mail=["newsletter"]),
-            "not tags of ours",
+            "not our tags",
             id="another kind of mail",
         ),
         pytest.param(lambda event: event["detail"].update(delivery="yes"), "not an object", id="no delivery"),

@@ -2,8 +2,11 @@
 
 import pytest
 
+from quarantine.feedback.tags import MailKind
+from tests.feedback.test_event import sending
 from tests.functions.actions import BOB, MESSAGE_ID, SALES, address, ask, mails, row_of, stored
 from tests.functions.faults import Call, ProcessDied, Wire
+from tests.functions.test_feedback import about
 from tests.world import World
 
 CLAIM: Call = ("dynamodb", "UpdateItem")
@@ -90,6 +93,25 @@ def test_nothing_is_delivered_after_a_deletion_was_answered(held: World) -> None
     assert held.act(release) == []
     assert mails(held)[-1]["Subject"] == "The message was deleted before"
     assert len(held.sent()) == 3
+
+
+def test_a_mail_that_came_back_before_the_release_was_recorded_is_not_sent_again(held: World) -> None:
+    (job,) = ask(held, address(held, "release"))
+    wire = Wire()
+    wire.die_after(6)  # SES has accepted it
+    with pytest.raises(ProcessDied):
+        held.act(job, session=wire.session)
+    reject = about(sending("reject"), MailKind.RELEASE, MESSAGE_ID)
+    assert held.feedback(reject) == []
+    assert row_of(held)["status"] == "held"
+    held.clock.move(seconds=720)
+    assert held.act(job) == []
+    assert [str(mail["Subject"]) for mail in mails(held)] == [
+        "The message that was held for bob@example.com",
+        "The message did not arrive",
+    ]
+    assert held.row(MESSAGE_ID)["status"] == "failed"
+    assert row_of(held)["status"] == "held"
 
 
 def test_a_preview_that_killed_the_process_twice_is_not_tried_again(held: World) -> None:

@@ -152,7 +152,7 @@ class Read(HTMLParser):
 
 
 def targets(offers: Sequence[Offer]) -> list[str]:
-    return [f"mailto:{offer.address}?subject={offer.action}" for offer in offers]
+    return [f"mailto:{offer.address}?subject={offer.action.title()}" for offer in offers]
 
 
 def only_shows_the_message(mail: EmailMessage) -> None:
@@ -280,7 +280,7 @@ def test_an_offer_is_one_button_and_one_line(offers: Sequence[Offer]) -> None:
     [
         (PHISH, "It was held on Mon 10 Mar 2025, 01:45 (UTC+01:00)."),
         (PHISH, "It is kept until Tue 8 Apr 2025, 09:15."),
-        (PHISH, "Nothing was released."),
+        (PHISH, "This preview did not release it."),
         (replace(PHISH, expires_at=None), "No date is set for its deletion."),
         (replace(PHISH, is_releasing=True), "The message is on its way to the mailbox."),
         (replace(PHISH, recipient=SALES), "Preview of a message held for sales@example.com"),

@@ -141,10 +141,8 @@ def decide(
     auth: the records of `principals(requester)`, the most specific first.
     relays: those of the requester's domain and of `*`; those of other principals are ignored.
     """
-    for record in auth:
-        # A denial of everybody applies only to requesters without a more specific record.
-        if record.deny and (record.principal != "*" or record is auth[0]):
-            return Refused(Refusal.DENIED, f"denied by the auth record of {record.principal}", requester)
+    if (record := denial(auth)) is not None:
+        return Refused(Refusal.DENIED, f"denied by the auth record of {record.principal}", requester)
     own = auth[0] if auth else AuthRecord(requester.domain)
     method = _method(mail, requester, own)
     is_connection_proven = _spf_aligned(mail, requester)
@@ -167,6 +165,13 @@ def decide(
         replay_key=replay_key,
         reply=read_reply_context(mail),
     )
+
+
+def denial(auth: Sequence[AuthRecord]) -> AuthRecord | None:
+    """Return the record that denies a requester; None for none. auth: the most specific first."""
+    # A denial of everybody applies only to requesters without a more specific record.
+    denying = (record for record in auth if record.deny and (record.principal != "*" or record is auth[0]))
+    return next(denying, None)
 
 
 def request_id(mail: InboundMail, number: int) -> str:

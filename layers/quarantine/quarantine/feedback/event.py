@@ -18,7 +18,7 @@ from quarantine.mail.text import clean_text, clipped
 
 
 class MalformedSendingEvent(ValueError):
-    """The text is not an event about a mail of ours; the message says where it differs."""
+    """The text is not an event about a mail that we sent; the message says where it differs."""
 
 
 class Sending(StrEnum):

@@ -30,7 +30,7 @@ _ESCAPED = re.compile(r"(?:[A-Za-z0-9-]|_[0-9A-F]{2})+")
 
 
 class UnreadableTags(ValueError):
-    """The tags are not those of a mail of ours; the message says why."""
+    """The tags are not those of a mail that we sent; the message says why."""
 
 
 def tags_of(request_id: str, kind: MailKind) -> Mapping[str, str]:
@@ -44,7 +44,7 @@ def tags_of(request_id: str, kind: MailKind) -> Mapping[str, str]:
 def read_tags(request: str, mail: str) -> tuple[str, MailKind]:
     """Return the request and the kind of a mail. Raises UnreadableTags."""
     if not _ESCAPED.fullmatch(request) or mail not in MailKind:
-        raise UnreadableTags(f"not tags of ours: {request!r:.200}, {mail!r:.200}")
+        raise UnreadableTags(f"not our tags: {request!r:.200}, {mail!r:.200}")
     value = _ESCAPE.sub(lambda escape: chr(int(escape[1], 16)), request)
     try:
         return value.encode("latin-1").decode(), MailKind(mail)

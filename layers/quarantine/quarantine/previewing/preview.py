@@ -58,7 +58,7 @@ def read_preview(raw: bytes) -> Preview | CannotBeShown:
         ValueError,
         LookupError,
         RecursionError,
-    ):  # a fault of ours shall not leave a reader without answer
+    ):  # a fault in our code must not leave a reader without an answer
         return CannotBeShown.UNREADABLE
 
 

@@ -34,7 +34,7 @@ class CannotBeShown(StrEnum):
 
     TOO_DEEP = "too_deep"  # more than DEEPEST levels
     TOO_MANY_PARTS = "too_many_parts"  # more than MOST_PARTS
-    UNREADABLE = "unreadable"  # a fault of ours: no mail is known that gets here
+    UNREADABLE = "unreadable"  # a fault in our code: no mail is known that causes it
 
 
 @dataclass(frozen=True, slots=True)

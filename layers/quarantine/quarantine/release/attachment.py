@@ -1,4 +1,4 @@
-"""The release that needs no set-up: a mail of ours with the original attached.
+"""The release that needs no set-up: our own mail with the original attached.
 
 SES sends only in our own name, so the original cannot be the mail itself.
 """
@@ -122,7 +122,7 @@ _SEVEN_BIT = re.compile(rb"(?:" + _LINE + rb"\r\n)*+" + _LINE)
 
 
 def _with_original(mail: EmailMessage, original: bytes, request_id: str) -> EmailMessage:
-    """Return the mail with the original as its last part, so that nothing of ours can seem to follow it."""
+    """Return the mail with the original as its last part, so that none of our words seem to follow it."""
     ours = EmailMessage(policy=mail.policy)
     ours["Content-Type"] = mail["Content-Type"]
     ours.set_payload(mail.get_payload())

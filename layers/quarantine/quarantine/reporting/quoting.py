@@ -6,11 +6,8 @@ from typing import Self
 
 from quarantine.held import HeldMessage, HoldReason
 from quarantine.mail.addresses import Address
-from quarantine.mail.lenient import Sender, parse_sender
-from quarantine.mail.links import defanged
-from quarantine.mail.text import clean_text, clipped
-
-_LONGEST_NAME, _LONGEST_SUBJECT = 80, 200
+from quarantine.mail.lenient import Sender
+from quarantine.previewing.headline import headline_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,15 +24,15 @@ class QuotedMessage:
 
     @classmethod
     def of(cls, message: HeldMessage, zone: timezone) -> Self:
-        sender = parse_sender(message.sender)
+        headline = headline_of(message.sender, message.subject)
         return cls(
             mailbox=message.recipient,
             received_at=message.received_at.astimezone(zone),
             kept_until=message.expires_at and message.expires_at.astimezone(zone),
             reason=message.reason,
-            sender=Sender(clipped(defanged(sender.name), _LONGEST_NAME), defanged(sender.address)),
-            claims_address=sender.claims_address,
-            subject=clipped(defanged(clean_text(message.subject)), _LONGEST_SUBJECT),
+            sender=headline.sender,
+            claims_address=headline.claims_address,
+            subject=headline.subject,
         )
 
 

@@ -11,7 +11,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from quarantine.acting.answers import Answer
 from quarantine.acting.offers import Offer, offers_on
 from quarantine.acting.rules import OLDEST, STEPS, Action, Step
-from quarantine.asking.admission import Accepted, Refusal, mailboxes_of
+from quarantine.asking.admission import Accepted, Refusal, denial, mailboxes_of
 from quarantine.asking.commands import ActionCommand, ReportCommand
 from quarantine.feedback.tags import MailKind
 from quarantine.held import HeldStatus
@@ -25,19 +25,10 @@ from quarantine.release.deliverable import ReleaseTrace, deliverable
 from quarantine.reporting.answering import Deed, render_answer
 from quarantine.reporting.preview import render_preview
 from quarantine.runtime import Journal, utc_now
-from quarantine.services.reporting import InHand
+from quarantine.services.claiming import claimed
 from quarantine.settings import ActSettings
 from quarantine.stores.objects import Changed, Gone, HeldObjects
-from quarantine.stores.requests import (
-    ActionOutcome,
-    Busy,
-    Claimed,
-    HeldKey,
-    Requests,
-    RequestStatus,
-    Settled,
-    UnreadableRequest,
-)
+from quarantine.stores.requests import ActionOutcome, Claim, HeldKey, Requests, RequestStatus
 from quarantine.stores.senders import Senders
 from quarantine.stores.transitions import HeldRow, Transitions
 
@@ -114,20 +105,11 @@ class Acting:
                 assert_never(job)
 
     def _act(self, request_id: str) -> None:
-        try:
-            claim = self.requests.claim_action(request_id, self.clock(), self.settings.lease)
-        except UnreadableRequest as e:
-            self.requests.give_back(request_id, reason=type(e).__name__)
-            raise
-        match claim:
-            case Claimed(request, attempt):
-                self._serve(request, attempt)
-            case Busy():
-                raise InHand(request_id)
-            case Settled():
-                self.journal.note("delivered again", message_id=request_id)
-            case _:
-                assert_never(claim)
+        def claim() -> Claim:
+            return self.requests.claim_action(request_id, self.clock(), self.settings.lease)
+
+        if (found := claimed(request_id, claim, self.requests, self.journal)) is not None:
+            self._serve(found.request, found.attempt)
 
     def _serve(self, request: Accepted, attempt: int) -> None:
         match command := request.command:
@@ -162,7 +144,7 @@ class Acting:
 
     def _outcome(self, asked: Asked) -> ActionOutcome:
         auth, _ = self.senders.facts_for(asked.request.requester)
-        if any(record.deny and (record.principal != "*" or record is auth[0]) for record in auth):
+        if denial(auth) is not None:
             return ActionOutcome(RequestStatus.REFUSED, reason=Refusal.DENIED)
         now = self.clock()
         if now - asked.request.received_at > OLDEST:
@@ -209,6 +191,10 @@ class Acting:
             return self._released(asked, row)
         if row.status is HeldStatus.DELETED and row.deleted_for == request_id:
             return self._answer(asked, Answer.DELETED, row)
+        if row.returned_for == request_id:  # feedback told the requester; it must not be sent once more
+            return ActionOutcome(
+                RequestStatus.FAILED, Answer.CAME_BACK, _key(row), reason="its mail came back"
+            )
         return None
 
     # --- Apply ---

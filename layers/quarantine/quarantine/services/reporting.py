@@ -14,29 +14,14 @@ from quarantine.outbox import Mailer, SendRefused
 from quarantine.reporting.message import render
 from quarantine.reporting.summary import QuarantineReport, summarise
 from quarantine.runtime import Journal, utc_now
+from quarantine.services.claiming import claimed
 from quarantine.settings import ReportSettings, WhenEmpty
 from quarantine.stores.quarantine import Quarantine
-from quarantine.stores.requests import (
-    Busy,
-    Claimed,
-    Outcome,
-    Requests,
-    RequestStatus,
-    Settled,
-    UnknownRequest,
-    UnreadableRequest,
-)
+from quarantine.stores.requests import Claim, Outcome, Requests, RequestStatus
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_sesv2 import SESV2Client
-
-HOPELESS = (MalformedJob, UnknownRequest, UnreadableRequest)
-"""Errors of a job that fails each time; SQS moves the job to the dead-letter queue."""
-
-
-class InHand(RuntimeError):
-    """Another process serves the request; the job must be retried, in case that process dies."""
 
 
 def gather(
@@ -89,20 +74,11 @@ class Reporting:
                 assert_never(job)
 
     def _report(self, request_id: str) -> None:
-        try:
-            claim = self.requests.claim_report(request_id, self.clock(), self.settings.lease)
-        except UnreadableRequest as e:
-            self.requests.give_back(request_id, reason=type(e).__name__)
-            raise
-        match claim:
-            case Claimed(request):
-                self._serve(request)
-            case Busy():
-                raise InHand(request_id)
-            case Settled():
-                self.journal.note("delivered again", message_id=request_id)
-            case _:
-                assert_never(claim)
+        def claim() -> Claim:
+            return self.requests.claim_report(request_id, self.clock(), self.settings.lease)
+
+        if (found := claimed(request_id, claim, self.requests, self.journal)) is not None:
+            self._serve(found.request)
 
     def _serve(self, request: Accepted) -> None:
         try:

@@ -28,7 +28,7 @@ class HeldRow:
 
     raw_key, etag: of the stored mail; None if it is not stored, or was not judged. lease_until: of a release.
     acted_by: who acted last: an address, or the ARN of an operator. released_for, deleted_for: the request
-    that did so.
+    that did so. returned_for: the request whose mail came back, so that the message is held again.
     """
 
     message: HeldMessage
@@ -41,6 +41,7 @@ class HeldRow:
     acted_at: datetime | None
     released_for: str | None
     deleted_for: str | None
+    returned_for: str | None
 
     def state(self, now: datetime) -> State:
         return state_of(self.status, self.message.expires_at, self.lease_until, now)
@@ -196,6 +197,7 @@ def _held_row(item: Values, now: datetime) -> HeldRow:
         acted_at=items.time(item["acted_at"]) if "acted_at" in item else None,
         released_for=item.get("released_for"),
         deleted_for=item.get("deleted_for"),
+        returned_for=item.get("returned_for"),
     )
 
 
