@@ -11,9 +11,10 @@ import typer
 from ops import arguments
 from ops.operator import Operator, OperatorError
 from ops.words import ADVICE, AFTER, MAIL, MEANING, WHAT_NEXT, arrival, moment, shown
+from quarantine.acting.reference import shortened
 from quarantine.asking.admission import Refusal
 from quarantine.feedback.fate import Fate
-from quarantine.stores.requests import RETENTION_OF_REQUESTS, RequestStatus
+from quarantine.stores.requests import RETENTION_OF_REQUESTS, CommandWord, RequestStatus
 
 app = typer.Typer(help="The requests for a report, and their outcomes.", no_args_is_help=True)
 
@@ -47,7 +48,7 @@ def list_(
         operator.warn(f"there are more than these {limit}: raise --limit, or narrow the search")
     operator.answer(
         COLUMNS,
-        rows[:limit],
+        map(_with_short_reference, rows[:limit]),
         empty="no such request: mail to an address that we do not know is only in intake's log",
     )
 
@@ -66,7 +67,15 @@ def show(
             f" shows. Requests are kept for {RETENTION_OF_REQUESTS.days} days, and mail to an address that"
             " we do not know is not recorded: `quarantine why` judges the stored mail"
         )
-    operator.say("\n".join(story(row)), **row)
+    operator.say("\n".join(story(row)), **_with_short_reference(row))
+
+
+def _with_short_reference(row: Row) -> Row:
+    """Return a row without the code of a held message: until act has served it, the row has the whole one."""
+    asked = row.get("asked", {})
+    if "reference" not in asked:
+        return row
+    return {**row, "asked": {**asked, "reference": shortened(str(asked["reference"]))}}
 
 
 def since_when(text: str, now: datetime) -> datetime:
@@ -88,7 +97,12 @@ def story(row: Row) -> Iterator[str]:
     requester = row.get("requester", "an unknown sender")
     yield f"Request {shown(row['request_id'])} of {shown(requester)}: {status}."
     yield from arrival(row.get("evidence", {}), row.get("received_at", "unknown"))
-    if status is RequestStatus.REFUSED:
+    yield from _action(row)
+    if status is RequestStatus.REFUSED and "finished_at" in row:  # intake had accepted it
+        refusal = Refusal(row["reason"])
+        yield f"Act refused it on {_moment_of(row, 'finished_at')} as {refusal}: {MEANING[refusal]}."
+        yield f"What to do: {ADVICE[refusal]}"
+    elif status is RequestStatus.REFUSED:
         refusal = Refusal(row["reason"])
         yield f"Intake refused it on {_moment_of(row, 'decided_at')} as {refusal}: {MEANING[refusal]}."
         yield f"It saw: {shown(row.get('detail', 'nothing'))}."
@@ -100,17 +114,30 @@ def story(row: Row) -> Iterator[str]:
         yield f"What to do: {_next_step(row, status)}"
 
 
+def _action(row: Row) -> Iterator[str]:
+    """Say what an action was about; nothing for a report."""
+    if _worker(row) == "Act":
+        reference = shortened(shown(row.get("asked", {}).get("reference", "unknown")))
+        held = f", a message of {shown(row['held_recipient'])}" if "held_recipient" in row else ""
+        yield f"It asks for: {shown(row['command'])} {reference}{held}."
+
+
+def _worker(row: Row) -> str:
+    """Return the function that serves a request."""
+    return "Report" if row.get("command", CommandWord.REPORT) == CommandWord.REPORT else "Act"
+
+
 def _outcome(row: Row, status: RequestStatus) -> Iterator[str]:
-    finished = _moment_of(row, "finished_at")
+    worker, finished = _worker(row), _moment_of(row, "finished_at")
     ses, reason = (shown(row.get(name, "unknown")) for name in ("ses_message_id", "reason"))
     match status:
         case RequestStatus.ACCEPTED if "reason" in row:
-            yield f"Report failed with {reason}, and will retry."
+            yield f"{worker} failed with {reason}, and will retry."
         case RequestStatus.ACCEPTED:
-            yield "Report has not started on it."
+            yield f"{worker} has not started on it."
         case RequestStatus.SENDING:
             until = datetime.fromtimestamp(row.get("lease_until", 0), UTC)
-            yield f"Report is working on it; its lease ends on {moment(until.isoformat())}."
+            yield f"{worker} is working on it; its lease ends on {moment(until.isoformat())}."
         case RequestStatus.SENT:
             held = row.get("messages", "unknown")
             yield f"Report finished on {finished}: held messages {held}, and SES accepted the mail as {ses}."
@@ -123,9 +150,10 @@ def _outcome(row: Row, status: RequestStatus) -> Iterator[str]:
             yield f"Report finished on {finished}: nothing was held, and {answer}."
         case RequestStatus.DONE:
             answer = shown(row.get("answer", "unknown"))
-            yield f"Act finished on {finished}: {answer}, and SES accepted the mail as {ses}."
+            sent = f", and SES accepted the mail as {ses}" if "ses_message_id" in row else ""
+            yield f"Act finished on {finished}: {answer}{sent}."
         case RequestStatus.FAILED:
-            yield f"Report gave up on {finished}: SES will never accept this mail; its error is {reason}."
+            yield f"{worker} gave up on {finished}: SES will never accept this mail; its error is {reason}."
         case RequestStatus.REFUSED:  # no job was queued
             return
         case _:

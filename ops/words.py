@@ -50,9 +50,9 @@ ADVICE: Mapping[Refusal, str] = {
 }
 
 WHAT_NEXT: Mapping[RequestStatus, str] = {
-    RequestStatus.ACCEPTED: "wait: the job is on the jobs queue. If this lasts for minutes, the job may be"
-    " in the dead-letter queue, and the log of report says why.",
-    RequestStatus.SENDING: "wait: report is working on it. If that run died, the job is retried when the"
+    RequestStatus.ACCEPTED: "wait: the job is on its queue. If this lasts for minutes, the job may be in the"
+    " dead-letter queue: quarantine redrive --dry-run says why.",
+    RequestStatus.SENDING: "wait: a function is working on it. If that run died, the job is retried when the"
     " lease ends. If the request is hours old, the job is in the dead-letter queue.",
     RequestStatus.REFUSED: "follow the advice for the refusal.",
     RequestStatus.SENT: "wait a minute: SES has not said yet what became of the mail. If it does not, check"

@@ -10,6 +10,7 @@ from quarantine.feedback.fate import Fate
 from quarantine.feedback.tags import MailKind
 from quarantine.mail.addresses import Address
 from quarantine.stores.requests import Limits, Outcome, Requests, RequestStatus
+from tests.functions.actions import address, ask, reference, stored
 from tests.ops.conftest import Terminal
 from tests.world import NOW, World
 
@@ -274,7 +275,7 @@ def test_a_refusal_is_told_in_words_with_what_to_do(
 def lines(terminal: Terminal, request_id: str) -> list[str]:
     """Return the story that was printed, one sentence per item, without the terminal's line ends."""
     assert terminal("requests", "show", request_id) == 0, terminal.warned
-    marks = ("Request ", "It ", "SES said", "Intake ", "Report ", "The ", "What to do")
+    marks = ("Request ", "It ", "SES said", "Intake ", "Report ", "Act ", "The ", "What to do")
     sentences: list[str] = []
     for line in terminal.said.splitlines():
         if line.startswith(marks):
@@ -326,3 +327,37 @@ def test_what_is_no_request_says_what_to_try(world: World, terminal: Terminal, r
     assert terminal.warned.startswith(f"error: no request {request_id}")
     assert "quarantine requests list" in terminal.warned
     assert "quarantine why" in terminal.warned
+
+
+# --- Actions ---
+
+
+@pytest.fixture
+def held(world: World) -> World:
+    world.records.put_relay("example.com", "192.0.2.0/24")
+    stored(world)
+    return world
+
+
+def shown_reference(world: World) -> str:
+    seconds, _, code = str(reference(world)).partition("-")
+    return f"{seconds}-{code[:4]}..."
+
+
+def test_an_action_is_told_as_what_was_asked_and_what_was_done(held: World, terminal: Terminal) -> None:
+    jobs = ask(held, address(held, "delete"), message_id="action")
+    assert f"It asks for: delete {shown_reference(held)}." in lines(terminal, "action")
+    assert "Act has not started on it." in lines(terminal, "action")
+    for command in (["show", "action"], ["list"]):
+        assert reference(held).code not in str(terminal.json("requests", *command))
+    assert held.act(*jobs) == []
+    story = lines(terminal, "action")
+    assert f"It asks for: delete {shown_reference(held)}, a message of bob@example.com." in story
+    assert any(line.startswith("Act finished on ") and ": deleted, and SES" in line for line in story)
+
+
+def test_what_act_refuses_is_told_as_its_refusal(held: World, terminal: Terminal) -> None:
+    held.act(*ask(held, address(held, "release"), message_id="action", sender="carol@example.com"))
+    (refused,) = (line for line in lines(terminal, "action") if line.startswith("Act refused it on "))
+    assert " as not_yours: " in refused
+    assert reference(held).code not in "".join(lines(terminal, "action"))

@@ -38,6 +38,11 @@ class AnsweredAction:
     acted_at: datetime | None
 
     @property
+    def is_notice(self) -> bool:
+        """Whether it reports what happened later, and was not asked for."""
+        return self.answer in (Answer.REJECTED, Answer.CAME_BACK)
+
+    @property
     def zone(self) -> str:
         """The requester's UTC offset as a label: `UTC+01:00`; plain `UTC` if it is zero."""
         return str(self.asked_at.tzinfo)
