@@ -1,4 +1,4 @@
-"""How far a mailbox is read, which rows are counted, and what that costs."""
+"""How far a mailbox is read, which rows are counted, what that costs, and when a release is undone."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from moto.dynamodb.models import dynamodb_backends
 from quarantine.mail.addresses import Address
 from quarantine.runtime import Journal
 from quarantine.stores.items import iso_seconds
-from quarantine.stores.quarantine import Quarantine
+from quarantine.stores.quarantine import HeldRows, Quarantine, ReleasedRows, Returned
 from tests.world import NOW, World
 
 BOB = Address.parse("bob@example.com")
@@ -156,3 +156,46 @@ def test_rows_that_have_expired_are_not_read_before_ttl_deletes_them(world: Worl
 def test_the_query_begins_at_the_longest_retention(world: World, age: timedelta, shown: int) -> None:
     fill(world, [HELD], age)
     assert read(world, 100).shown == shown
+
+
+# --- What became of the mail that released a message ---
+
+KEY = ("bob@example.com", "2026-11-23T09:30:00Z#<1@x.example>")
+
+
+@pytest.mark.parametrize(
+    ("attributes", "returned"),
+    [
+        pytest.param({"status": "released", "released_for": "r-1"}, Returned.NOW, id="released"),
+        pytest.param({"status": "releasing", "released_for": "r-1"}, Returned.NOW, id="on its way"),
+        pytest.param({"status": "held", "returned_for": "r-1"}, Returned.BEFORE, id="returned before"),
+        pytest.param({"status": "released", "released_for": "r-2"}, Returned.NOT, id="of another request"),
+        pytest.param(
+            {"status": "released", "released_for": "r-2", "returned_for": "r-1"},
+            Returned.NOT,
+            id="returned, and released by another request",
+        ),
+        pytest.param({"status": "deleted", "released_for": "r-1"}, Returned.NOT, id="deleted"),
+        pytest.param({"status": "held"}, Returned.NOT, id="held"),
+        pytest.param(None, Returned.NOT, id="gone"),
+    ],
+)
+def test_a_release_that_failed_is_undone_only_while_it_stands(
+    world: World, attributes: dict[str, str] | None, returned: Returned
+) -> None:
+    if attributes is not None:
+        held = {"entry": KEY[1], "confirmed_at": "2026-11-23T12:00:00.000Z", **attributes}
+        world.records.put_held(KEY[0], "<1@x.example>", NOW, "x@x.example", "Invoice", **held)
+    released = ReleasedRows(world.session.client("dynamodb"), world.stack.environ["QUARANTINE_TABLE"])
+    rows = HeldRows(world.session.client("dynamodb"), world.stack.environ["QUARANTINE_TABLE"])
+    before = list(rows.rows_of(Address.parse(KEY[0])))
+    assert returned is released.give_back(KEY, "r-1", NOW)
+    after = list(rows.rows_of(Address.parse(KEY[0])))
+    if returned is not Returned.NOW:
+        assert before == after
+        return
+    (row,) = after
+    assert (row["status"], row["acted_by"], row["returned_for"]) == ("held", "SES", "r-1")
+    assert row.keys().isdisjoint({"released_for", "confirmed_at", "lease_until"})
+    assert returned is not released.give_back(KEY, "r-1", NOW)
+    assert not released.confirm(KEY, "r-1", NOW)

@@ -10,6 +10,8 @@ from quarantine.acting.reference import Reference
 from quarantine.acting.rules import Action
 from quarantine.asking.admission import Accepted, Refusal, Refused
 from quarantine.asking.commands import ActionCommand, ReportCommand
+from quarantine.feedback.event import Sending, SendingEvent
+from quarantine.feedback.tags import MailKind
 from quarantine.mail.addresses import Address
 from quarantine.stores.counters import domain_count
 from quarantine.stores.requests import (
@@ -18,6 +20,7 @@ from quarantine.stores.requests import (
     Busy,
     Claim,
     Claimed,
+    Concerned,
     CoolingDown,
     Exhausted,
     Known,
@@ -27,6 +30,7 @@ from quarantine.stores.requests import (
     RequestStatus,
     SeenBefore,
     Settled,
+    Telling,
     UnknownRequest,
     backoff,
 )
@@ -454,3 +458,84 @@ def test_a_claim_of_the_wrong_function_is_an_error(requests: Requests) -> None:
 def test_an_action_is_read_as_it_was_accepted(requests: Requests) -> None:
     accept(requests, action("a"), {}, NOW, BOBS)
     assert requests.claim_action("a", NOW, LEASE) == Claimed(action("a"))
+
+
+# --- What became of its mails ---
+
+
+def event(kind: Sending, mail: MailKind = MailKind.REPORT, *, permanent: bool = True) -> SendingEvent:
+    at = NOW + timedelta(seconds=3)
+    return SendingEvent(kind, "a", mail, "ses-1", at, is_permanent=permanent, detail=kind.value)
+
+
+def test_what_became_of_a_mail_is_in_the_row_whatever_its_status(world: World, requests: Requests) -> None:
+    accept(requests, request("a"), {}, NOW, BOBS)
+    requests.claim_report("a", NOW, LEASE)
+    assert requests.note_fate(event(Sending.DELIVERY), NOW) == Concerned(
+        is_new=True, requester=BOB, held=None
+    )
+    assert requests.note_fate(event(Sending.DELIVERY), NOW) == Concerned(
+        is_new=False, requester=BOB, held=None
+    )
+    requests.settle("a", SENT, NOW)
+    row = world.row("a")
+    assert (row["status"], row["delivery"], row["delivery_at"], row["delivery_detail"]) == (
+        "sent",
+        "delivered",
+        "2026-11-23T12:00:03.000Z",
+        "Delivery",
+    )
+
+
+# In the order in which they count.
+RANKED = [
+    event(Sending.DELAY),
+    event(Sending.BOUNCE, permanent=False),
+    event(Sending.DELIVERY),
+    event(Sending.COMPLAINT),
+    event(Sending.BOUNCE),
+    event(Sending.REJECT),
+]
+
+
+@pytest.mark.parametrize("first", range(len(RANKED)))
+@pytest.mark.parametrize("second", range(len(RANKED)))
+def test_only_what_counts_more_replaces_what_is_there(
+    world: World, requests: Requests, first: int, second: int
+) -> None:
+    accept(requests, request("a"), {}, NOW, BOBS)
+    requests.note_fate(RANKED[first], NOW)
+    noted = requests.note_fate(RANKED[second], NOW)
+    assert noted == Concerned(is_new=second > first, requester=BOB, held=None)
+    assert world.row("a")["delivery_rank"] == str(max(first, second) + 1)
+
+
+@pytest.mark.parametrize("kind", MailKind)
+def test_an_answer_and_a_notice_have_attributes_of_their_own(
+    world: World, requests: Requests, kind: MailKind
+) -> None:
+    accept(requests, request("a"), {}, NOW, BOBS)
+    assert requests.note_fate(event(Sending.DELAY, kind), NOW)
+    found = {name for name in world.row("a") if name.endswith("delivery")}
+    expected = {MailKind.ANSWER: "answer_delivery", MailKind.NOTICE: "notice_delivery"}
+    assert found == {expected.get(kind, "delivery")}
+
+
+def test_no_row_is_made_for_a_request_that_is_gone(world: World, requests: Requests) -> None:
+    assert requests.note_fate(event(Sending.DELIVERY), NOW) is None
+    assert world.row("a") == {}
+    accept(requests, request("a"), {}, NOW, BOBS)
+    assert requests.note_fate(event(Sending.DELIVERY), NOW + timedelta(days=30)) is None
+    assert "delivery" not in world.row("a")
+
+
+def test_a_requester_is_told_by_one_process_and_once(requests: Requests) -> None:
+    assert requests.begin_telling("a", NOW, LEASE) is Telling.DONE  # there is no such request
+    accept(requests, request("a"), {}, NOW, BOBS)
+    assert requests.begin_telling("a", NOW, LEASE) is Telling.BEGUN
+    assert requests.begin_telling("a", NOW, LEASE) is Telling.BUSY
+    assert requests.begin_telling("a", NOW + LEASE, LEASE) is Telling.BEGUN  # the first one died
+    requests.end_telling("a", None)
+    assert requests.begin_telling("a", NOW + LEASE, LEASE) is Telling.BEGUN
+    requests.end_telling("a", NOW)
+    assert requests.begin_telling("a", NOW + LEASE, LEASE) is Telling.DONE
