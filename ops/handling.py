@@ -1,46 +1,64 @@
-"""`quarantine held fetch`, `delete` and `restore`: what an operator does to one held message."""
+"""`quarantine held release`, `delete` and `restore`: what an operator does to one held message."""
 
-from pathlib import Path
-from typing import Annotated
+from datetime import datetime
+from typing import Any
+from uuid import uuid4
 
 import typer
 
 from ops import arguments
+from ops.messages import Mailbox, MessageId, one
 from ops.operator import Declined, Operator, OperatorError
 from ops.words import moment, shown
-from quarantine.held import HeldStatus
+from quarantine.acting.orders import ReleaseOrder
+from quarantine.acting.reference import Reference, is_code
+from quarantine.held import HeldStatus, HoldReason
+from quarantine.jobs import ActionJob
 from quarantine.mail.addresses import Address
-from quarantine.stores.items import Values
-from quarantine.stores.objects import Changed, Gone, HeldObjects
-
-Mailbox = Annotated[str, typer.Argument(help="Whose.", metavar="MAILBOX")]
-MessageId = Annotated[
-    str, typer.Argument(help="Its message id, as `held list` shows it, or its entry.", metavar="MESSAGE-ID")
-]
+from quarantine.outbox import Jobs
+from quarantine.stores.items import Values, time
 
 
-def fetch(
-    context: typer.Context,
-    mailbox: Mailbox,
-    message_id: MessageId,
-    file: Annotated[Path, typer.Argument(help="The file to write; it must not exist.", metavar="FILE")],
-) -> None:
-    """Write a held mail to a file, byte for byte as the filter stored it. It may be dangerous to open."""
+def release(context: typer.Context, mailbox: Mailbox, message_id: MessageId) -> None:
+    """Have a message delivered to the mailbox that it was held for, whatever its reason.
+
+    The function act does it, within seconds. `requests show` says what became of it.
+    """
     operator: Operator = context.obj
-    row = _one(operator, arguments.address(mailbox), message_id)
-    key = row.get("raw_key")
-    if not key:
+    address = arguments.address(mailbox)
+    row = one(operator, address, message_id)
+    _check(row, operator.clock())
+    order = ReleaseOrder(
+        f"operator-{uuid4()}",
+        _caller(operator),
+        address,
+        Reference(time(row["received_at"]), row["code"]),
+        operator.clock(),
+    )
+    operator.requests.order(order)
+    reports, actions = operator.name("JobsQueueUrl"), operator.name("ActionsQueueUrl")
+    Jobs(operator.client("sqs"), reports, actions).put(ActionJob(order.request_id), str(address))
+    operator.say(
+        f"{shown(row['message_id'])} of {address} will be released within seconds:"
+        f" quarantine requests show {order.request_id}",
+        request_id=order.request_id,
+        recipient=str(address),
+        entry=row["entry"],
+    )
+
+
+def _check(row: Values, now: datetime) -> None:
+    """Raises OperatorError or Declined for a message that act would not release."""
+    if not row.get("raw_key"):
         raise OperatorError("the mail itself is not stored: only what the report shows is known")
-    objects = HeldObjects(operator.client("s3"), operator.name("MailBucketName"))
-    try:
-        mail = objects.whole(key, row.get("etag"))
-    except Gone as e:
-        raise OperatorError(f"the bucket has no {key} any more") from e
-    except Changed as e:
-        raise OperatorError(f"{key} is not the mail that was judged: somebody has overwritten it") from e
-    with file.open("xb") as target:
-        target.write(mail)
-    operator.say(f"{len(mail)} bytes written to {file}", key=key, file=str(file), size=len(mail))
+    if not is_code(row.get("code")):
+        raise OperatorError("the message has no code: quarantine held codes")
+    if row["status"] != HeldStatus.HELD:
+        raise Declined(f"it is {row['status']}{_by(row)}: restore it first, or wait until it is delivered")
+    if int(row.get("expires_at", now.timestamp() + 1)) <= now.timestamp():
+        raise Declined("its time is over, and it is about to be removed: use held fetch")
+    if row["reason"] == HoldReason.VIRUS:
+        raise Declined("SES sends no virus: use held fetch, and look at it first")
 
 
 def delete(context: typer.Context, mailbox: Mailbox, message_id: MessageId) -> None:
@@ -54,12 +72,12 @@ def restore(context: typer.Context, mailbox: Mailbox, message_id: MessageId) -> 
 
 
 def _change(operator: Operator, mailbox: Address, message_id: str, status: HeldStatus) -> None:
-    row = _one(operator, mailbox, message_id)
+    row = one(operator, mailbox, message_id)
     if row["status"] == status:
         raise Declined(f"it is {status} already{_by(row)}")
     if row["status"] == HeldStatus.RELEASING:
         raise Declined("it is being delivered: try again in a few minutes")
-    who = operator.client("sts").get_caller_identity()["Arn"]
+    who = _caller(operator)
     if (now := operator.held_rows.change(row, status, who, operator.clock())) is not None:
         raise Declined(
             f"it has just become {shown(now.get('status', 'removed'))}{_by(now)}: look at it again"
@@ -72,16 +90,10 @@ def _change(operator: Operator, mailbox: Address, message_id: str, status: HeldS
     )
 
 
+def _caller(operator: Operator) -> str:
+    arn: Any = operator.client("sts").get_caller_identity()["Arn"]
+    return str(arn)
+
+
 def _by(row: Values) -> str:
     return f", since {moment(row['acted_at'])} by {shown(row['acted_by'])}" if "acted_by" in row else ""
-
-
-def _one(operator: Operator, mailbox: Address, message_id: str) -> Values:
-    """Return the one row that is meant. Raises OperatorError for none or several."""
-    rows = operator.held_rows.named(mailbox, message_id)
-    if not rows:
-        raise OperatorError(f"{mailbox} has no message {shown(message_id)}: see `quarantine held list`")
-    if len(rows) > 1:
-        entries = ", ".join(shown(row["entry"]) for row in rows)
-        raise OperatorError(f"{len(rows)} messages have this id; name one by its entry: {entries}")
-    return rows[0]

@@ -13,7 +13,7 @@ from botocore.config import Config
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from ops import arguments, handling
+from ops import arguments, handling, looking
 from ops.exits import PARTLY
 from ops.importing import (
     RECIPIENT_FIELDS,
@@ -26,6 +26,7 @@ from ops.importing import (
     import_rows,
     write,
 )
+from ops.messages import Mailbox
 from ops.operator import Declined, Operator, OperatorError, Output
 from ops.storing import AT_ONCE, Storing
 from quarantine.held import LONGEST_RETENTION, HeldStatus, HoldReason
@@ -43,7 +44,6 @@ _STORING = Config(max_pool_connections=AT_ONCE)
 _AT_ONCE, _READ_AHEAD = 8, 1000  # rows
 _MOST_SHOWN = 50  # rejections that are printed for a person
 
-Mailbox = Annotated[str, typer.Argument(help="Whose.", metavar="MAILBOX")]
 Days = Annotated[
     int,
     typer.Option(
@@ -226,7 +226,9 @@ def codes(context: typer.Context) -> None:
     operator.say(f"{given} rows have a code now", rows=given)
 
 
-app.command()(handling.fetch)
+app.command()(looking.show)
+app.command()(looking.fetch)
+app.command()(handling.release)
 app.command()(handling.delete)
 app.command()(handling.restore)
 

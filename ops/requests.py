@@ -14,7 +14,7 @@ from ops.words import ADVICE, AFTER, MAIL, MEANING, WHAT_NEXT, arrival, moment, 
 from quarantine.acting.reference import shortened
 from quarantine.asking.admission import Refusal
 from quarantine.feedback.fate import Fate
-from quarantine.stores.requests import RETENTION_OF_REQUESTS, CommandWord, RequestStatus
+from quarantine.stores.requests import RETENTION_OF_REQUESTS, CommandWord, RequestStatus, is_order
 
 app = typer.Typer(help="The requests for a report, and their outcomes.", no_args_is_help=True)
 
@@ -22,13 +22,17 @@ type Row = Mapping[str, Any]
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _SPAN = re.compile(r"(\d{1,6})([mhdw])")
-COLUMNS = ("received_at", "requester", "status", "reason", "messages", "delivery", "request_id")
+COLUMNS = ("received_at", "requester", "status", "reason", "messages", "delivery", "command", "request_id")
 
 
 @app.command("list")
 def list_(
     context: typer.Context,
     requester: Annotated[str | None, typer.Option(help="Whose requests.", metavar="ADDRESS")] = None,
+    mailbox: Annotated[
+        str | None,
+        typer.Option(help="Only requests about this mailbox, whoever asked. Reads the whole table."),
+    ] = None,
     status: Annotated[RequestStatus | None, typer.Option(help="Only requests with this status.")] = None,
     reason: Annotated[Refusal | None, typer.Option(help="Only requests refused for this reason.")] = None,
     delivery: Annotated[Fate | None, typer.Option(help="Only requests whose mail ended like this.")] = None,
@@ -41,14 +45,20 @@ def list_(
     operator: Operator = context.obj
     earliest = since_when(since, operator.clock()) if since else None
     who = arguments.address(requester) if requester else None
+    whose = str(arguments.address(mailbox)) if mailbox else None
     found = operator.requests.all() if who is None else operator.requests.of_requester(who, earliest)
-    wanted = (row for row in found if _is_wanted(row, status, reason, delivery, earliest, operator.clock()))
+    wanted = (
+        row
+        for row in found
+        if _is_wanted(row, status, reason, delivery, earliest, operator.clock())
+        and (whose is None or _is_about(row, whose))
+    )
     rows = list(islice(wanted if who else _newest_first(wanted), limit + 1))
     if len(rows) > limit:
         operator.warn(f"there are more than these {limit}: raise --limit, or narrow the search")
     operator.answer(
         COLUMNS,
-        map(_with_short_reference, rows[:limit]),
+        map(_listed, rows[:limit]),
         empty="no such request: mail to an address that we do not know is only in intake's log",
     )
 
@@ -68,6 +78,11 @@ def show(
             " we do not know is not recorded: `quarantine why` judges the stored mail"
         )
     operator.say("\n".join(story(row)), **_with_short_reference(row))
+
+
+def _listed(row: Row) -> Row:
+    """Return a row for a list. A refused request, and an old one, names no command."""
+    return {"command": CommandWord.REPORT if "mailboxes" in row else None, **_with_short_reference(row)}
 
 
 def _with_short_reference(row: Row) -> Row:
@@ -96,7 +111,10 @@ def story(row: Row) -> Iterator[str]:
     status = RequestStatus(row["status"])
     requester = row.get("requester", "an unknown sender")
     yield f"Request {shown(row['request_id'])} of {shown(requester)}: {status}."
-    yield from arrival(row.get("evidence", {}), row.get("received_at", "unknown"))
+    if is_order(row):
+        yield f"An operator ordered it on {_moment_of(row, 'received_at')} with `quarantine held release`."
+    else:
+        yield from arrival(row.get("evidence", {}), row.get("received_at", "unknown"))
     yield from _action(row)
     if status is RequestStatus.REFUSED and "finished_at" in row:  # intake had accepted it
         refusal = Refusal(row["reason"])
@@ -108,7 +126,9 @@ def story(row: Row) -> Iterator[str]:
         yield f"It saw: {shown(row.get('detail', 'nothing'))}."
         yield f"What to do: {ADVICE[refusal]}"
     else:
-        yield f"Intake accepted it on {_moment_of(row, 'decided_at')}: {shown(row.get('detail', 'unknown'))}."
+        if not is_order(row):
+            detail = shown(row.get("detail", "unknown"))
+            yield f"Intake accepted it on {_moment_of(row, 'decided_at')}: {detail}."
         yield from _outcome(row, status)
         yield from _fates(row)
         yield f"What to do: {_next_step(row, status)}"
@@ -195,6 +215,13 @@ def _is_wanted(
         and (earliest is None or datetime.fromisoformat(row["received_at"]) >= earliest)
         and row.get("expires_at", now.timestamp()) >= now.timestamp()  # TTL deletes late
     )
+
+
+def _is_about(row: Row, mailbox: str) -> bool:
+    """Return whether a request is about a mailbox; a refused one names none but its requester."""
+    if "held_recipient" in row:
+        return bool(row["held_recipient"] == mailbox)
+    return mailbox in row.get("mailboxes", (row.get("requester"),))
 
 
 def _newest_first(rows: Iterable[Row]) -> list[Row]:

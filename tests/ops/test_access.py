@@ -194,7 +194,7 @@ def laid_out(world: World, tmp_path: Path) -> Path:
     outputs = {each["OutputKey"]: each["OutputValue"] for each in stack["Outputs"]}
     world.records.put_relay("example.com", "192.0.2.0/24")
     world.records.put_held(
-        BOB, "<1@x.example>", world.clock.now, "x@x.example", "Invoice 7", raw_key="held/1"
+        BOB, "<1@x.example>", world.clock.now, "x@x.example", "Invoice 7", raw_key="held/1", code="a" * 16
     )
     assert world.intake(EVENT) == {"outcome": "accepted"}
     assert world.report(*world.jobs()) == []
@@ -240,6 +240,8 @@ OPERATOR = (
     "held import mail.eml --reason spam --days 14",
     "held import mail.eml --reason spam --days 14 --rows-only",
     f"held fetch {BOB} <1@x.example> mail.out",
+    f"held show {BOB} <1@x.example>",
+    f"held release {BOB} <1@x.example>",
     "held codes",
     f"held delete {BOB} <1@x.example>",
     f"held restore {BOB} <1@x.example>",

@@ -110,6 +110,117 @@ def test_of_two_messages_of_one_id_the_entry_names_one(world: World, terminal: T
     assert listed(terminal, "--all") == ["deleted", "held"]
 
 
+# --- Show ---
+
+
+def test_a_mail_is_shown_with_every_line_of_its_sender_marked(world: World, terminal: Terminal) -> None:
+    mail = (
+        b"From: Eve <eve@x.example>\r\nSubject: x\x1b[2J\r\n\r\nGo to https://x.example/\r\nStatus: held\r\n"
+    )
+    etag = world.session.client("s3").put_object(
+        Bucket=world.stack.environ["MAIL_BUCKET"], Key="held/2", Body=mail
+    )["ETag"]
+    world.records.put_held(BOB, "<2@x>", NOW, "eve@x.example", "x", raw_key="held/2", etag=etag)
+    assert terminal("held", "show", BOB, "<2@x>") == 0
+    ours, _, theirs = terminal.said.partition("What follows was written by the sender.\n")
+    assert f"A message held for {BOB}: held, held as spam." in ours
+    assert r"| Subject: x\x1b[2J" in theirs
+    assert "| Status: held" in theirs
+    assert "https://" not in theirs
+    assert [line for line in theirs.splitlines() if line and not line.startswith("|")] == [
+        "Header:",
+        "No attachments.",
+        "Text:",
+    ]
+
+
+def test_what_cannot_be_shown_says_so(world: World, terminal: Terminal) -> None:
+    mail = b"Content-Type: multipart/mixed; boundary=a\r\n\r\n" + b"--a\r\n\r\n" * 1000
+    etag = world.session.client("s3").put_object(
+        Bucket=world.stack.environ["MAIL_BUCKET"], Key="held/2", Body=mail
+    )["ETag"]
+    world.records.put_held(BOB, "<2@x>", NOW, "eve@x.example", "x", raw_key="held/2", etag=etag)
+    shown = terminal.json("held", "show", BOB, "<2@x>")
+    assert shown["header"] == ["Content-Type: multipart/mixed; boundary=a"]
+    assert list(shown["preview"]) == ["cannot_be_shown"]
+    assert "code" not in shown
+
+
+# --- Release ---
+
+CODE = "abcdefghijklmnop"
+
+
+def held(world: World, **attributes: str) -> None:
+    etag = world.session.client("s3").head_object(Bucket=world.stack.environ["MAIL_BUCKET"], Key=KEY)["ETag"]
+    row = {"code": CODE, "raw_key": KEY, "etag": etag} | attributes
+    world.records.put_held(BOB, "<2@x>", NOW, "eve@x.example", "x", **row)
+
+
+def test_an_operator_releases_what_users_may_not(world: World, terminal: Terminal) -> None:
+    held(world, reason="phishing")
+    request_id = terminal.json("held", "release", BOB, "<2@x>")["request_id"]
+    assert world.act(*world.actions(), USER_ACTIONS="none") == []
+    assert world.destinations() == [[BOB]]
+    assert b"Your mail administrator released the message" in world.sent()[0]
+    (row,) = [row for row in terminal.json("held", "list", BOB, "--all") if row["message_id"] == "<2@x>"]
+    assert (row["status"], row["released_for"]) == ("released", request_id)
+    assert row["acted_by"].startswith("arn:aws:")
+    assert terminal("requests", "show", request_id) == 0
+    assert "An operator ordered it on 2026-11-23T12:00:00Z" in terminal.said
+    assert "released, and SES accepted the mail as" in terminal.said
+    assert CODE not in terminal.said
+    assert [each["request_id"] for each in terminal.json("requests", "list", "--mailbox", BOB)] == [
+        request_id
+    ]
+
+
+def test_an_order_that_was_served_is_served_once(world: World, terminal: Terminal) -> None:
+    held(world)
+    assert terminal("held", "release", BOB, "<2@x>") == 0
+    jobs = world.actions()
+    assert world.act(*jobs, *jobs) == []
+    assert len(world.sent()) == 1
+    assert terminal("held", "release", BOB, "<2@x>") == 3
+    assert "it is released, since" in terminal.warned
+
+
+def test_an_order_about_a_message_that_was_deleted_meanwhile_does_nothing(
+    world: World, terminal: Terminal
+) -> None:
+    held(world)
+    request_id = terminal.json("held", "release", BOB, "<2@x>")["request_id"]
+    assert terminal("held", "delete", BOB, "<2@x>") == 0
+    assert world.act(*world.actions()) == []
+    assert world.sent() == []
+    assert world.row(request_id)["answer"] == "deleted_before"
+
+
+@pytest.mark.parametrize(
+    ("attributes", "code", "said"),
+    [
+        pytest.param({"reason": "virus"}, 3, "SES sends no virus", id="virus"),
+        pytest.param({"code": "short"}, 1, "quarantine held codes", id="no code"),
+        pytest.param({"status": "deleted"}, 3, "it is deleted: restore it first", id="deleted"),
+        pytest.param({"raw_key": ""}, 1, "only what the report shows is known", id="not stored"),
+    ],
+)
+def test_what_an_operator_cannot_release(
+    attributes: dict[str, str], code: int, said: str, world: World, terminal: Terminal
+) -> None:
+    held(world, **attributes)
+    assert terminal("held", "release", BOB, "<2@x>") == code
+    assert said in terminal.warned
+    assert world.actions() == []
+
+
+def test_what_has_expired_is_not_released(world: World, terminal: Terminal) -> None:
+    held(world)
+    world.clock.move(days=60)
+    assert terminal("held", "release", BOB, "<2@x>") == 3
+    assert "its time is over" in terminal.warned
+
+
 # --- Codes ---
 
 

@@ -49,6 +49,7 @@ def _time(number: int) -> str:
 def _request(number: int) -> Row:
     requester = REQUESTERS[number % 3]
     row = {"received_at": _time(number), "request_id": _id(number), **REASONS[number % 2]}
+    row |= {"command": ["report", "release", None][number % 3]}
     return {**row, "requester": requester} if requester else row
 
 

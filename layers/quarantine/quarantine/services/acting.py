@@ -1,6 +1,6 @@
 """Acting: a job becomes a preview, a release or a deletion of one held message, and exactly one answer."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from email.message import EmailMessage
@@ -11,8 +11,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from quarantine.acting.answers import Answer
 from quarantine.acting.offers import Offer, offers_on
 from quarantine.acting.rules import OLDEST, STEPS, Action, Step
-from quarantine.asking.admission import Accepted, Refusal, denial, mailboxes_of
-from quarantine.asking.commands import ActionCommand, ReportCommand
+from quarantine.asking.admission import Refusal, denial, mailboxes_of
 from quarantine.feedback.tags import MailKind
 from quarantine.held import HeldStatus
 from quarantine.jobs import ActionJob, MalformedJob, ReportJob, from_json
@@ -25,6 +24,7 @@ from quarantine.release.deliverable import ReleaseTrace, deliverable
 from quarantine.reporting.answering import Deed, render_answer
 from quarantine.reporting.preview import render_preview
 from quarantine.runtime import Journal, utc_now
+from quarantine.services.asked import Asked
 from quarantine.services.claiming import claimed
 from quarantine.settings import ActSettings
 from quarantine.stores.objects import Changed, Gone, HeldObjects
@@ -43,19 +43,6 @@ _MOST_CHANGES = 5  # of a row, between two looks at it
 
 class Contended(RuntimeError):
     """Others changed a row again and again while an action looked at it; the job must be retried."""
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A claimed action. attempt: 1 for the first claim."""
-
-    request: Accepted
-    command: ActionCommand
-    attempt: int
-
-    @property
-    def by(self) -> str:
-        return str(self.request.requester)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,30 +96,23 @@ class Acting:
             return self.requests.claim_action(request_id, self.clock(), self.settings.lease)
 
         if (found := claimed(request_id, claim, self.requests, self.journal)) is not None:
-            self._serve(found.request, found.attempt)
+            self._serve(Asked.of(found))
 
-    def _serve(self, request: Accepted, attempt: int) -> None:
-        match command := request.command:
-            case ActionCommand():
-                asked = Asked(request, command, attempt)
-            case ReportCommand():
-                raise AssertionError("claim_action claims no report")
-            case _:
-                assert_never(command)
+    def _serve(self, asked: Asked) -> None:
         try:
             outcome = self._outcome(asked)
         except Exception as e:  # after any error, the row must not stay `sending`
             for_the_moment = isinstance(e, (ClientError, BotoCoreError, Contended))
-            self.requests.give_back(request.request_id, reason=type(e).__name__, counts=not for_the_moment)
+            self.requests.give_back(asked.request_id, reason=type(e).__name__, counts=not for_the_moment)
             raise
-        self.requests.settle_action(request, outcome, self.clock())
+        self.requests.settle_action(asked.request_id, asked.reference, outcome, self.clock())
         word = outcome.answer or outcome.reason or ""
         self.journal.record(
-            f"{command.action}: {word}",
+            f"{asked.action}: {word}",
             outcome.status.value,
-            message_id=request.request_id,
+            message_id=asked.request_id,
             requester=asked.by,
-            action=command.action.value,
+            action=asked.action.value,
             answer=word,
             recipient=outcome.held and outcome.held.recipient,
             entry=outcome.held and outcome.held.entry,
@@ -143,38 +123,44 @@ class Acting:
     # --- Decide ---
 
     def _outcome(self, asked: Asked) -> ActionOutcome:
-        auth, _ = self.senders.facts_for(asked.request.requester)
-        if denial(auth) is not None:
-            return ActionOutcome(RequestStatus.REFUSED, reason=Refusal.DENIED)
+        mailboxes = self._mailboxes(asked)
+        if isinstance(mailboxes, Refusal):
+            return ActionOutcome(RequestStatus.REFUSED, reason=mailboxes)
         now = self.clock()
-        if now - asked.request.received_at > OLDEST:
+        if now - asked.asked_at > OLDEST:
             return self._answer(asked, Answer.TOO_OLD)
-        for mailbox in mailboxes_of(asked.request.requester, auth):
-            if (row := self.transitions.find(mailbox, asked.command.reference, now)) is not None:
+        for mailbox in mailboxes:
+            if (row := self.transitions.find(mailbox, asked.reference, now)) is not None:
                 return self._do(asked, row)
         return ActionOutcome(RequestStatus.REFUSED, reason=Refusal.NOT_YOURS)
 
+    def _mailboxes(self, asked: Asked) -> Sequence[Address] | Refusal:
+        """Return whose messages they may act on now."""
+        if asked.requester is None:
+            return () if asked.mailbox is None else (asked.mailbox,)
+        auth, _ = self.senders.facts_for(asked.requester)
+        return mailboxes_of(asked.requester, auth) if denial(auth) is None else Refusal.DENIED
+
     def _do(self, asked: Asked, row: HeldRow) -> ActionOutcome:
         """Do what the rules say of the row, again if somebody else changes it meanwhile."""
-        action = asked.command.action
-        if action not in self.settings.policy.actions:
+        if asked.requester is not None and asked.action not in self.settings.policy.actions:
             return self._answer(asked, Answer.SWITCHED_OFF, row)
         for _ in range(_MOST_CHANGES):
             if (done := self._done_before(asked, row)) is not None:
                 return done
-            result = self._take(STEPS[row.state(self.clock())][action], asked, row)
+            result = self._take(STEPS[row.state(self.clock())][asked.action], asked, row)
             if isinstance(result, ActionOutcome):
                 return result
             if result is None:  # the operator or TTL removed it
                 return ActionOutcome(RequestStatus.REFUSED, reason=Refusal.NOT_YOURS)
             row = result
-        raise Contended(asked.request.request_id)
+        raise Contended(asked.request_id)
 
     def _take(self, step: Step, asked: Asked, row: HeldRow) -> ActionOutcome | HeldRow | None:
         """Take a step; return the outcome, or the row if somebody has changed it, or None if it is gone."""
         match step:
             case Step.SHOW:
-                return self._show(asked, row)
+                return self._show(asked, row, asked.requester)
             case Step.DELIVER:
                 return self._deliver(asked, row)
             case Step.DELETE:
@@ -186,7 +172,7 @@ class Acting:
 
     def _done_before(self, asked: Asked, row: HeldRow) -> ActionOutcome | None:
         """Answer what this request itself did, before its process died; None if it has not done it."""
-        request_id = asked.request.request_id
+        request_id = asked.request_id
         if row.status is HeldStatus.RELEASED and row.released_for == request_id:
             return self._released(asked, row)
         if row.status is HeldStatus.DELETED and row.deleted_for == request_id:
@@ -199,7 +185,9 @@ class Acting:
 
     # --- Apply ---
 
-    def _show(self, asked: Asked, row: HeldRow) -> ActionOutcome:
+    def _show(self, asked: Asked, row: HeldRow, requester: Address | None) -> ActionOutcome:
+        if requester is None:
+            raise AssertionError("an operator orders no preview by mail")
         preview: Preview | CannotBeShown = CannotBeShown.UNREADABLE
         if asked.attempt <= _MOST_PREVIEWS:
             original = self._original(row)
@@ -210,16 +198,16 @@ class Acting:
             preview,
             row.message,
             self._offers(row),
-            request_id=asked.request.request_id,
-            requester=asked.request.requester,
-            reply=asked.request.reply,
+            request_id=asked.request_id,
+            requester=requester,
+            reply=asked.reply,
             sender=self.settings.report_sender,
             reply_to=self.settings.reply_to,
             now=self.clock(),
         )
         reason = preview.value if isinstance(preview, CannotBeShown) else None
         try:
-            ses_message_id = self._send(asked, MailKind.PREVIEW, mail, asked.request.requester)
+            ses_message_id = self._send(asked, MailKind.PREVIEW, mail, requester)
         except SendRefused as e:
             return ActionOutcome(RequestStatus.FAILED, Answer.SHOWN, _key(row), reason=str(e))
         return ActionOutcome(RequestStatus.DONE, Answer.SHOWN, _key(row), ses_message_id, reason)
@@ -232,36 +220,36 @@ class Acting:
         return [offer for offer in offers if offer.action is not Action.PREVIEW]
 
     def _delete(self, asked: Asked, row: HeldRow) -> ActionOutcome | HeldRow | None:
-        request_id = asked.request.request_id
+        request_id = asked.request_id
         deleted = self.transitions.delete(row, asked.by, request_id, self.clock())
         if deleted is None or deleted.deleted_for != request_id or deleted.status is not HeldStatus.DELETED:
             return deleted
         return self._answer(asked, Answer.DELETED, deleted)
 
     def _deliver(self, asked: Asked, row: HeldRow) -> ActionOutcome | HeldRow | None:
-        if row.message.reason not in self.settings.policy.reasons:
+        if asked.requester is not None and row.message.reason not in self.settings.policy.reasons:
             return self._answer(asked, Answer.NOT_RELEASABLE, row)
         original = self._original(row)
         if isinstance(original, Answer):
             return self._answer(asked, original, row)
         if not attachment.fits(len(original)):
             return self._answer(asked, Answer.TOO_LARGE, row)
-        request_id, now = asked.request.request_id, self.clock()
+        request_id, now = asked.request_id, self.clock()
         taken = self.transitions.begin_release(row, asked.by, request_id, now, self.settings.lease)
         if taken is None or taken.released_for != request_id or taken.status is not HeldStatus.RELEASING:
             return taken
         return self._hand_over(asked, taken, original)
 
     def _hand_over(self, asked: Asked, row: HeldRow, original: bytes) -> ActionOutcome:
-        request, now = asked.request, self.clock()
-        self.requests.note_held(request.request_id, _key(row))
+        request_id, now = asked.request_id, self.clock()
+        self.requests.note_held(request_id, _key(row))
         mail = attachment.render(
-            deliverable(original, self.settings.families, ReleaseTrace(request.request_id, now)),
+            deliverable(original, self.settings.families, ReleaseTrace(request_id, now)),
             row.message,
-            request_id=request.request_id,
-            requester=request.requester,
-            asked_at=request.received_at,
-            reply=request.reply,
+            request_id=request_id,
+            requester=asked.requester,
+            asked_at=asked.asked_at,
+            reply=asked.reply,
             sender=self.settings.report_sender,
             reply_to=self.settings.reply_to,
             now=now,
@@ -269,14 +257,16 @@ class Acting:
         try:
             ses_message_id = self._send(asked, MailKind.RELEASE, mail, row.message.recipient)
         except SendRefused as e:
-            self.transitions.undo_release(row, request.request_id, self.clock())
+            self.transitions.undo_release(row, request_id, self.clock())
             return self._answer(asked, Answer.NOT_SENT, row, failure=str(e))
-        released = self.transitions.finish_release(row, request.request_id, self.clock())
+        released = self.transitions.finish_release(row, request_id, self.clock())
         return self._released(asked, released or row, ses_message_id)
 
     def _released(self, asked: Asked, row: HeldRow, ses_message_id: str | None = None) -> ActionOutcome:
-        if row.message.recipient == asked.request.requester:  # the released mail is the answer
+        if row.message.recipient == asked.requester:  # the released mail is the answer
             return ActionOutcome(RequestStatus.DONE, Answer.DELIVERED, _key(row), ses_message_id)
+        if asked.requester is None:
+            return ActionOutcome(RequestStatus.DONE, Answer.RELEASED, _key(row), ses_message_id)
         return self._answer(asked, Answer.RELEASED, row)
 
     def _original(self, row: HeldRow) -> bytes | Answer:
@@ -295,23 +285,25 @@ class Acting:
     def _answer(
         self, asked: Asked, answer: Answer, row: HeldRow | None = None, failure: str | None = None
     ) -> ActionOutcome:
-        """Send the answer to the requester. failure: SES's error at a release."""
+        """Send the answer to the requester, but to no operator. failure: SES's error at a release."""
+        held = None if row is None else _key(row)
+        status = RequestStatus.DONE if failure is None else RequestStatus.FAILED
+        if asked.requester is None:
+            return ActionOutcome(status, answer, held, reason=failure)
         mail = render_answer(
             answer,
             None if row is None else row.message,
             _deed(row),
-            request_id=asked.request.request_id,
-            requester=asked.request.requester,
-            asked_at=asked.request.received_at,
-            reply=asked.request.reply,
+            request_id=asked.request_id,
+            requester=asked.requester,
+            asked_at=asked.asked_at,
+            reply=asked.reply,
             sender=self.settings.report_sender,
             reply_to=self.settings.reply_to,
             now=self.clock(),
         )
-        held = None if row is None else _key(row)
-        status = RequestStatus.DONE if failure is None else RequestStatus.FAILED
         try:
-            ses_message_id = self._send(asked, MailKind.ANSWER, mail, asked.request.requester)
+            ses_message_id = self._send(asked, MailKind.ANSWER, mail, asked.requester)
         except SendRefused as e:
             return ActionOutcome(RequestStatus.FAILED, answer, held, reason=failure or str(e))
         return ActionOutcome(status, answer, held, ses_message_id, failure)
@@ -321,7 +313,7 @@ class Acting:
             mail,
             sender=self.settings.report_sender,
             to=to,
-            request_id=asked.request.request_id,
+            request_id=asked.request_id,
             kind=kind,
         )
 

@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Self, assert_never
 
 from quarantine.acting.offers import Offering, offers_on
+from quarantine.acting.orders import ReleaseOrder
 from quarantine.asking.admission import Accepted
 from quarantine.feedback.tags import MailKind
 from quarantine.jobs import ActionJob, MalformedJob, ReportJob, from_json
@@ -78,7 +79,13 @@ class Reporting:
             return self.requests.claim_report(request_id, self.clock(), self.settings.lease)
 
         if (found := claimed(request_id, claim, self.requests, self.journal)) is not None:
-            self._serve(found.request)
+            match found.request:
+                case Accepted():
+                    self._serve(found.request)
+                case ReleaseOrder():
+                    raise AssertionError("claim_report claims no release")
+                case _:
+                    assert_never(found.request)
 
     def _serve(self, request: Accepted) -> None:
         try:

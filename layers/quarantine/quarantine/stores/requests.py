@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, assert_never
 from botocore.exceptions import ClientError
 
 from quarantine.acting.answers import Answer
+from quarantine.acting.orders import ReleaseOrder
 from quarantine.acting.reference import Reference, shortened
 from quarantine.acting.rules import Action
 from quarantine.asking.admission import Accepted, Refusal, Refused
@@ -124,7 +125,7 @@ class Claimed:
     attempt: 1 for the first claim; more if a process died or failed while it served the request.
     """
 
-    request: Accepted
+    request: Accepted | ReleaseOrder
     attempt: int = 1
 
 
@@ -333,6 +334,26 @@ class Requests:
             return Known(RequestStatus(items.failed_item(e)["status"]))
         return None
 
+    def order(self, order: ReleaseOrder) -> None:
+        """Record what an operator orders, as an accepted request; its job must be queued."""
+        row = {
+            "request_id": order.request_id,
+            "command": CommandWord.RELEASE,
+            "requester": order.operator,
+            "by_operator": True,
+            "mailboxes": {str(order.mailbox)},
+            "asked": {"reference": str(order.reference)},
+            "status": RequestStatus.ACCEPTED,
+            "received_at": items.iso_milliseconds(order.ordered_at),
+            "decided_at": items.iso_milliseconds(order.ordered_at),
+            "expires_at": items.epoch(order.ordered_at + RETENTION_OF_REQUESTS),
+        }
+        self._client.put_item(
+            TableName=self._table,
+            Item=to_wire(row),
+            ConditionExpression="attribute_not_exists(request_id)",
+        )
+
     def claim_report(self, request_id: str, now: datetime, lease: timedelta) -> Claim:
         """Claim a request for a report, for the duration of a lease.
 
@@ -374,12 +395,13 @@ class Requests:
             )
         except self._client.exceptions.ConditionalCheckFailedException as e:
             return _claim_of_other(request_id, e, commands)
-        row = from_wire(response["Attributes"])
-        return Claimed(self._accepted(row), items.whole_number(row["attempts"]))
+        return self._claimed(from_wire(response["Attributes"]))
 
-    def _accepted(self, row: Values) -> Accepted:
+    def _claimed(self, row: Values) -> Claim:
         try:
-            return _read_accepted(row, self._trigger)
+            attempt = items.whole_number(row["attempts"])
+            request = _read_order(row) if is_order(row) else _read_accepted(row, self._trigger)
+            return Claimed(request, attempt)
         except (KeyError, TypeError, ValueError, OverflowError) as e:
             raise UnreadableRequest(f"{row['request_id']}: {type(e).__name__}: {e}") from e
 
@@ -413,7 +435,9 @@ class Requests:
             ),
         )
 
-    def settle_action(self, request: Accepted, outcome: ActionOutcome, now: datetime) -> None:
+    def settle_action(
+        self, request_id: str, reference: Reference, outcome: ActionOutcome, now: datetime
+    ) -> None:
         """Record the outcome of a claimed action. The reference is shortened: nobody needs it any more."""
         attributes = {
             "answer": outcome.answer,
@@ -421,11 +445,11 @@ class Requests:
             "ses_message_id": outcome.ses_message_id,
             "held_recipient": outcome.held and outcome.held.recipient,
             "held_entry": outcome.held and outcome.held.entry,
-            "asked": {**_asked(request), "reference": shortened(_asked(request)["reference"])},
+            "asked.reference": shortened(str(reference)),
             "finished_at": items.iso_milliseconds(now),
         }
         self._leave(
-            request.request_id,
+            request_id,
             outcome.status,
             {name: value for name, value in attributes.items() if value is not None},
         )
@@ -440,7 +464,10 @@ class Requests:
     def _leave(
         self, request_id: str, status: RequestStatus, attributes: Mapping[str, Any], attempts: int = 0
     ) -> None:
-        assignments = ["#status = :status", *(f"{name} = :{name}" for name in attributes)]
+        """Leave a claimed request with a status. attributes: by their paths, such as `asked.reference`."""
+        attributes = {"status": status, **attributes}
+        paths = {f":{path.replace('.', '_')}": path for path in attributes}
+        assignments = (f"#{path.replace('.', '.#')} = {value}" for value, path in paths.items())
         outdated = {"lease_until", "reason"} - attributes.keys()
         self._client.update_item(
             TableName=self._table,
@@ -448,10 +475,10 @@ class Requests:
             UpdateExpression=f"SET {', '.join(assignments)} REMOVE {', '.join(sorted(outdated))}"
             " ADD attempts :attempts",
             ConditionExpression="#status = :sending",
-            ExpressionAttributeNames={"#status": "status"},
+            ExpressionAttributeNames={f"#{name}": name for path in attributes for name in path.split(".")},
             ExpressionAttributeValues=to_wire(
-                {":status": status, ":sending": RequestStatus.SENDING, ":attempts": attempts}
-                | {f":{name}": value for name, value in attributes.items()}
+                {":sending": RequestStatus.SENDING, ":attempts": attempts}
+                | {value: attributes[path] for value, path in paths.items()}
             ),
         )
 
@@ -724,6 +751,22 @@ def _read_accepted(row: Values, trigger: Address | None) -> Accepted:
         received_at=items.time(row["received_at"]),
         accepted_by=items.text(row.get("detail", "")),
         reply=_read_reply(asked),
+    )
+
+
+def is_order(row: Mapping[str, Any]) -> bool:
+    """Return whether an operator ordered it, and no mail asked for it."""
+    return row.get("by_operator") is True
+
+
+def _read_order(row: Values) -> ReleaseOrder:
+    (mailbox,) = items.text_set(row, "mailboxes")
+    return ReleaseOrder(
+        request_id=items.text(row["request_id"]),
+        operator=items.text(row["requester"]),
+        mailbox=Address.parse(mailbox),
+        reference=Reference.parse(items.text(row["asked"]["reference"])),
+        ordered_at=items.time(row["received_at"]),
     )
 
 

@@ -1,0 +1,77 @@
+"""What act was asked to do, by a user or by an operator."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Self, assert_never
+
+from quarantine.acting.orders import ReleaseOrder
+from quarantine.acting.reference import Reference
+from quarantine.acting.rules import Action
+from quarantine.asking.admission import Accepted
+from quarantine.asking.commands import ActionCommand, ReportCommand
+from quarantine.asking.replying import ReplyContext
+from quarantine.mail.addresses import Address
+from quarantine.stores.requests import Claimed
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A claimed action. attempt: 1 for the first claim.
+
+    by: who asked, an address, or the ARN of an operator. requester: None for an operator, to whom no mail is
+    sent, and whom no limit for users binds. mailbox: of an operator's order; a user's are read anew.
+    """
+
+    request_id: str
+    action: Action
+    reference: Reference
+    by: str
+    requester: Address | None
+    mailbox: Address | None
+    asked_at: datetime
+    reply: ReplyContext
+    attempt: int
+
+    @classmethod
+    def of(cls, claimed: Claimed) -> Self:
+        match claimed.request:
+            case Accepted():
+                return cls._of_user(claimed.request, claimed.attempt)
+            case ReleaseOrder():
+                return cls._of_operator(claimed.request, claimed.attempt)
+            case _:
+                assert_never(claimed.request)
+
+    @classmethod
+    def _of_user(cls, request: Accepted, attempt: int) -> Self:
+        match command := request.command:
+            case ActionCommand():
+                return cls(
+                    request_id=request.request_id,
+                    action=command.action,
+                    reference=command.reference,
+                    by=str(request.requester),
+                    requester=request.requester,
+                    mailbox=None,
+                    asked_at=request.received_at,
+                    reply=request.reply,
+                    attempt=attempt,
+                )
+            case ReportCommand():
+                raise AssertionError("claim_action claims no report")
+            case _:
+                assert_never(command)
+
+    @classmethod
+    def _of_operator(cls, order: ReleaseOrder, attempt: int) -> Self:
+        return cls(
+            request_id=order.request_id,
+            action=Action.RELEASE,
+            reference=order.reference,
+            by=order.operator,
+            requester=None,
+            mailbox=order.mailbox,
+            asked_at=order.ordered_at,
+            reply=ReplyContext(),
+            attempt=attempt,
+        )
