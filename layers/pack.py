@@ -17,7 +17,7 @@ from pathlib import Path
 from py_compile import PycInvalidationMode
 from typing import Final
 
-SERVICES: Final = frozenset({"dynamodb", "s3", "sesv2", "sqs"})
+SERVICES: Final = frozenset({"dynamodb", "s3", "secretsmanager", "sesv2", "sqs"})
 """The services that the functions use; tests/deploy/test_built.py compares it with their code."""
 
 # Parts of Powertools that no function imports. Python compiles a module without byte code on import.
@@ -44,6 +44,8 @@ def reduce_data(packages: Path) -> None:
         shutil.rmtree(packages / "boto3" / name, ignore_errors=True)
     for examples in data.rglob("examples-1.json*"):
         examples.unlink()
+    # The time zones of dateutil, which only reads times and knows UTC here.
+    (packages / "dateutil" / "zoneinfo" / "dateutil-zoneinfo.tar.gz").unlink(missing_ok=True)
     # pip's lists of the files that it installed, of which many are gone.
     for record in packages.glob("*.dist-info/RECORD"):
         record.unlink()

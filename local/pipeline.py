@@ -22,8 +22,9 @@ from local.stack import Stack
 from quarantine.asking.event import Verdicts
 from quarantine.mail.escaping import escaped_lines
 from quarantine.runtime import Journal, serve_batch
+from quarantine.services import acting as acting_service
 from quarantine.services import feedback as feedback_service
-from quarantine.services.acting import Acting
+from quarantine.services.acting import Acting, Clients
 from quarantine.services.claiming import HOPELESS
 from quarantine.services.holding import Holding
 from quarantine.services.intake import Intake
@@ -96,7 +97,10 @@ class Pipeline:
         reporting = Reporting.on(
             ReportSettings.from_environ(stack.environ), dynamodb, session.client("sesv2")
         )
-        acting = Acting.on(ActSettings.from_environ(stack.environ), dynamodb, s3, session.client("sesv2"))
+        clients = Clients(
+            dynamodb, s3, session.client("sesv2"), sqs, lambda: session.client("secretsmanager")
+        )
+        acting = Acting.on(ActSettings.from_environ(stack.environ), clients)
         holding = Holding.on(HoldSettings.from_environ(stack.environ), dynamodb, s3, sqs)
         feedback = feedback_service.Feedback.on(
             FeedbackSettings.from_environ(stack.environ),
@@ -115,6 +119,10 @@ class Pipeline:
                 feedback.handle, feedback.journal, feedback.settings.attempts, feedback_service.HOPELESS
             ),
         }
+        if stack.results_queue_url is not None:
+            self._sources[stack.results_queue_url] = Source(
+                acting.handle_result, acting.journal, acting.settings.attempts, acting_service.HOPELESS
+            )
         self._events: queue.Queue[dict[str, Any]] = queue.Queue()
         self._stopping = threading.Event()
         self._threads = [threading.Thread(target=self._run_intake, daemon=True)] + [

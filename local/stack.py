@@ -61,12 +61,14 @@ class Stack:
 
     intake_failures_url: the queue of events on which intake failed.
     held_queue_url: the queue of objects for hold. feedback_queue_url: the queue of SES's events.
+    results_queue_url: the queue of what agents say; None for a stack without agents.
     """
 
     environ: Mapping[str, str]
     intake_failures_url: str
     held_queue_url: str
     feedback_queue_url: str
+    results_queue_url: str | None = None
 
 
 def create_stack(session: boto3.Session, parameters: Mapping[str, str] | None = None) -> Stack:
@@ -76,15 +78,13 @@ def create_stack(session: boto3.Session, parameters: Mapping[str, str] | None = 
     """
     template = load_template()
     queues = {name: {"Ref": name} for name in ("IntakeFailures", "HeldQueue", "FeedbackQueue")}
+    given = PARAMETERS | dict(parameters or {})
     values = _environment(template) | queues
     cloudformation = session.client("cloudformation")
     cloudformation.create_stack(
         StackName=STACK_NAME,
-        TemplateBody=json.dumps(_stateful(template, list(values.values()))),
-        Parameters=[
-            {"ParameterKey": key, "ParameterValue": value}
-            for key, value in (PARAMETERS | dict(parameters or {})).items()
-        ],
+        TemplateBody=json.dumps(_stateful(template, list(values.values()), given)),
+        Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in given.items()],
     )
     (stack,) = cloudformation.describe_stacks(StackName=STACK_NAME)["Stacks"]
     outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
@@ -92,7 +92,10 @@ def create_stack(session: boto3.Session, parameters: Mapping[str, str] | None = 
     urls = {name: resolved.pop(name) for name in queues}
     session.client("sesv2").create_email_identity(EmailIdentity=resolved["REPORT_SENDER"])
     _notify(session, template, resolved["MAIL_BUCKET"], urls)
-    return Stack(resolved, urls["IntakeFailures"], urls["HeldQueue"], urls["FeedbackQueue"])
+    results = outputs.get("ResultsQueueUrl")
+    if results is not None:
+        resolved["RESULTS_QUEUE_URL"] = results  # for an agent
+    return Stack(resolved, urls["IntakeFailures"], urls["HeldQueue"], urls["FeedbackQueue"], results)
 
 
 def _notify(
@@ -129,12 +132,12 @@ def _environment(template: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _stateful(template: Mapping[str, Any], values: list[Any]) -> dict[str, Any]:
+def _stateful(template: Mapping[str, Any], values: list[Any], given: Mapping[str, str]) -> dict[str, Any]:
     """Return the part of a template that keeps state, with an output for each value to resolve."""
     resources = {
         name: {part: resource[part] for part in resource if part != "DependsOn"}
         for name, resource in template["Resources"].items()
-        if resource["Type"] in _KEPT_TYPES
+        if resource["Type"] in _KEPT_TYPES and _is_made(resource, template, given)
     }
     known = {*resources, *template["Parameters"]}
     outputs = {
@@ -146,6 +149,15 @@ def _stateful(template: Mapping[str, Any], values: list[Any]) -> dict[str, Any]:
         "Resources": resources,
         "Outputs": outputs | {f"Value{number}": {"Value": value} for number, value in enumerate(values)},
     }
+
+
+def _is_made(resource: Mapping[str, Any], template: Mapping[str, Any], given: Mapping[str, str]) -> bool:
+    """Return whether a resource's condition holds: moto describes one that is not made without its name."""
+    match template["Conditions"].get(resource.get("Condition")):
+        case {"Fn::Equals": [{"Ref": name}, value]}:
+            return bool(given.get(name, template["Parameters"][name].get("Default")) == value)
+        case _:
+            return True
 
 
 def _names(value: Any) -> set[str]:

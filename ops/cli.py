@@ -4,6 +4,7 @@ import typer
 
 from ops import activate, auth, doctor, exits, forget, held, options, redrive, relay, report, requests, why
 from ops.commandline import command_of, output_first
+from ops.deliver import command as deliver_command
 from ops.hold import command as hold_command
 from ops.operator import Operator, Output
 
@@ -24,6 +25,7 @@ app.command()(activate.activate)
 app.command()(why.why)
 app.command()(redrive.redrive)
 app.command()(forget.forget)
+app.command()(deliver_command.deliver)
 
 
 @app.callback()

@@ -213,6 +213,9 @@ def _held(message: "MessageTypeDef") -> Diagnosis:
 
 
 def _sending_event(operator: Operator, body: str) -> Diagnosis:
+    """Read an event of SES, or the job of a delivery report."""
+    if (found := _job(operator, body)).readable:
+        return found
     try:
         event = parse_sending_event(body, operator.stack_name)  # the name of its configuration set, too
     except MalformedSendingEvent as e:

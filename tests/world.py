@@ -89,6 +89,16 @@ class World:
         handler = act_app.make_handler({**self.stack.environ, **environ}, session or self.session, self.clock)
         return _failed(handler(_batch(jobs, received), None))
 
+    def results(self, *results: str, session: boto3.Session | None = None, **environ: str) -> list[str]:
+        """Let act serve results of agents, each as a batch; return the ids of those that failed."""
+        handler = act_app.make_handler({**self.stack.environ, **environ}, session or self.session, self.clock)
+        failed = []
+        for result in results:
+            batch = _batch([result], 1)
+            batch["Records"][0]["eventSourceARN"] = self.stack.environ["RESULTS_QUEUE_ARN"]
+            failed += _failed(handler(batch, None))
+        return failed
+
     def hold(
         self, *bodies: str, session: boto3.Session | None = None, received: int = 1, **environ: str
     ) -> list[str]:

@@ -1,4 +1,4 @@
-"""Act: SQS delivers the jobs of accepted actions on held mail."""
+"""Act: SQS delivers the jobs of accepted actions on held mail, and the results of agents."""
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -16,8 +16,7 @@ from quarantine.runtime import (
     serve_batch,
     utc_now,
 )
-from quarantine.services.acting import Acting
-from quarantine.services.claiming import HOPELESS
+from quarantine.services.acting import HOPELESS, Acting, Clients
 from quarantine.settings import ActSettings
 
 
@@ -31,10 +30,15 @@ def make_handler(
     session = session or boto3.Session()
     client = partial(session.client, config=TWO_ATTEMPTS)
     sesv2 = session.client("sesv2", config=ONE_LONG_ATTEMPT)
-    acting = Acting.on(settings, client("dynamodb"), client("s3"), sesv2, clock)
+    clients = Clients(
+        client("dynamodb"), client("s3"), sesv2, client("sqs"), partial(client, "secretsmanager")
+    )
+    acting = Acting.on(settings, clients, clock)
 
     def handler(event: dict[str, Any], context: object) -> BatchResponse:
-        return serve_batch(event, acting.handle, acting.journal, settings.attempts, HOPELESS)
+        sources = {record.get("eventSourceARN") for record in event["Records"]}  # always one
+        serve = acting.handle_result if sources == {settings.results_queue_arn} else acting.handle
+        return serve_batch(event, serve, acting.journal, settings.attempts, HOPELESS)
 
     return handler
 

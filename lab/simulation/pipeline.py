@@ -128,7 +128,7 @@ class Pipeline:
 
     def _arrivals(self) -> Process:
         for job in self.jobs:
-            yield self.env.timeout(job.asked_at - self.env.now)
+            yield self.env.timeout(max(0.0, job.asked_at - self.env.now))  # never below 0 by rounding
             self.env.process(self._intake(job))
 
     def _intake(self, job: Job) -> Process:

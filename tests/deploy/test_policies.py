@@ -4,6 +4,7 @@ The calls are recorded where botocore makes them, with their resources; the poli
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,11 +12,14 @@ from botocore.exceptions import ClientError
 
 from ops.hold.writer import HeldMailWriter, HoldMetadata
 from quarantine.held import HoldReason
-from tests.deploy.template import FUNCTIONS, SES, STACK, grants, properties
+from quarantine.release.handover import Reply
+from quarantine.stores.requests import Requests
+from tests.deploy.template import FUNCTIONS, SES, STACK, deployed, grants, properties
 from tests.feedback.test_event import sending
-from tests.functions.actions import address, ask, asking, stored
+from tests.functions.actions import SPAM, address, ask, asking, stored
 from tests.functions.faults import Wire
 from tests.functions.test_feedback import release, released
+from tests.functions.test_ways import Door, agent, bounced, results, waiting  # noqa: F401 - a fixture
 from tests.world import World, load_event
 
 type Grant = tuple[str, str]
@@ -87,15 +91,15 @@ AUTHORISED_AS = {"HeadObject": "GetObject"}
 class Ledger:
     """The AWS calls of the processes of one function. `wire` is that of the next process."""
 
-    def __init__(self, world: World, function: str) -> None:
+    def __init__(self, world: World, function: str, stack: Mapping[str, Any] = STACK) -> None:
         self.world = world
         self.needed: set[Grant] = set()
-        variables = STACK[function]["Properties"]["Environment"]["Variables"]
+        variables = stack[function]["Properties"]["Environment"]["Variables"]
         self._names = {
             world.stack.environ[name]: value
             for name, value in variables.items()
             if name in world.stack.environ
-        }
+        } | {world.stack.environ.get("RESULTS_QUEUE_URL", ""): "${ResultsQueue}"}
 
     def wire(self) -> Wire:
         wire = Wire()
@@ -176,6 +180,10 @@ def test_intake_is_granted_what_it_calls_and_nothing_more(world: World) -> None:
     raw = b"Return-Path: <bob@example.com>\r\nFrom: bob@example.com\r\n\r\n"
     world.store_mail(TRUNCATED["Records"][0]["ses"]["mail"]["messageId"], raw)
     assert intake(TRUNCATED) == "unauthenticated"
+    requests = Requests(world.session.client("dynamodb"), world.stack.environ["REQUESTS_TABLE"])
+    requests.remember_bounce("a" * 16, "action", world.clock.now)
+    bounce = f"bounce-{'a' * 16}@reports.example.com"
+    assert bounced(world, to=bounce, session=ledger.wire().session) == "bounce"
     assert ledger.needed.isdisjoint(WITHOUT_A_CALL["IntakeFunction"])
     assert ledger.needed | WITHOUT_A_CALL["IntakeFunction"] == grants(STACK["IntakeFunctionRole"])
 
@@ -223,6 +231,47 @@ def test_act_is_granted_what_it_calls_and_nothing_more(world: World) -> None:
         assert world.act(*jobs, session=ledger.wire().session) == []  # delivered again
     assert ledger.needed.isdisjoint(WITHOUT_A_CALL["ActFunction"])
     assert ledger.needed | WITHOUT_A_CALL["ActFunction"] == grants(STACK["ActFunctionRole"])
+
+
+WITH_AGENTS = deployed(ReleaseBy="agent")
+LAMBDA_TAKES_RESULTS = {(action, "${ResultsQueue.Arn}") for action, _ in LAMBDA_TAKES_ACTIONS}
+
+
+def test_act_is_granted_what_it_calls_on_a_stack_with_agents(waiting: World) -> None:
+    ledger = Ledger(waiting, "ActFunction", WITH_AGENTS)
+    agent(waiting, Door()).serve_next()
+    assert waiting.results(*results(waiting), session=ledger.wire().session) == []
+    for action in ("preview", "delete"):
+        jobs = ask(waiting, address(waiting, action), message_id=action)
+        assert waiting.act(*jobs, session=ledger.wire().session) == []
+    stored(waiting, mail=SPAM.replace(b"<1@", b"<2@"), key="held/2")
+    jobs = ask(waiting, address(waiting, "release"), message_id="again")
+    assert waiting.act(*jobs, session=ledger.wire().session) == []
+    without = WITHOUT_A_CALL["ActFunction"] | LAMBDA_TAKES_RESULTS
+    assert ledger.needed | without == grants(WITH_AGENTS["ActFunctionRole"])
+
+
+def test_an_agent_is_granted_what_it_calls_and_nothing_more(waiting: World) -> None:
+    ledger = Ledger(waiting, "ActFunction", WITH_AGENTS)
+    agent(replace(waiting, session=ledger.wire().session), Door()).serve_next()
+    stored(waiting, mail=SPAM.replace(b"<1@", b"<2@"), key="held/2")
+    assert waiting.act(*ask(waiting, address(waiting, "release"), message_id="again")) == []
+    door = Door([Reply(0, "no answer")])
+    agent(replace(waiting, session=ledger.wire().session), door).serve_next()
+    assert ledger.needed == grants(WITH_AGENTS["DeliverPolicy"])
+
+
+def test_act_may_log_in_and_be_in_a_network_only_where_it_must() -> None:
+    arn = "arn:aws:secretsmanager:eu-west-1:111122223333:secret:relay-abc"
+    by_relay = deployed(
+        ReleaseBy="relay",
+        ReleaseRelay="mx.example.com:587",
+        ReleaseSecretArn=arn,
+        ReleaseSubnetIds="subnet-1",
+    )
+    added = grants(by_relay["ActFunctionRole"]) - grants(STACK["ActFunctionRole"])
+    assert ("secretsmanager:GetSecretValue", arn) in added
+    assert {action.partition(":")[0] for action, _ in added} == {"secretsmanager", "ec2"}
 
 
 def test_only_act_and_hold_may_read_held_mail_and_no_function_writes_senders() -> None:

@@ -192,7 +192,7 @@ def test_function_is_given_the_settings_that_it_reads_and_no_others(function: st
 COMPOSED = {
     *("CONFIGURATION_SET", "LEASE_SECONDS", "RETENTION_DAYS"),
     *("JOB_ATTEMPTS", "ACTION_ATTEMPTS", "HELD_ATTEMPTS", "FEEDBACK_ATTEMPTS"),
-    *("STACK_NAME", "ACTION_LEASE_SECONDS"),
+    *("STACK_NAME", "ACTION_LEASE_SECONDS", "RELEASES_QUEUE_URL", "RESULTS_QUEUE_ARN"),
 }
 
 

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from quarantine.feedback.fate import Fate
 from quarantine.feedback.tags import MailKind, tags_of
+from quarantine.held import HeldKey
 from quarantine.mail.addresses import Address
 from quarantine.outbox import SendRefused
 from quarantine.services.feedback import FailedRelease
@@ -326,7 +328,7 @@ def test_he_is_told_what_happened(world: World) -> None:
     assert world.feedback(CONTENT_REJECTED, tell=told) == []
     (failed,) = told
     assert failed.requester == Address.parse(BOB)
-    assert (failed.held, failed.fate) == ((SALES, ENTRY), "bounced")
+    assert (failed.held, failed.fate) == (HeldKey(SALES, ENTRY), Fate.BOUNCED)
     assert failed.detail == "Transient ContentRejected, smtp; 554 5.7.1 Message rejected as spam"
     assert world.row(REQUEST)["told_at"] == "2026-11-23T12:00:00.000Z"
 

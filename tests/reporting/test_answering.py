@@ -50,6 +50,7 @@ def answer_of(
     message: HeldMessage | None = MESSAGE,
     deed: Deed | None = None,
     reply_to: Address | None = None,
+    said: str = "",
 ) -> EmailMessage:
     return render_answer(
         answer,
@@ -62,6 +63,7 @@ def answer_of(
         sender=OURS,
         reply_to=reply_to,
         now=NOW,
+        said=said,
     )
 
 
@@ -83,6 +85,13 @@ def text_of(mail: EmailMessage) -> str:
             "answer-deleted",
             lambda: answer_of(Answer.DELETED, deed=Deed("arn:aws:iam::1:user/x", NOW), reply_to=HELPDESK),
             id="by an operator",
+        ),
+        pytest.param(
+            "answer-refused-by-server",
+            lambda: answer_of(
+                Answer.REFUSED_BY_SERVER, said="550 5.7.1 <b>no</b>, see https://x.example/\x1b"
+            ),
+            id="with the words of a server",
         ),
         pytest.param("answer-too-old", lambda: answer_of(Answer.TOO_OLD, message=None), id="no message"),
     ],

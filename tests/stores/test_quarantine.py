@@ -9,6 +9,7 @@ import pytest
 from boto3.dynamodb.types import TypeSerializer
 from moto.dynamodb.models import dynamodb_backends
 
+from quarantine.held import HeldKey
 from quarantine.mail.addresses import Address
 from quarantine.runtime import Journal
 from quarantine.stores.items import iso_seconds
@@ -160,7 +161,7 @@ def test_the_query_begins_at_the_longest_retention(world: World, age: timedelta,
 
 # --- What became of the mail that released a message ---
 
-KEY = ("bob@example.com", "2026-11-23T09:30:00Z#<1@x.example>")
+KEY = HeldKey("bob@example.com", "2026-11-23T09:30:00Z#<1@x.example>")
 
 
 @pytest.mark.parametrize(
@@ -184,13 +185,13 @@ def test_a_release_that_failed_is_undone_only_while_it_stands(
     world: World, attributes: dict[str, str] | None, returned: Returned
 ) -> None:
     if attributes is not None:
-        held = {"entry": KEY[1], "confirmed_at": "2026-11-23T12:00:00.000Z", **attributes}
-        world.records.put_held(KEY[0], "<1@x.example>", NOW, "x@x.example", "Invoice", **held)
+        held = {"entry": KEY.entry, "confirmed_at": "2026-11-23T12:00:00.000Z", **attributes}
+        world.records.put_held(KEY.recipient, "<1@x.example>", NOW, "x@x.example", "Invoice", **held)
     released = ReleasedRows(world.session.client("dynamodb"), world.stack.environ["QUARANTINE_TABLE"])
     rows = HeldRows(world.session.client("dynamodb"), world.stack.environ["QUARANTINE_TABLE"])
-    before = list(rows.rows_of(Address.parse(KEY[0])))
+    before = list(rows.rows_of(Address.parse(KEY.recipient)))
     assert returned is released.give_back(KEY, "r-1", NOW)
-    after = list(rows.rows_of(Address.parse(KEY[0])))
+    after = list(rows.rows_of(Address.parse(KEY.recipient)))
     if returned is not Returned.NOW:
         assert before == after
         return

@@ -34,6 +34,14 @@ class HeldStatus(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class HeldKey:
+    """The key of a message's row in the quarantine table."""
+
+    recipient: str
+    entry: str
+
+
+@dataclass(frozen=True, slots=True)
 class HeldMessage:
     """One message in the quarantine of one recipient.
 

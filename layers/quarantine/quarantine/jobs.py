@@ -33,7 +33,15 @@ class ActionJob:
     kind: ClassVar = "action"
 
 
-type Job = ReportJob | ActionJob
+@dataclass(frozen=True, slots=True)
+class BounceJob:
+    """Hold a released message again, because the delivery report with this request's id says it failed."""
+
+    request_id: str
+    kind: ClassVar = "bounce"
+
+
+type Job = ReportJob | ActionJob | BounceJob
 
 
 def to_json(job: Job) -> str:
@@ -55,6 +63,10 @@ def from_json(text: str) -> Job:
             version == _VERSION
         ):
             return ActionJob(request_id)
+        case {"version": version, "kind": BounceJob.kind, "request_id": str(request_id)} if (
+            version == _VERSION
+        ):
+            return BounceJob(request_id)
         case {"version": version, "request_id": str(request_id)} if version == _BEFORE:
             return ReportJob(request_id)
         case {"version": version, "kind": kind, "request_id": str()}:

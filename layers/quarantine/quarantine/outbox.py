@@ -1,5 +1,7 @@
 """What the functions send: jobs and dead letters to SQS, mail to SES."""
 
+import contextlib
+from datetime import timedelta
 from email.message import EmailMessage
 from email.policy import SMTP
 from hashlib import sha256
@@ -9,7 +11,7 @@ from botocore.exceptions import ClientError
 
 from quarantine.feedback.tags import MailKind, tags_of
 from quarantine.holding.judging import RejectedObject
-from quarantine.jobs import ActionJob, Job, ReportJob, to_json
+from quarantine.jobs import ActionJob, BounceJob, Job, ReportJob, to_json
 from quarantine.mail.addresses import Address
 
 if TYPE_CHECKING:
@@ -28,6 +30,9 @@ _FINAL = frozenset(
 )
 
 
+_LONGEST_DELAY = timedelta(seconds=900)  # of SQS
+
+
 class _Options(TypedDict, total=False):
     ConfigurationSetName: str
 
@@ -37,18 +42,28 @@ class SendRefused(RuntimeError):
 
 
 class Jobs:
-    """The queues of accepted requests: one of reports, one of actions."""
+    """The queues of accepted requests: of reports, of actions, and of delivery reports for feedback."""
 
-    def __init__(self, client: "SQSClient", reports_url: str, actions_url: str) -> None:
-        self._client, self._reports_url, self._actions_url = client, reports_url, actions_url
+    def __init__(
+        self, client: "SQSClient", reports_url: str, actions_url: str, feedback_url: str = ""
+    ) -> None:
+        self._client = client
+        self._reports_url, self._actions_url, self._feedback_url = reports_url, actions_url, feedback_url
 
     def put(self, job: Job, group: str) -> None:
         """Queue a job. group: whose it is; SQS then lets no group wait long behind another (fair queues)."""
+        self._put(self._url(job), job, group, timedelta())
+
+    def put_later(self, job: ActionJob, group: str, delay: timedelta) -> None:
+        """Queue an action that comes back after a delay, at most a quarter of an hour."""
+        self._put(self._actions_url, job, group, min(delay, _LONGEST_DELAY))
+
+    def _put(self, url: str, job: Job, group: str, delay: timedelta) -> None:
         self._client.send_message(
-            QueueUrl=self._url(job),
+            QueueUrl=url,
             MessageBody=to_json(job),
-            # Hashed: at most 128 characters, and nobody's name in the queue's metrics.
-            MessageGroupId=sha256(group.encode()).hexdigest()[:32],
+            DelaySeconds=int(delay.total_seconds()),
+            MessageGroupId=_hashed(group),
         )
 
     def _url(self, job: Job) -> str:
@@ -57,8 +72,36 @@ class Jobs:
                 return self._reports_url
             case ActionJob():
                 return self._actions_url
+            case BounceJob():
+                return self._feedback_url
             case _:
                 assert_never(job)
+
+
+def _hashed(group: str) -> str:
+    """Return a group of at most 128 characters that puts nobody's name into the queue's metrics."""
+    return sha256(group.encode()).hexdigest()[:32]
+
+
+class Releases:
+    """The queue of messages that agents deliver (FIFO): those of a mailbox one after the other."""
+
+    def __init__(self, client: "SQSClient", queue_url: str) -> None:
+        self._client, self._queue_url = client, queue_url
+
+    def put(self, pointer: str, mailbox: Address, request_id: str) -> None:
+        """Queue a pointer, as JSON. SQS drops a second one of the same request within five minutes."""
+        self._client.send_message(
+            QueueUrl=self._queue_url,
+            MessageBody=pointer,
+            MessageGroupId=_hashed(str(mailbox)),
+            MessageDeduplicationId=request_id,
+        )
+
+    def delete(self, receipt: str) -> None:
+        """Delete a message that an agent took, unless the handle of its receipt is not valid any more."""
+        with contextlib.suppress(ClientError):
+            self._client.delete_message(QueueUrl=self._queue_url, ReceiptHandle=receipt)
 
 
 class DeadLetters:

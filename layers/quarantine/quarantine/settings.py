@@ -9,6 +9,7 @@ from typing import Final, Self
 
 from quarantine.acting.offers import Policy
 from quarantine.acting.rules import Action
+from quarantine.acting.ways import WayBack
 from quarantine.held import LONGEST_RETENTION, HoldReason
 from quarantine.holding.filters.family import Family
 from quarantine.mail.addresses import Address
@@ -48,6 +49,7 @@ class IntakeSettings:
     requests_table: str
     jobs_queue_url: str
     actions_queue_url: str
+    feedback_queue_url: str
     mail_bucket: str
     trigger: str
     report_sender: Address
@@ -66,6 +68,7 @@ class IntakeSettings:
             requests_table=_read(environ, "REQUESTS_TABLE", str),
             jobs_queue_url=_read(environ, "JOBS_QUEUE_URL", str),
             actions_queue_url=_read(environ, "ACTIONS_QUEUE_URL", str),
+            feedback_queue_url=environ.get("FEEDBACK_QUEUE_URL", ""),
             mail_bucket=_read(environ, "MAIL_BUCKET", str),
             trigger=trigger,
             report_sender=_read(environ, "REPORT_SENDER", partial(_not_the_trigger, trigger)),
@@ -132,7 +135,10 @@ class ReportSettings:
 class ActSettings:
     """The settings of act; lease, configuration_set, attempts and stack as for report.
 
-    families: the filters whose marks are removed from a released mail.
+    families: the filters whose marks are removed from a released mail. way: how it comes back.
+    relay: host and port of the server for the way `relay`. secret_arn: of its login; None if it needs none.
+    actions_queue_url, releases_queue_url: for the way `agent`. release_wait: how long a message waits then.
+    results_queue_arn: of the queue by which agents say what became of a message; "" if there is none.
     """
 
     senders_table: str
@@ -144,6 +150,13 @@ class ActSettings:
     reply_to: Address | None
     policy: Policy
     families: frozenset[Family]
+    way: WayBack
+    relay: tuple[str, int] | None
+    secret_arn: str | None
+    actions_queue_url: str
+    releases_queue_url: str
+    release_wait: timedelta
+    results_queue_arn: str
     lease: timedelta
     configuration_set: str | None
     attempts: int
@@ -155,6 +168,7 @@ class ActSettings:
         trigger = _read(environ, "TRIGGER", _trigger, _DEFAULT_TRIGGER)
         domain = _read(environ, "REPORTS_DOMAIN", normalise_domain)
         address = partial(_no_command, trigger, domain)
+        way = _read(environ, "RELEASE_BY", WayBack, WayBack.ATTACHMENT)
         return cls(
             senders_table=_read(environ, "SENDERS_TABLE", str),
             quarantine_table=_read(environ, "QUARANTINE_TABLE", str),
@@ -165,6 +179,13 @@ class ActSettings:
             reply_to=_read(environ, "REPLY_TO", address) if environ.get("REPLY_TO") else None,
             policy=policy_of(environ),
             families=_read(environ, "FILTER_FAMILIES", partial(_words, Family), ",".join(Family)),
+            way=way,
+            relay=_of_way(environ, "RELEASE_RELAY", _host_and_port, needed=way is WayBack.RELAY),
+            secret_arn=environ.get("RELEASE_SECRET_ARN") or None,
+            actions_queue_url=_of_way(environ, "ACTIONS_QUEUE_URL", str, needed=way is WayBack.AGENT) or "",
+            releases_queue_url=_of_way(environ, "RELEASES_QUEUE_URL", str, needed=way is WayBack.AGENT) or "",
+            results_queue_arn=environ.get("RESULTS_QUEUE_ARN", ""),
+            release_wait=timedelta(hours=_read(environ, "RELEASE_WAIT_HOURS", _positive, "4")),
             lease=_read(environ, "ACTION_LEASE_SECONDS", _seconds, "180"),
             configuration_set=environ.get("CONFIGURATION_SET") or None,
             attempts=_read(environ, "ACTION_ATTEMPTS", _positive, _ONE_ATTEMPT),
@@ -270,6 +291,11 @@ def _read[T](
         raise BadSetting(f"the setting {name} cannot be read: {e}") from e
 
 
+def _of_way[T](environ: Mapping[str, str], name: str, parse: Callable[[str], T], *, needed: bool) -> T | None:
+    """Read a setting that only one way back needs; None for an empty one that is not needed."""
+    return _read(environ, name, parse) if needed or environ.get(name) else None
+
+
 def _trigger(text: str) -> str:
     # The domain does not matter; any domain serves to check that the text is a valid local part.
     trigger = Address.parse(f"{text}@example.com").local
@@ -298,6 +324,14 @@ def _no_command(trigger: str, domain: str, text: str) -> Address:
     if address.domain == domain and _is_other_local_part(address.without_suffix().local):
         raise ValueError(f"mail to it would ask for something else: {text!r}")
     return address
+
+
+def _host_and_port(text: str) -> tuple[str, int]:
+    """Read `HOST:PORT`; an IPv6 address stands in brackets."""
+    host, colon, port = text.rpartition(":")
+    if not colon or not host or (":" in host and not host.startswith("[")):
+        raise ValueError(f"not HOST:PORT: {text!r}")
+    return host.strip("[]"), _positive(port)
 
 
 def _seconds(text: str) -> timedelta:

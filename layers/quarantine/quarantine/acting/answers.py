@@ -9,6 +9,8 @@ class Answer(StrEnum):
     SHOWN = "shown"  # the preview
     DELIVERED = "delivered"  # the released message itself, to the requester's own mailbox
     RELEASED = "released"  # it went to another mailbox that the requester may see
+    HANDED_OVER = "handed_over"  # the mail server of the mailbox took it, as the sender wrote it
+    HANDED_OVER_REPAIRED = "handed_over_repaired"  # as above, with line ends that have one reading
     DELETED = "deleted"
     ON_ITS_WAY = "on_its_way"  # another request delivers it at this moment
     RELEASED_BEFORE = "released_before"
@@ -20,6 +22,9 @@ class Answer(StrEnum):
     NOT_STORED = "not_stored"  # only its row is kept, or the stored mail is gone
     CHANGED = "changed"  # the stored mail is not the one that was judged
     TOO_LARGE = "too_large"  # it does not fit into a mail that SES sends
+    HARMFUL = "harmful"  # it has a virus, and SES sends none
+    REFUSED_BY_SERVER = "refused_by_server"  # the mail server of the mailbox refused it; it is held again
+    NOT_TAKEN = "not_taken"  # the mail server of the mailbox did not take it in time; it is held again
     NOT_SENT = "not_sent"  # SES refuses to send it; it is held again
     REJECTED = "rejected"  # SES rejected it after it had accepted it; it is held again
     CAME_BACK = "came_back"  # the mail server of the mailbox refused it; it is held again

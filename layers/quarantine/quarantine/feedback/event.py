@@ -35,7 +35,8 @@ class Sending(StrEnum):
 class SendingEvent:
     """One event about one mail.
 
-    request_id, mail_kind: from the tags of the mail. ses_message_id: SES's id of the mail.
+    request_id, mail_kind: from the tags of the mail. ses_message_id: SES's id of the mail; "" for a mail that
+    went to a mail server of the company.
     at: when it happened, UTC. is_permanent: SES has given the mail up, and it did not arrive.
     detail: in the words of SES and of the recipient's mail server: cleaned and cut, and still a stranger's.
     """
@@ -47,6 +48,10 @@ class SendingEvent:
     at: datetime
     is_permanent: bool
     detail: str
+
+    @property
+    def is_by_ses(self) -> bool:
+        return bool(self.ses_message_id)
 
 
 _LONGEST_DETAIL: Final = 500

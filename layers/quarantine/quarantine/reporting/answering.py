@@ -8,10 +8,13 @@ from quarantine.acting.answers import Answer
 from quarantine.asking.replying import ReplyContext
 from quarantine.held import HeldMessage
 from quarantine.mail.addresses import Address, InvalidAddress
+from quarantine.mail.links import defanged
+from quarantine.mail.text import clean_text, clipped
 from quarantine.reporting.composing import compose
 from quarantine.reporting.markup import MailTemplates
 from quarantine.reporting.quoting import QuotedMessage, zone_of
 
+_LONGEST_SAID = 500  # characters
 _TEMPLATES = MailTemplates("answer")
 
 
@@ -28,6 +31,7 @@ class AnsweredAction:
     """The values that the templates need. Times are in the requester's own UTC offset.
 
     message: None if the answer is about no message. by: None for an operator, and if nobody acted.
+    said: by a mail server, safe to show; "" if none said anything.
     """
 
     answer: Answer
@@ -36,6 +40,7 @@ class AnsweredAction:
     message: QuotedMessage | None
     by: Address | None
     acted_at: datetime | None
+    said: str
 
     @property
     def is_notice(self) -> bool:
@@ -60,11 +65,12 @@ def render_answer(
     sender: Address,
     reply_to: Address | None,
     now: datetime,
+    said: str = "",
 ) -> EmailMessage:
     """Return the mail that answers a request. The same arguments give the same mail.
 
     message: the held message; None where the answer is about none. deed: what was done to it before.
-    request_id, requester, asked_at, reply: of the request.
+    request_id, requester, asked_at, reply: of the request. said: by a mail server; hostile.
     """
     zone = zone_of(reply.utc_offset)
     answered = AnsweredAction(
@@ -74,6 +80,7 @@ def render_answer(
         message=None if message is None else QuotedMessage.of(message, zone),
         by=_person(deed),
         acted_at=None if deed is None else deed.at.astimezone(zone),
+        said=clipped(defanged(clean_text(said)), _LONGEST_SAID),
     )
     return compose(
         _TEMPLATES.render(answered=answered, reply_to=reply_to),

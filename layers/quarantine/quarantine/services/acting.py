@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from email.message import EmailMessage
 from typing import TYPE_CHECKING, Self, assert_never
 
@@ -10,32 +10,40 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from quarantine.acting.answers import Answer
 from quarantine.acting.offers import Offer, offers_on
-from quarantine.acting.rules import OLDEST, STEPS, Action, Step
+from quarantine.acting.rules import OLDEST, STEPS, Action, State, Step
+from quarantine.acting.ways import WayBack
 from quarantine.asking.admission import Refusal, denial, mailboxes_of
 from quarantine.feedback.tags import MailKind
 from quarantine.held import HeldStatus
-from quarantine.jobs import ActionJob, MalformedJob, ReportJob, from_json
+from quarantine.jobs import ActionJob, BounceJob, MalformedJob, ReportJob, from_json
 from quarantine.mail.addresses import Address
-from quarantine.outbox import Mailer, SendRefused
+from quarantine.outbox import Jobs, Mailer, Releases, SendRefused
 from quarantine.previewing.preview import Preview, read_preview
 from quarantine.previewing.structure import CannotBeShown
-from quarantine.release import attachment
-from quarantine.release.deliverable import ReleaseTrace, deliverable
+from quarantine.release.pointer import MalformedResult, Result
 from quarantine.reporting.answering import Deed, render_answer
 from quarantine.reporting.preview import render_preview
 from quarantine.runtime import Journal, utc_now
+from quarantine.services import claiming
 from quarantine.services.asked import Asked
 from quarantine.services.claiming import claimed
+from quarantine.services.relaying import relay_of
+from quarantine.services.releasing import Failed, NotReached, Released, Releasing, Taken, Waits
 from quarantine.settings import ActSettings
-from quarantine.stores.objects import Changed, Gone, HeldObjects
-from quarantine.stores.requests import ActionOutcome, Claim, HeldKey, Requests, RequestStatus
+from quarantine.stores.objects import HeldObjects
+from quarantine.stores.requests import ActionOutcome, Claim, Claimed, Requests, RequestStatus, Waiting
 from quarantine.stores.senders import Senders
 from quarantine.stores.transitions import HeldRow, Transitions
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_secretsmanager import SecretsManagerClient
     from mypy_boto3_sesv2 import SESV2Client
+    from mypy_boto3_sqs import SQSClient
+
+HOPELESS = (*claiming.HOPELESS, MalformedResult)
+"""Errors of a job or result that fails each time; SQS moves it to the dead-letter queue."""
 
 _MOST_PREVIEWS = 2  # attempts that may fail before a preview is answered "cannot be shown"
 _MOST_CHANGES = 5  # of a row, between two looks at it
@@ -46,36 +54,54 @@ class Contended(RuntimeError):
 
 
 @dataclass(frozen=True, slots=True)
+class Clients:
+    """What act calls. connect_secrets: makes the client that only some stacks need."""
+
+    dynamodb: "DynamoDBClient"
+    s3: "S3Client"
+    sesv2: "SESV2Client"
+    sqs: "SQSClient"
+    connect_secrets: "Callable[[], SecretsManagerClient]"
+
+
+@dataclass(frozen=True, slots=True)
 class Acting:
     """Handles the jobs of accepted actions."""
 
     settings: ActSettings
     senders: Senders
     transitions: Transitions
-    mails: HeldObjects
+    releasing: Releasing
     requests: Requests
     mailer: Mailer
+    jobs: Jobs
     journal: Journal
     clock: Callable[[], datetime]
 
     @classmethod
-    def on(
-        cls,
-        settings: ActSettings,
-        dynamodb: "DynamoDBClient",
-        s3: "S3Client",
-        sesv2: "SESV2Client",
-        clock: Callable[[], datetime] = utc_now,
-    ) -> Self:
+    def on(cls, settings: ActSettings, clients: Clients, clock: Callable[[], datetime] = utc_now) -> Self:
         """Return the service over these clients."""
         journal = Journal("act", "Actions", settings.stack)
+        transitions = Transitions(clients.dynamodb, settings.quarantine_table, journal.unreadable)
+        requests = Requests(clients.dynamodb, settings.requests_table)
+        mailer = Mailer(clients.sesv2, settings.configuration_set)
         return cls(
             settings,
-            Senders(dynamodb, settings.senders_table, journal.unreadable),
-            Transitions(dynamodb, settings.quarantine_table, journal.unreadable),
-            HeldObjects(s3, settings.mail_bucket),
-            Requests(dynamodb, settings.requests_table),
-            Mailer(sesv2, settings.configuration_set),
+            Senders(clients.dynamodb, settings.senders_table, journal.unreadable),
+            transitions,
+            Releasing(
+                settings,
+                transitions,
+                HeldObjects(clients.s3, settings.mail_bucket),
+                requests,
+                mailer,
+                relay_of(settings, clients.connect_secrets),
+                Releases(clients.sqs, settings.releases_queue_url),
+                clock,
+            ),
+            requests,
+            mailer,
+            Jobs(clients.sqs, "", settings.actions_queue_url),
             journal,
             clock,
         )
@@ -86,8 +112,8 @@ class Acting:
         match job:
             case ActionJob(request_id):
                 self._act(request_id)
-            case ReportJob():
-                raise MalformedJob("a report's job, on the queue of actions")
+            case ReportJob() | BounceJob():
+                raise MalformedJob(f"the job of a {job.kind}, on the queue of actions")
             case _:
                 assert_never(job)
 
@@ -95,16 +121,57 @@ class Acting:
         def claim() -> Claim:
             return self.requests.claim_action(request_id, self.clock(), self.settings.lease)
 
-        if (found := claimed(request_id, claim, self.requests, self.journal)) is not None:
-            self._serve(Asked.of(found))
+        match claimed(request_id, claim, self.requests, self.journal):
+            case None:
+                return
+            case Waiting(until):
+                self._look_again(request_id, until)
+            case Claimed() as found:
+                self._serve(Asked.of(found))
+
+    def _look_again(self, request_id: str, until: datetime) -> None:
+        """Come back when no agent may deliver the message any more."""
+        delay = until - self.clock() + timedelta(seconds=1)
+        self.jobs.put_later(ActionJob(request_id), request_id, delay)
+
+    def handle_result(self, body: str) -> None:
+        """Handle the result of an agent. Raises the errors in HOPELESS, InHand, and temporary errors."""
+        result = Result.from_json(body)
+
+        def claim() -> Claim:
+            return self.requests.claim_result(result.request_id, self.clock(), self.settings.lease)
+
+        match claimed(result.request_id, claim, self.requests, self.journal):
+            case None | Waiting():
+                return
+            case Claimed() as found:
+                assert self.releasing.releases is not None, "a request waited for an agent"
+                self.releasing.releases.delete(result.receipt)
+                asked = Asked.of(found)
+                self._settle(asked, self._resulting(asked, result))
+
+    def _resulting(self, asked: Asked, result: Result) -> ActionOutcome:
+        row = self.transitions.row(asked.held, self.clock()) if asked.held else None
+        if row is None:  # the operator or TTL removed it
+            return ActionOutcome(RequestStatus.REFUSED, reason=Refusal.NOT_YOURS)
+        if (done := self._done_before(asked, row)) is not None:
+            return done
+        return self._delivered(asked, self.releasing.finish(asked, row, result))
 
     def _serve(self, asked: Asked) -> None:
         try:
             outcome = self._outcome(asked)
         except Exception as e:  # after any error, the row must not stay `sending`
-            for_the_moment = isinstance(e, (ClientError, BotoCoreError, Contended))
+            for_the_moment = isinstance(e, (ClientError, BotoCoreError, Contended, NotReached))
             self.requests.give_back(asked.request_id, reason=type(e).__name__, counts=not for_the_moment)
             raise
+        if isinstance(outcome, Waits):
+            self.journal.note("waits for an agent", message_id=asked.request_id, until=str(outcome.until))
+            self._look_again(asked.request_id, outcome.until)
+        else:
+            self._settle(asked, outcome)
+
+    def _settle(self, asked: Asked, outcome: ActionOutcome) -> None:
         self.requests.settle_action(asked.request_id, asked.reference, outcome, self.clock())
         word = outcome.answer or outcome.reason or ""
         self.journal.record(
@@ -122,7 +189,7 @@ class Acting:
 
     # --- Decide ---
 
-    def _outcome(self, asked: Asked) -> ActionOutcome:
+    def _outcome(self, asked: Asked) -> ActionOutcome | Waits:
         mailboxes = self._mailboxes(asked)
         if isinstance(mailboxes, Refusal):
             return ActionOutcome(RequestStatus.REFUSED, reason=mailboxes)
@@ -141,22 +208,25 @@ class Acting:
         auth, _ = self.senders.facts_for(asked.requester)
         return mailboxes_of(asked.requester, auth) if denial(auth) is None else Refusal.DENIED
 
-    def _do(self, asked: Asked, row: HeldRow) -> ActionOutcome:
+    def _do(self, asked: Asked, row: HeldRow) -> ActionOutcome | Waits:
         """Do what the rules say of the row, again if somebody else changes it meanwhile."""
         if asked.requester is not None and asked.action not in self.settings.policy.actions:
             return self._answer(asked, Answer.SWITCHED_OFF, row)
         for _ in range(_MOST_CHANGES):
             if (done := self._done_before(asked, row)) is not None:
                 return done
-            result = self._take(STEPS[row.state(self.clock())][asked.action], asked, row)
-            if isinstance(result, ActionOutcome):
+            # What this request took itself, before its process died or the server was away, it takes again.
+            is_own = row.is_taken_by(asked.request_id)
+            state = State.HELD if is_own else row.state(self.clock())
+            result = self._take(STEPS[state][asked.action], asked, row)
+            if isinstance(result, ActionOutcome | Waits):
                 return result
             if result is None:  # the operator or TTL removed it
                 return ActionOutcome(RequestStatus.REFUSED, reason=Refusal.NOT_YOURS)
             row = result
         raise Contended(asked.request_id)
 
-    def _take(self, step: Step, asked: Asked, row: HeldRow) -> ActionOutcome | HeldRow | None:
+    def _take(self, step: Step, asked: Asked, row: HeldRow) -> ActionOutcome | Waits | HeldRow | None:
         """Take a step; return the outcome, or the row if somebody has changed it, or None if it is gone."""
         match step:
             case Step.SHOW:
@@ -174,13 +244,13 @@ class Acting:
         """Answer what this request itself did, before its process died; None if it has not done it."""
         request_id = asked.request_id
         if row.status is HeldStatus.RELEASED and row.released_for == request_id:
-            return self._released(asked, row)
+            return self._delivered(asked, Released(row, self._answer_of_way))
+        if asked.waited and row.is_taken_by(request_id) and row.state(self.clock()) is not State.RELEASING:
+            return self._delivered(asked, self.releasing.give_up(asked, row))
         if row.status is HeldStatus.DELETED and row.deleted_for == request_id:
             return self._answer(asked, Answer.DELETED, row)
         if row.returned_for == request_id:  # feedback told the requester; it must not be sent once more
-            return ActionOutcome(
-                RequestStatus.FAILED, Answer.CAME_BACK, _key(row), reason="its mail came back"
-            )
+            return ActionOutcome(RequestStatus.FAILED, Answer.CAME_BACK, row.key, reason="its mail came back")
         return None
 
     # --- Apply ---
@@ -190,7 +260,7 @@ class Acting:
             raise AssertionError("an operator orders no preview by mail")
         preview: Preview | CannotBeShown = CannotBeShown.UNREADABLE
         if asked.attempt <= _MOST_PREVIEWS:
-            original = self._original(row)
+            original = self.releasing.original(row)
             if isinstance(original, Answer):
                 return self._answer(asked, original, row)
             preview = read_preview(original)
@@ -209,8 +279,8 @@ class Acting:
         try:
             ses_message_id = self._send(asked, MailKind.PREVIEW, mail, requester)
         except SendRefused as e:
-            return ActionOutcome(RequestStatus.FAILED, Answer.SHOWN, _key(row), reason=str(e))
-        return ActionOutcome(RequestStatus.DONE, Answer.SHOWN, _key(row), ses_message_id, reason)
+            return ActionOutcome(RequestStatus.FAILED, Answer.SHOWN, row.key, reason=str(e))
+        return ActionOutcome(RequestStatus.DONE, Answer.SHOWN, row.key, ses_message_id, reason)
 
     def _offers(self, row: HeldRow) -> list[Offer]:
         """Return what a preview offers: what a report would, but the preview itself."""
@@ -226,67 +296,47 @@ class Acting:
             return deleted
         return self._answer(asked, Answer.DELETED, deleted)
 
-    def _deliver(self, asked: Asked, row: HeldRow) -> ActionOutcome | HeldRow | None:
+    def _deliver(self, asked: Asked, row: HeldRow) -> ActionOutcome | Waits | HeldRow | None:
         if asked.requester is not None and row.message.reason not in self.settings.policy.reasons:
             return self._answer(asked, Answer.NOT_RELEASABLE, row)
-        original = self._original(row)
-        if isinstance(original, Answer):
-            return self._answer(asked, original, row)
-        if not attachment.fits(len(original)):
-            return self._answer(asked, Answer.TOO_LARGE, row)
-        request_id, now = asked.request_id, self.clock()
-        taken = self.transitions.begin_release(row, asked.by, request_id, now, self.settings.lease)
-        if taken is None or taken.released_for != request_id or taken.status is not HeldStatus.RELEASING:
-            return taken
-        return self._hand_over(asked, taken, original)
+        match delivery := self.releasing.deliver(asked, row):
+            case Answer():
+                return self._answer(asked, delivery, row)
+            case Released() | Failed():
+                return self._delivered(asked, delivery)
+            case Waits():
+                return delivery
+            case Taken(now):
+                return now
+            case _:
+                assert_never(delivery)
 
-    def _hand_over(self, asked: Asked, row: HeldRow, original: bytes) -> ActionOutcome:
-        request_id, now = asked.request_id, self.clock()
-        self.requests.note_held(request_id, _key(row))
-        mail = attachment.render(
-            deliverable(original, self.settings.families, ReleaseTrace(request_id, now)),
-            row.message,
-            request_id=request_id,
-            requester=asked.requester,
-            asked_at=asked.asked_at,
-            reply=asked.reply,
-            sender=self.settings.report_sender,
-            reply_to=self.settings.reply_to,
-            now=now,
-        )
-        try:
-            ses_message_id = self._send(asked, MailKind.RELEASE, mail, row.message.recipient)
-        except SendRefused as e:
-            self.transitions.undo_release(row, request_id, self.clock())
-            return self._answer(asked, Answer.NOT_SENT, row, failure=str(e))
-        released = self.transitions.finish_release(row, request_id, self.clock())
-        return self._released(asked, released or row, ses_message_id)
+    @property
+    def _answer_of_way(self) -> Answer:
+        return Answer.RELEASED if self.settings.way is WayBack.ATTACHMENT else Answer.HANDED_OVER
 
-    def _released(self, asked: Asked, row: HeldRow, ses_message_id: str | None = None) -> ActionOutcome:
-        if row.message.recipient == asked.requester:  # the released mail is the answer
-            return ActionOutcome(RequestStatus.DONE, Answer.DELIVERED, _key(row), ses_message_id)
-        if asked.requester is None:
-            return ActionOutcome(RequestStatus.DONE, Answer.RELEASED, _key(row), ses_message_id)
-        return self._answer(asked, Answer.RELEASED, row)
-
-    def _original(self, row: HeldRow) -> bytes | Answer:
-        """Return the stored mail that was judged, or why there is none."""
-        if row.raw_key is None:
-            return Answer.NOT_STORED
-        try:
-            return self.mails.whole(row.raw_key, row.etag)
-        except Gone:
-            return Answer.NOT_STORED
-        except Changed:
-            return Answer.CHANGED
+    def _delivered(self, asked: Asked, delivery: Released | Failed) -> ActionOutcome:
+        """Answer what came of a delivery. An attachment to the requester's own mailbox is its own answer."""
+        match delivery:
+            case Released(row, answer, ses_message_id):
+                is_own = row.message.recipient == asked.requester
+                if answer is Answer.RELEASED and is_own:
+                    return ActionOutcome(RequestStatus.DONE, Answer.DELIVERED, row.key, ses_message_id)
+                if asked.requester is None:
+                    return ActionOutcome(RequestStatus.DONE, answer, row.key, ses_message_id)
+                return self._answer(asked, answer, row)
+            case Failed(row, answer, said):
+                return self._answer(asked, answer, row, failure=said)
+            case _:
+                assert_never(delivery)
 
     # --- Answer ---
 
     def _answer(
         self, asked: Asked, answer: Answer, row: HeldRow | None = None, failure: str | None = None
     ) -> ActionOutcome:
-        """Send the answer to the requester, but to no operator. failure: SES's error at a release."""
-        held = None if row is None else _key(row)
+        """Send the answer to the requester, but to no operator. failure: of a release; a stranger's words."""
+        held = None if row is None else row.key
         status = RequestStatus.DONE if failure is None else RequestStatus.FAILED
         if asked.requester is None:
             return ActionOutcome(status, answer, held, reason=failure)
@@ -301,6 +351,7 @@ class Acting:
             sender=self.settings.report_sender,
             reply_to=self.settings.reply_to,
             now=self.clock(),
+            said=failure or "" if answer is Answer.REFUSED_BY_SERVER else "",
         )
         try:
             ses_message_id = self._send(asked, MailKind.ANSWER, mail, asked.requester)
@@ -316,10 +367,6 @@ class Acting:
             request_id=asked.request_id,
             kind=kind,
         )
-
-
-def _key(row: HeldRow) -> HeldKey:
-    return HeldKey(str(row.message.recipient), row.entry)
 
 
 def _deed(row: HeldRow | None) -> Deed | None:

@@ -10,6 +10,7 @@ from quarantine.acting.rules import Action
 from quarantine.asking.admission import Accepted
 from quarantine.asking.commands import ActionCommand, ReportCommand
 from quarantine.asking.replying import ReplyContext
+from quarantine.held import HeldKey
 from quarantine.mail.addresses import Address
 from quarantine.stores.requests import Claimed
 
@@ -20,6 +21,7 @@ class Asked:
 
     by: who asked, an address, or the ARN of an operator. requester: None for an operator, to whom no mail is
     sent, and whom no limit for users binds. mailbox: of an operator's order; a user's are read anew.
+    held: the message, if a process noted it. waited: it waited for an agent until now.
     """
 
     request_id: str
@@ -31,19 +33,21 @@ class Asked:
     asked_at: datetime
     reply: ReplyContext
     attempt: int
+    held: HeldKey | None
+    waited: bool
 
     @classmethod
     def of(cls, claimed: Claimed) -> Self:
         match claimed.request:
             case Accepted():
-                return cls._of_user(claimed.request, claimed.attempt)
+                return cls._of_user(claimed.request, claimed)
             case ReleaseOrder():
-                return cls._of_operator(claimed.request, claimed.attempt)
+                return cls._of_operator(claimed.request, claimed)
             case _:
                 assert_never(claimed.request)
 
     @classmethod
-    def _of_user(cls, request: Accepted, attempt: int) -> Self:
+    def _of_user(cls, request: Accepted, claimed: Claimed) -> Self:
         match command := request.command:
             case ActionCommand():
                 return cls(
@@ -55,7 +59,9 @@ class Asked:
                     mailbox=None,
                     asked_at=request.received_at,
                     reply=request.reply,
-                    attempt=attempt,
+                    attempt=claimed.attempt,
+                    held=claimed.held,
+                    waited=claimed.waited,
                 )
             case ReportCommand():
                 raise AssertionError("claim_action claims no report")
@@ -63,7 +69,7 @@ class Asked:
                 assert_never(command)
 
     @classmethod
-    def _of_operator(cls, order: ReleaseOrder, attempt: int) -> Self:
+    def _of_operator(cls, order: ReleaseOrder, claimed: Claimed) -> Self:
         return cls(
             request_id=order.request_id,
             action=Action.RELEASE,
@@ -73,5 +79,7 @@ class Asked:
             mailbox=order.mailbox,
             asked_at=order.ordered_at,
             reply=ReplyContext(),
-            attempt=attempt,
+            attempt=claimed.attempt,
+            held=claimed.held,
+            waited=claimed.waited,
         )

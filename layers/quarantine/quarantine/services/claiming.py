@@ -13,6 +13,7 @@ from quarantine.stores.requests import (
     Settled,
     UnknownRequest,
     UnreadableRequest,
+    Waiting,
 )
 
 HOPELESS = (MalformedJob, UnknownRequest, UnreadableRequest)
@@ -25,15 +26,18 @@ class InHand(RuntimeError):
 
 def claimed(
     request_id: str, claim: Callable[[], Claim], requests: Requests, journal: Journal
-) -> Claimed | None:
-    """Claim a request; None if it is settled already. Raises the errors in HOPELESS, and InHand."""
+) -> Claimed | Waiting | None:
+    """Claim a request; None if it is settled already, Waiting if it waits for an agent.
+
+    Raises the errors in HOPELESS, and InHand.
+    """
     try:
         found = claim()
     except UnreadableRequest as e:
         requests.give_back(request_id, reason=type(e).__name__)
         raise
     match found:
-        case Claimed():
+        case Claimed() | Waiting():
             return found
         case Busy():
             raise InHand(request_id)

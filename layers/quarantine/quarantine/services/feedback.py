@@ -8,17 +8,19 @@ from typing import TYPE_CHECKING, Protocol, Self, assert_never
 from quarantine.feedback.event import MalformedSendingEvent, Sending, SendingEvent, parse_sending_event
 from quarantine.feedback.fate import Fate, report_of
 from quarantine.feedback.tags import MailKind
+from quarantine.held import HeldKey
+from quarantine.jobs import BounceJob, MalformedJob, from_json
 from quarantine.mail.addresses import Address
 from quarantine.outbox import SendRefused
 from quarantine.runtime import Journal, utc_now
 from quarantine.settings import FeedbackSettings
 from quarantine.stores.quarantine import ReleasedRows, Returned
-from quarantine.stores.requests import Concerned, Requests, Telling
+from quarantine.stores.requests import Bounce, Concerned, Requests, Telling, UnknownRequest
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-HOPELESS = (MalformedSendingEvent,)
+HOPELESS = (MalformedSendingEvent, UnknownRequest)
 """Errors of a message that fails each time; SQS moves the message to the dead-letter queue."""
 
 
@@ -30,15 +32,16 @@ class BeingTold(RuntimeError):
 class FailedRelease:
     """A release that did not arrive; its message is held again.
 
-    requester: who asked for it, and can be reached. held: the key of the message, recipient and entry.
-    detail: in the words of SES and of a mail server; hostile.
+    requester: who asked for it, and can be reached. held: the message.
+    detail: in the words of SES and of a mail server; hostile. is_bounce: in a delivery report, not by SES.
     """
 
     request_id: str
     requester: Address
-    held: tuple[str, str]
+    held: HeldKey
     fate: Fate
     detail: str
+    is_bounce: bool = False
 
 
 class Tell(Protocol):
@@ -81,7 +84,14 @@ class Feedback:
 
     def handle(self, body: str) -> None:
         """Handle one message of the queue. Raises the errors in HOPELESS, BeingTold, and temporary errors."""
-        event = parse_sending_event(body, self.settings.configuration_set)
+        match _bounce_job(body):
+            case None:
+                self._note_event(parse_sending_event(body, self.settings.configuration_set))
+            case BounceJob(request_id):
+                self._note_event(_event_of(self.requests.bounce(request_id)))
+                self.requests.settle_bounce(request_id, self.clock())
+
+    def _note_event(self, event: SendingEvent) -> None:
         concerned = self.requests.note_fate(event, self.clock())
         if concerned is None:  # it expired, or an operator removed it
             self._record(event, "unknown request")
@@ -103,7 +113,7 @@ class Feedback:
         elif event.is_permanent:
             self._give_back(event, concerned.held, concerned.requester)
 
-    def _give_back(self, event: SendingEvent, held: tuple[str, str], requester: Address | None) -> None:
+    def _give_back(self, event: SendingEvent, held: HeldKey, requester: Address | None) -> None:
         returned = self.released.give_back(held, event.request_id, self.clock())
         match returned:
             case Returned.NOT:
@@ -111,7 +121,12 @@ class Feedback:
             case Returned.NOW | Returned.BEFORE:
                 if requester is not None and self.tell is not None and _can_be_told(event, held, requester):
                     failed = FailedRelease(
-                        event.request_id, requester, held, report_of(event).fate, event.detail
+                        request_id=event.request_id,
+                        requester=requester,
+                        held=held,
+                        fate=report_of(event).fate,
+                        detail=event.detail,
+                        is_bounce=not event.is_by_ses,
                     )
                     self._tell(event, failed, self.tell)
                 elif returned is Returned.NOW:
@@ -149,10 +164,36 @@ class Feedback:
         self.journal.note(what, **_described(event))
 
 
-def _can_be_told(event: SendingEvent, held: tuple[str, str], requester: Address) -> bool:
-    """Return whether a mail may reach the requester; not where their own mailbox has just returned one."""
-    own = requester.without_suffix()
-    return event.kind is Sending.REJECT or own != Address.parse(held[0]).without_suffix()
+def _bounce_job(body: str) -> BounceJob | None:
+    """Return the job of a delivery report; None for what must be an event of SES."""
+    try:
+        job = from_json(body)
+    except MalformedJob:
+        return None
+    return job if isinstance(job, BounceJob) else None
+
+
+def _event_of(bounce: Bounce) -> SendingEvent:
+    """Return what a delivery report says, as SES would report a bounce."""
+    return SendingEvent(
+        kind=Sending.BOUNCE,
+        request_id=bounce.of_request,
+        mail_kind=MailKind.RELEASE,
+        ses_message_id="",
+        at=bounce.received_at,
+        is_permanent=True,
+        detail=bounce.detail,
+    )
+
+
+def _can_be_told(event: SendingEvent, held: HeldKey, requester: Address) -> bool:
+    """Return whether a mail may reach the requester; not where their own mailbox has just returned one.
+
+    A delivery report is about a stranger's mail, which went another way: ours may arrive.
+    """
+    if not event.is_by_ses or event.kind is Sending.REJECT:
+        return True
+    return requester.without_suffix() != Address.parse(held.recipient).without_suffix()
 
 
 def _described(event: SendingEvent) -> dict[str, str | bool]:

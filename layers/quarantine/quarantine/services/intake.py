@@ -26,12 +26,14 @@ from quarantine.mail.addresses import Address
 from quarantine.mail.strict import MalformedHeader
 from quarantine.outbox import Jobs
 from quarantine.runtime import Journal, utc_now
+from quarantine.services.bouncing import Bouncing, bounce_code_of
 from quarantine.settings import IntakeSettings
 from quarantine.stores.items import Unreadable
 from quarantine.stores.objects import InboundObjects
 from quarantine.stores.requests import (
     Admission,
     Admitted,
+    Bounce,
     CoolingDown,
     Exhausted,
     Known,
@@ -116,6 +118,7 @@ class Intake:
 
     settings: IntakeSettings
     judge: Judge
+    bouncing: Bouncing
     requests: Requests
     jobs: Jobs
     journal: Journal
@@ -132,24 +135,34 @@ class Intake:
     ) -> Self:
         """Return an intake over these clients; the S3 client is made only if it is needed."""
         journal = Journal("intake", "Requests", settings.stack)
+        judge = Judge.on(settings, dynamodb, connect_s3, journal.unreadable)
+        requests = Requests(dynamodb, settings.requests_table)
+        urls = (settings.jobs_queue_url, settings.actions_queue_url, settings.feedback_queue_url)
+        jobs = Jobs(sqs, *urls)
         return cls(
             settings,
-            Judge.on(settings, dynamodb, connect_s3, journal.unreadable),
-            Requests(dynamodb, settings.requests_table),
-            Jobs(sqs, settings.jobs_queue_url, settings.actions_queue_url),
+            judge,
+            Bouncing(judge.mails, requests, jobs),
+            requests,
+            jobs,
             journal,
             clock,
         )
 
     def handle(self, event: object) -> str:
         """Handle one SES event; return the outcomes as words. Raises MalformedEvent."""
-        mail, decisions = self.judge.judge(parse_event(event))
+        mail = parse_event(event)
+        if (code := bounce_code_of(mail)) is not None:
+            outcome = self.bouncing.take(mail, code, evidence(mail), self.clock())
+            return self._tell(mail.message_id, outcome, evidence(mail))
+        mail, decisions = self.judge.judge(mail)
         seen = evidence(mail)
         outcomes = self._record_all(mail, decisions, seen)
         words = [self._tell(request_id(mail, number), each, seen) for number, each in enumerate(outcomes, 1)]
         return ", ".join(dict.fromkeys(words))
 
-    def _tell(self, request_id: str, outcome: Decision | Known, seen: Evidence) -> str:
+    def _tell(self, request_id: str, outcome: Decision | Bounce | Known, seen: Evidence) -> str:
+        requester: Address | None = None
         match outcome:
             case Known(status):  # it was logged and counted with the decision
                 self.journal.note("delivered again", message_id=request_id, status=status)
@@ -159,6 +172,8 @@ class Intake:
                 self.journal.count("RefusedRequests")
             case Accepted(requester=requester, accepted_by=detail):
                 message = word = "accepted"
+            case Bounce(detail=detail):
+                message = word = "bounce"
             case _:
                 assert_never(outcome)
         self.journal.record(

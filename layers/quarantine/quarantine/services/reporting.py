@@ -7,10 +7,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Self, assert_never
 
 from quarantine.acting.offers import Offering, offers_on
-from quarantine.acting.orders import ReleaseOrder
 from quarantine.asking.admission import Accepted
 from quarantine.feedback.tags import MailKind
-from quarantine.jobs import ActionJob, MalformedJob, ReportJob, from_json
+from quarantine.jobs import ActionJob, BounceJob, MalformedJob, ReportJob, from_json
 from quarantine.outbox import Mailer, SendRefused
 from quarantine.reporting.message import render
 from quarantine.reporting.summary import QuarantineReport, summarise
@@ -18,7 +17,7 @@ from quarantine.runtime import Journal, utc_now
 from quarantine.services.claiming import claimed
 from quarantine.settings import ReportSettings, WhenEmpty
 from quarantine.stores.quarantine import Quarantine
-from quarantine.stores.requests import Claim, Outcome, Requests, RequestStatus
+from quarantine.stores.requests import Claim, Claimed, Outcome, Requests, RequestStatus, Waiting
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -69,8 +68,8 @@ class Reporting:
         match job:
             case ReportJob(request_id):
                 self._report(request_id)
-            case ActionJob():
-                raise MalformedJob("a job of an action, on the queue of reports")
+            case ActionJob() | BounceJob():
+                raise MalformedJob(f"the job of a {job.kind}, on the queue of reports")
             case _:
                 assert_never(job)
 
@@ -78,14 +77,13 @@ class Reporting:
         def claim() -> Claim:
             return self.requests.claim_report(request_id, self.clock(), self.settings.lease)
 
-        if (found := claimed(request_id, claim, self.requests, self.journal)) is not None:
-            match found.request:
-                case Accepted():
-                    self._serve(found.request)
-                case ReleaseOrder():
-                    raise AssertionError("claim_report claims no release")
-                case _:
-                    assert_never(found.request)
+        match claimed(request_id, claim, self.requests, self.journal):
+            case None:
+                return
+            case Claimed(Accepted() as request):
+                self._serve(request)
+            case Claimed() | Waiting():
+                raise AssertionError("claim_report claims reports only, which wait for no agent")
 
     def _serve(self, request: Accepted) -> None:
         try:

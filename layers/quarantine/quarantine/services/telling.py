@@ -48,6 +48,7 @@ class Telling:
             sender=self.sender,
             reply_to=self.reply_to,
             now=self.clock(),
+            said=failed.detail if failed.is_bounce else "",
         )
         self.mailer.send(
             mail,

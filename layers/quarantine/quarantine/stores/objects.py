@@ -1,6 +1,7 @@
 """The mail bucket: requests under inbound/, where SES stores them, and held mail under held/."""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, TypedDict
@@ -50,6 +51,24 @@ class _Condition(TypedDict, total=False):
     IfMatch: str
 
 
+def _if_match(etag: str | None) -> _Condition:
+    return {"IfMatch": etag} if etag else {}
+
+
+@contextmanager
+def _named(key: str) -> Iterator[None]:
+    """Raise Gone or Changed for S3's answers that say so; a HEAD has only a number."""
+    try:
+        yield
+    except ClientError as e:
+        match e.response["Error"]["Code"]:
+            case "NoSuchKey" | "404":
+                raise Gone(key) from e
+            case "PreconditionFailed" | "412":
+                raise Changed(key) from e
+        raise
+
+
 class HeldObjects:
     """The mails that filters stored under held/."""
 
@@ -87,18 +106,15 @@ class HeldObjects:
 
         Raises Gone, and Changed if the object was overwritten since.
         """
-        condition: _Condition = {"IfMatch": etag} if etag else {}
-        try:
-            found = self._client.get_object(Bucket=self._bucket, Key=key, **condition)
-        except ClientError as e:
-            match e.response["Error"]["Code"]:
-                case "NoSuchKey":
-                    raise Gone(key) from e
-                case "PreconditionFailed" | "412":
-                    raise Changed(key) from e
-            raise
+        with _named(key):
+            found = self._client.get_object(Bucket=self._bucket, Key=key, **_if_match(etag))
         with found["Body"] as body:
             return body.read()
+
+    def check(self, key: str, etag: str | None) -> None:
+        """Do as `whole`, and read nothing."""
+        with _named(key):
+            self._client.head_object(Bucket=self._bucket, Key=key, **_if_match(etag))
 
     def tag(self, key: str, reason: HoldReason) -> bool:
         """Tag an object with its reason, from which the bucket's lifecycle rules know how long to keep it.

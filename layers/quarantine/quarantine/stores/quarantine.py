@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from quarantine.acting.reference import CODE_BYTES, code_of, is_code
 from quarantine.acting.rules import State, state_of
-from quarantine.held import LONGEST_RETENTION, HeldMessage, HeldStatus, HoldReason, MailboxListing
+from quarantine.held import LONGEST_RETENTION, HeldKey, HeldMessage, HeldStatus, HoldReason, MailboxListing
 from quarantine.holding.judging import QuarantinedMail
 from quarantine.mail.addresses import Address
 from quarantine.mail.lenient import ShownHeader
@@ -277,18 +277,18 @@ class Returned(StrEnum):
 class ReleasedRows:
     """The rows of released messages, as SES reports what became of the mail that released each.
 
-    A row changes only while it names the request whose mail that was. key: its recipient and entry.
+    A row changes only while it names the request whose mail that was.
     """
 
     def __init__(self, client: "DynamoDBClient", table: str) -> None:
         self._client, self._table = client, table
 
-    def confirm(self, key: tuple[str, str], request_id: str, at: datetime) -> bool:
+    def confirm(self, key: HeldKey, request_id: str, at: datetime) -> bool:
         """Record that a released message was delivered; return whether the row still is of that release."""
         failed = self._update(key, request_id, "SET confirmed_at = :at", {":at": items.iso_milliseconds(at)})
         return failed is None
 
-    def give_back(self, key: tuple[str, str], request_id: str, now: datetime) -> Returned:
+    def give_back(self, key: HeldKey, request_id: str, now: datetime) -> Returned:
         """Hold a message again whose release by that request failed."""
         known = self._update(
             key,
@@ -302,14 +302,12 @@ class ReleasedRows:
         is_ours = known.get("returned_for") == request_id and known.get("status") == HeldStatus.HELD
         return Returned.BEFORE if is_ours else Returned.NOT
 
-    def _update(
-        self, key: tuple[str, str], request_id: str, expression: str, values: Values
-    ) -> Values | None:
+    def _update(self, key: HeldKey, request_id: str, expression: str, values: Values) -> Values | None:
         """Change the row while that request has released it; else return it unchanged."""
         try:
             self._client.update_item(
                 TableName=self._table,
-                Key=to_wire(dict(zip(("recipient", "entry"), key, strict=True))),
+                Key=to_wire({"recipient": key.recipient, "entry": key.entry}),
                 UpdateExpression=expression,
                 ConditionExpression="released_for = :request AND #status IN (:releasing, :released)",
                 ExpressionAttributeNames={"#status": "status"},

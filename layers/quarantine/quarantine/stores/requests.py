@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from itertools import count
 from random import uniform
@@ -23,6 +23,7 @@ from quarantine.asking.replying import ReplyContext
 from quarantine.feedback.event import SendingEvent
 from quarantine.feedback.fate import report_of
 from quarantine.feedback.tags import MailKind
+from quarantine.held import HeldKey
 from quarantine.mail.addresses import Address, InvalidAddress
 from quarantine.mail.domains import normalise_domain
 from quarantine.stores import counters, items
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 RETENTION_OF_REQUESTS = timedelta(days=30)
 _ATTEMPTS = 12  # at a transaction: three seconds at most, a part of intake's timeout
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.4  # seconds
+_BOUNCE = "bounce#"  # begins the key of what remembers whose release a delivery report is about
 # Refusals that may be the doing of the request itself, at an earlier delivery.
 _BY_ITS_OWN = frozenset({Refusal.REPLAYED, Refusal.TOO_SOON, Refusal.TOO_MUCH})
 
@@ -57,6 +59,7 @@ class CommandWord(StrEnum):
     PREVIEW = Action.PREVIEW.value
     RELEASE = Action.RELEASE.value
     DELETE = Action.DELETE.value
+    BOUNCE = "bounce"  # a delivery report about a released message
 
 
 _ACTIONS = frozenset({CommandWord.PREVIEW, CommandWord.RELEASE, CommandWord.DELETE})
@@ -123,15 +126,25 @@ class Claimed:
     """The request may be served until the lease expires, with the data that intake recorded.
 
     attempt: 1 for the first claim; more if a process died or failed while it served the request.
+    held: the message that it is about, if a process noted it. waited: it waited for an agent until now.
     """
 
     request: Accepted | ReleaseOrder
     attempt: int = 1
+    held: HeldKey | None = None
+    waited: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Busy:
     """Another process serves the request: retry when its lease has expired."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """An agent may deliver the message until then: look again when it is over."""
+
+    until: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +155,7 @@ class Settled:
 type Admission = Admitted | Known | SeenBefore | CoolingDown | Exhausted
 
 
-type Claim = Claimed | Busy | Settled
+type Claim = Claimed | Busy | Waiting | Settled
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,14 +166,6 @@ class Outcome:
     messages: int
     ses_message_id: str | None = None
     reason: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class HeldKey:
-    """The key of a row of the quarantine table."""
-
-    recipient: str
-    entry: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,16 +183,26 @@ class ActionOutcome:
 
 
 @dataclass(frozen=True, slots=True)
+class Bounce:
+    """A delivery report that says that the release of a request failed. detail: a stranger's words."""
+
+    request_id: str
+    of_request: str
+    received_at: datetime
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
 class Concerned:
     """The request that an event of SES is about.
 
     is_new: its row did not say so yet. requester: None where it is not an address, as an operator is not.
-    held: the key of the message that it released, recipient and entry; None if it released none.
+    held: the message that it released; None if it released none.
     """
 
     is_new: bool
     requester: Address | None
-    held: tuple[str, str] | None
+    held: HeldKey | None
 
 
 class Telling(StrEnum):
@@ -394,14 +409,14 @@ class Requests:
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",
             )
         except self._client.exceptions.ConditionalCheckFailedException as e:
-            return _claim_of_other(request_id, e, commands)
+            return _claim_of_other(request_id, e, commands, now)
         return self._claimed(from_wire(response["Attributes"]))
 
     def _claimed(self, row: Values) -> Claim:
         try:
             attempt = items.whole_number(row["attempts"])
             request = _read_order(row) if is_order(row) else _read_accepted(row, self._trigger)
-            return Claimed(request, attempt)
+            return Claimed(request, attempt, _held_key(row), "waits_until" in row)
         except (KeyError, TypeError, ValueError, OverflowError) as e:
             raise UnreadableRequest(f"{row['request_id']}: {type(e).__name__}: {e}") from e
 
@@ -432,6 +447,112 @@ class Requests:
             ExpressionAttributeNames={"#status": "status"},
             ExpressionAttributeValues=to_wire(
                 {":recipient": held.recipient, ":entry": held.entry, ":sending": RequestStatus.SENDING}
+            ),
+        )
+
+    def wait(self, request_id: str, until: datetime) -> None:
+        """Let a claimed request wait for the result of an agent, which claim_result claims.
+
+        When the time is over, claim_action claims it again, and it has waited.
+        """
+        self._client.update_item(
+            TableName=self._table,
+            Key=to_wire({"request_id": request_id}),
+            UpdateExpression="SET lease_until = :until, waits_until = :until",
+            ConditionExpression="#status = :sending",
+            ExpressionAttributeNames={"#status": "status"},
+            ExpressionAttributeValues=to_wire(
+                {":until": items.epoch(until), ":sending": RequestStatus.SENDING}
+            ),
+        )
+
+    def claim_result(self, request_id: str, now: datetime, lease: timedelta) -> Claim:
+        """Claim a request that waits for an agent, to settle it. Raises as claim_report."""
+        try:
+            response = self._client.update_item(
+                TableName=self._table,
+                Key=to_wire({"request_id": request_id}),
+                UpdateExpression="SET settling_until = :until ADD attempts :one",
+                ConditionExpression="#status = :sending AND attribute_exists(waits_until)"
+                " AND (attribute_not_exists(settling_until) OR settling_until <= :now)",
+                ExpressionAttributeNames={"#status": "status"},
+                ExpressionAttributeValues=to_wire(
+                    {
+                        ":sending": RequestStatus.SENDING,
+                        ":one": 1,
+                        ":now": items.epoch(now),
+                        ":until": items.epoch(now + lease),
+                    }
+                ),
+                ReturnValues="ALL_NEW",
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+            )
+        except self._client.exceptions.ConditionalCheckFailedException as e:
+            row = items.failed_item(e)
+            if "waits_until" in row and row["status"] == RequestStatus.SENDING:
+                return Busy()
+            if "status" not in row:
+                raise UnknownRequest(f"no request {request_id}") from e
+            return Settled()
+        return self._claimed(from_wire(response["Attributes"]))
+
+    def remember_bounce(self, code: str, request_id: str, now: datetime) -> None:
+        """Remember whose release a delivery report to this code is about (bounce_code)."""
+        self._client.update_item(
+            TableName=self._table,
+            Key=to_wire({"request_id": f"{_BOUNCE}{code}"}),
+            UpdateExpression="SET of_request = :of, expires_at = :expires_at",
+            ExpressionAttributeValues=to_wire(
+                {":of": request_id, ":expires_at": items.epoch(now + RETENTION_OF_REQUESTS)}
+            ),
+        )
+
+    def bounced(self, code: str, now: datetime) -> str | None:
+        """Return the request whose release has this code in its envelope sender; None for none."""
+        item = self.find(f"{_BOUNCE}{code}")
+        return str(item["of_request"]) if item.get("expires_at", 0) > items.epoch(now) else None
+
+    def record_bounce(self, bounce: Bounce, evidence: Mapping[str, str], now: datetime) -> Admitted | Known:
+        """Record a delivery report, which feedback then settles."""
+        row = {
+            "request_id": bounce.request_id,
+            "command": CommandWord.BOUNCE,
+            "of_request": bounce.of_request,
+            "status": RequestStatus.ACCEPTED,
+            "detail": bounce.detail,
+            "evidence": dict(evidence),
+            "received_at": items.iso_milliseconds(bounce.received_at),
+            "decided_at": items.iso_milliseconds(now),
+            "expires_at": items.epoch(now + RETENTION_OF_REQUESTS),
+        }
+        try:
+            self._client.put_item(
+                TableName=self._table,
+                Item=to_wire(row),
+                ConditionExpression="attribute_not_exists(request_id)",
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+            )
+        except self._client.exceptions.ConditionalCheckFailedException as e:
+            return _known(items.failed_item(e))
+        return Admitted()
+
+    def bounce(self, request_id: str) -> Bounce:
+        """Return a recorded delivery report. Raises UnknownRequest."""
+        row = self.find(request_id)
+        if row.get("command") != CommandWord.BOUNCE:
+            raise UnknownRequest(f"no delivery report {request_id}")
+        return Bounce(request_id, row["of_request"], items.time(row["received_at"]), row["detail"])
+
+    def settle_bounce(self, request_id: str, now: datetime) -> None:
+        """Record that feedback has done what a delivery report asks for."""
+        self._client.update_item(
+            TableName=self._table,
+            Key=to_wire({"request_id": request_id}),
+            UpdateExpression="SET #status = :done, finished_at = :now",
+            ConditionExpression="attribute_exists(request_id)",
+            ExpressionAttributeNames={"#status": "status"},
+            ExpressionAttributeValues=to_wire(
+                {":done": RequestStatus.DONE, ":now": items.iso_milliseconds(now)}
             ),
         )
 
@@ -468,7 +589,7 @@ class Requests:
         attributes = {"status": status, **attributes}
         paths = {f":{path.replace('.', '_')}": path for path in attributes}
         assignments = (f"#{path.replace('.', '.#')} = {value}" for value, path in paths.items())
-        outdated = {"lease_until", "reason"} - attributes.keys()
+        outdated = {"lease_until", "reason", "settling_until", "waits_until"} - attributes.keys()
         self._client.update_item(
             TableName=self._table,
             Key=to_wire({"request_id": request_id}),
@@ -649,10 +770,7 @@ def _concerned(row: Values, *, is_new: bool) -> Concerned:
         requester = Address.parse(str(row.get("requester")))
     except InvalidAddress:
         requester = None
-    held = (
-        (row["held_recipient"], row["held_entry"]) if {"held_recipient", "held_entry"} <= row.keys() else None
-    )
-    return Concerned(is_new, requester, held)
+    return Concerned(is_new, requester, _held_key(row))
 
 
 def raw_key(request_id: str) -> str:
@@ -791,11 +909,21 @@ def _read_command(word: object, asked: Values, trigger: Address | None) -> Comma
             _, _, domain = items.text(asked["written_to"]).rpartition("@")
             reference = Reference.parse(items.text(asked["reference"]))
             return ActionCommand(Action(command.value), reference, normalise_domain(domain))
+        case CommandWord.BOUNCE:
+            raise ValueError("a delivery report, which nobody asks for")
         case _:
             assert_never(command)
 
 
-def _claim_of_other(request_id: str, error: ClientError, commands: AbstractSet[CommandWord]) -> Claim:
+def _held_key(row: Values) -> HeldKey | None:
+    if {"held_recipient", "held_entry"} <= row.keys():
+        return HeldKey(row["held_recipient"], row["held_entry"])
+    return None
+
+
+def _claim_of_other(
+    request_id: str, error: ClientError, commands: AbstractSet[CommandWord], now: datetime
+) -> Claim:
     row = items.failed_item(error)
     if "status" not in row:  # no row, or a cooldown
         raise UnknownRequest(f"no accepted request {request_id}") from error
@@ -803,6 +931,9 @@ def _claim_of_other(request_id: str, error: ClientError, commands: AbstractSet[C
         raise UnknownRequest(f"the request {request_id} is for another function: {word!r:.80}") from error
     status = RequestStatus(row["status"])
     match status:
+        case RequestStatus.SENDING if "waits_until" in row:
+            until = datetime.fromtimestamp(items.whole_number(row["waits_until"]), UTC)
+            return Waiting(max(until, now))
         case RequestStatus.SENDING:
             return Busy()
         case (

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from quarantine.acting.reference import Reference, is_code
 from quarantine.acting.rules import State, state_of
-from quarantine.held import HeldMessage, HeldStatus
+from quarantine.held import HeldKey, HeldMessage, HeldStatus
 from quarantine.mail.addresses import Address
 from quarantine.stores import items
 from quarantine.stores.items import Unreadable, Values, from_wire, readable, to_wire
@@ -43,6 +43,14 @@ class HeldRow:
     deleted_for: str | None
     returned_for: str | None
 
+    @property
+    def key(self) -> HeldKey:
+        return HeldKey(str(self.message.recipient), self.entry)
+
+    def is_taken_by(self, request_id: str) -> bool:
+        """Return whether this request delivers it now."""
+        return self.status is HeldStatus.RELEASING and self.released_for == request_id
+
     def state(self, now: datetime) -> State:
         return state_of(self.status, self.message.expires_at, self.lease_until, now)
 
@@ -70,11 +78,11 @@ class Transitions:
         )
         return (from_wire(item) for page in pages for item in page["Items"])
 
-    def row(self, key: tuple[str, str], now: datetime) -> HeldRow | None:
-        """Return a row by its recipient and entry, with a consistent read; None if it is gone."""
+    def row(self, key: HeldKey, now: datetime) -> HeldRow | None:
+        """Return a row, with a consistent read; None if it is gone."""
         found = self._client.get_item(
             TableName=self._table,
-            Key=to_wire(dict(zip(("recipient", "entry"), key, strict=True))),
+            Key=to_wire({"recipient": key.recipient, "entry": key.entry}),
             ConsistentRead=True,
         )
         rows = [from_wire(found["Item"])] if "Item" in found else []
@@ -115,12 +123,15 @@ class Transitions:
             removed=("lease_until",),
         )
 
-    def undo_release(self, row: HeldRow, request_id: str, now: datetime) -> HeldRow | None:
-        """Hold a message again that this request could not deliver: `releasing` -> `held`."""
+    def undo_release(self, row: HeldRow, request_id: str, now: datetime, by: str) -> HeldRow | None:
+        """Hold a message again that this request could not deliver: `releasing` -> `held`.
+
+        by: who refused it.
+        """
         return self._update(
             row,
             now,
-            {"status": HeldStatus.HELD, "acted_by": "SES", "acted_at": items.iso_milliseconds(now)},
+            {"status": HeldStatus.HELD, "acted_by": by, "acted_at": items.iso_milliseconds(now)},
             condition="#status = :releasing AND released_for = :request_id",
             removed=("lease_until", "released_for"),
             request_id=request_id,

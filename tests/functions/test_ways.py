@@ -1,0 +1,432 @@
+"""The ways back but the attachment: what act and an agent do, and what users hear."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+import boto3
+import pytest
+
+from ops.deliver.agent import Agent
+from quarantine.acting.ways import bounce_code
+from quarantine.mail.addresses import Address
+from quarantine.release.deliverable import RELEASED
+from quarantine.release.handover import Envelope, Protocol, Reply, Server, hand_over
+from quarantine.release.pointer import Pointer, Result
+from quarantine.release.wire import WireMail
+from quarantine.services import relaying
+from quarantine.stores.objects import HeldObjects
+from tests.functions.actions import (
+    BOB,
+    DOMAIN,
+    MESSAGE_ID,
+    SPAM,
+    address,
+    ask,
+    asking,
+    mails,
+    reference,
+    row_of,
+    stored,
+    text_of,
+)
+from tests.release.servers import DROP, MailServer, running
+from tests.world import World
+
+BOUNCED = (
+    "Return-Path: <>\r\nFrom: MAILER-DAEMON@mx.example.com\r\n"
+    "Content-Type: multipart/report; report-type=delivery-status; boundary=b\r\n\r\n"
+    "--b\r\n\r\nSorry.\r\n--b\r\nContent-Type: message/delivery-status\r\n\r\n"
+    "Reporting-MTA: dns; mx.example.com\r\n\r\nFinal-Recipient: rfc822; bob@example.com\r\n"
+    "Action: {action}\r\nStatus: 5.2.2\r\nDiagnostic-Code: smtp; 552 5.2.2\r\n  mailbox full\r\n\r\n"
+    "--b\r\nContent-Type: message/rfc822\r\n\r\n"
+    "Content-Type: message/delivery-status\r\n\r\nAction: failed\r\n\r\n--b--\r\n"
+)
+
+
+@pytest.fixture
+def held(world: World) -> World:
+    """A spam is stored and held for Bob, whose server may relay."""
+    world.records.put_relay("example.com", "192.0.2.0/24")
+    stored(world)
+    return world
+
+
+@pytest.fixture
+def server() -> Iterator[MailServer]:
+    with running(MailServer()) as server:
+        yield server
+
+
+def relaying_by(world: World, server: MailServer) -> World:
+    """Return the same world, on a stack whose way back is a relay."""
+    return of_way(world, RELEASE_BY="relay", RELEASE_RELAY=f"127.0.0.1:{server.port}")
+
+
+def of_way(world: World, **environ: str) -> World:
+    return replace(world, stack=replace(world.stack, environ={**world.stack.environ, **environ}))
+
+
+def told(world: World) -> str:
+    (mail,) = mails(world)
+    assert mail["To"] == BOB
+    return str(mail["Subject"])
+
+
+def bounce_address(world: World) -> str:
+    return f"bounce-{bounce_code(reference(world).code, MESSAGE_ID)}@{DOMAIN}"
+
+
+# --- Relay ---
+
+
+def test_a_relayed_message_arrives_as_it_is_below_our_field(held: World, server: MailServer) -> None:
+    assert relaying_by(held, server).act(*ask(held, address(held, "release"))) == []
+    ((sender, recipient, content),) = server.mails
+    assert bounce_address(held).encode() in sender.lower()
+    assert recipient.lower() == b"rcpt to:<bob@example.com>"
+    field, _, rest = content.partition(b"\r\nReceived:")
+    assert field.startswith(f"{RELEASED}: {MESSAGE_ID};".encode())
+    assert b"Received:" + rest == SPAM
+    assert told(held) == "The message was delivered"
+    row = held.row(MESSAGE_ID)
+    assert (row["status"], row["answer"], row["delivery"]) == ("done", "handed_over", "delivered")
+    assert row["delivery_detail"] == "250 queued as 1"
+    assert row_of(held)["status"] == "released"
+
+
+@pytest.mark.parametrize("stage", ["MAIL", "RCPT", "DATA", "mail"])
+def test_a_message_that_the_server_refuses_is_held_again(held: World, server: MailServer, stage: str) -> None:
+    server.replies[stage] = b"550 5.7.1 no \x1b[2Jthanks"
+    assert relaying_by(held, server).act(*ask(held, address(held, "release"))) == []
+    assert told(held) == "The mail server refused the message"
+    assert "Server:  550 5.7.1 no [2Jthanks" in text_of(mails(held)[0]).replace("\r\n", "\n")
+    assert (row_of(held)["status"], held.row(MESSAGE_ID)["status"]) == ("held", "failed")
+
+
+@pytest.mark.parametrize("said", [b"451 later", DROP])
+@pytest.mark.parametrize("stage", ["connect", "RCPT", "mail"])
+def test_what_the_server_does_not_take_now_is_tried_again(
+    held: World, server: MailServer, stage: str, said: bytes
+) -> None:
+    jobs = ask(held, address(held, "release"))
+    server.replies[stage] = said
+    assert relaying_by(held, server).act(*jobs) == ["0"]
+    assert (held.row(MESSAGE_ID)["status"], held.sent()) == ("accepted", [])
+    server.replies.clear()
+    assert relaying_by(held, server).act(*jobs) == []
+    assert len(server.mails) == 1
+    assert told(held) == "The message was delivered"
+
+
+def test_a_relay_releases_a_virus_where_reasons_say_so(held: World, server: MailServer) -> None:
+    stored(held, key="held/2", mail=SPAM.replace(b"<1@", b"<2@"), reason="virus")
+    jobs = ask(held, address(held, "release"))
+    assert relaying_by(held, server).act(*jobs, RELEASE_REASONS="virus") == []
+    assert len(server.mails) == 1
+
+
+def test_ses_sends_no_virus(held: World) -> None:
+    stored(held, key="held/2", mail=SPAM.replace(b"<1@", b"<2@"), reason="virus")
+    assert held.act(*ask(held, address(held, "release")), RELEASE_REASONS="virus") == []
+    assert told(held) == "The message has harmful code in it"
+    assert row_of(held)["status"] == "held"
+
+
+def test_a_message_with_a_nul_stays_held(held: World, server: MailServer) -> None:
+    stored(held, key="held/2", mail=SPAM.replace(b"<1@", b"<2@") + b"\0")
+    assert relaying_by(held, server).act(*ask(held, address(held, "release"))) == []
+    assert told(held) == "The mail server refused the message"
+    assert server.mails == []
+
+
+def test_line_ends_that_were_repaired_are_told(held: World, server: MailServer) -> None:
+    stored(held, key="held/2", mail=SPAM.replace(b"<1@", b"<2@") + b"\r.\r\nMAIL FROM:<x@x.example>\r\n")
+    assert relaying_by(held, server).act(*ask(held, address(held, "release"))) == []
+    assert told(held) == "The message was delivered with repaired lines"
+    assert len(server.mails) == 1
+
+
+def test_a_login_is_read_once_and_again_after_a_refusal(
+    held: World, server: MailServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.extensions += (b"AUTH PLAIN",)
+    secrets = held.session.client("secretsmanager")
+    arn = secrets.create_secret(Name="relay", SecretString='{"username": "u", "password": "old"}')["ARN"]
+    reads: list[object] = []
+    held.session.events.register("before-call.secretsmanager.GetSecretValue", lambda **_: reads.append(1))
+    secret = relaying.Secret(held.session.client("secretsmanager"), arn)
+    at = Server(Protocol.SMTP, "127.0.0.1", server.port, command_timeout=20, reply_timeout=20)
+    way = relaying.Relay(at, secret, hand_over)
+    envelope = Envelope(Address.parse(f"bounce-{'a' * 16}@{DOMAIN}"), Address.parse(BOB))
+    for _ in range(2):
+        assert way.deliver(envelope, WireMail(SPAM, is_repaired=False)).is_accepted
+    assert len(reads) == 1
+    server.replies["AUTH"] = b"535 no"
+    reply = way.deliver(envelope, WireMail(SPAM, is_repaired=False))
+    assert (reply.code, "535 no" in reply.text, len(reads)) == (0, True, 2)
+
+
+@pytest.mark.parametrize("text", ["", "x", "[]", '{"username": "u"}'])
+def test_a_secret_that_is_no_login_is_named_and_not_repeated(held: World, text: str) -> None:
+    secrets = held.session.client("secretsmanager")
+    arn = secrets.create_secret(Name="relay", SecretString=text or " ")["ARN"]
+    with pytest.raises(relaying.UnreadableSecret, match="relay"):
+        relaying.Secret(secrets, arn).login()
+
+
+# --- Bounces ---
+
+
+def bounced(
+    world: World,
+    action: str = "failed",
+    message_id: str = "bounce1",
+    to: str = "",
+    session: boto3.Session | None = None,
+) -> str:
+    event = asking(world, to or bounce_address(world), message_id=message_id)
+    event["Records"][0]["ses"]["mail"]["source"] = "<>"
+    world.store_mail(message_id, BOUNCED.format(action=action).encode())
+    return world.intake(event, session)["outcome"]
+
+
+def fed_back(world: World) -> list[str]:
+    bodies = [message["Body"] for message in world._taken(world.stack.feedback_queue_url)]  # noqa: SLF001
+    return world.feedback(*(body for body in bodies if '"bounce"' in body))
+
+
+def test_a_message_that_came_back_is_held_again_and_bob_is_told(held: World, server: MailServer) -> None:
+    assert relaying_by(held, server).act(*ask(held, address(held, "release"))) == []
+    assert bounced(held) == "bounce"
+    assert fed_back(held) == []
+    row = row_of(held)
+    assert (row["status"], row["returned_for"]) == ("held", MESSAGE_ID)
+    _, notice = mails(held)
+    assert notice["Subject"] == "The message did not arrive"
+    assert "552 5.2.2 mailbox full" in text_of(notice).replace("\r\n", "\n").replace(
+        "\n               ... ", " "
+    )
+    assert (held.row(MESSAGE_ID)["delivery"], held.row("bounce1")["status"]) == ("bounced", "done")
+
+
+def test_a_report_that_comes_twice_is_told_once(held: World, server: MailServer) -> None:
+    assert relaying_by(held, server).act(*ask(held, address(held, "release"))) == []
+    for message_id in ("bounce1", "bounce1", "bounce2"):
+        bounced(held, message_id=message_id)
+    assert fed_back(held) == []
+    assert len(mails(held)) == 2
+
+
+@pytest.mark.parametrize("action", ["delayed", "relayed", "delivered"])
+def test_a_report_of_what_has_not_failed_changes_nothing(
+    held: World, server: MailServer, action: str
+) -> None:
+    assert relaying_by(held, server).act(*ask(held, address(held, "release"))) == []
+    assert bounced(held, action) == "automatic"
+    assert row_of(held)["status"] == "released"
+
+
+def test_a_report_to_an_address_of_nothing_is_not_a_trigger(held: World) -> None:
+    assert bounced(held, to=f"bounce-{'a' * 16}@{DOMAIN}") == "not_a_trigger"
+    assert held.row("bounce1") == {}
+
+
+def test_a_person_who_writes_to_a_bounce_address_achieves_nothing(held: World, server: MailServer) -> None:
+    assert relaying_by(held, server).act(*ask(held, address(held, "release"))) == []
+    assert held.intake(asking(held, bounce_address(held), message_id="m2")) == {"outcome": "not_a_trigger"}
+    assert row_of(held)["status"] == "released"
+
+
+# --- Agent ---
+
+
+@dataclass(slots=True)
+class Door:
+    """A mail server beside an agent. replies: one for each mail; then it says yes."""
+
+    replies: list[Reply] = field(default_factory=list)
+    mails: list[tuple[Envelope, WireMail]] = field(default_factory=list)
+
+    def deliver(self, envelope: Envelope, mail: WireMail) -> Reply:
+        reply = self.replies.pop(0) if self.replies else Reply(250, "queued")
+        if reply.is_accepted:
+            self.mails.append((envelope, mail))
+        return reply
+
+
+@pytest.fixture
+def waiting(world: World) -> World:
+    """As `held`, on a stack whose way back is an agent, and Bob has asked for the message."""
+    sqs = world.session.client("sqs")
+    queue = sqs.create_queue(
+        QueueName="releases.fifo", Attributes={"FifoQueue": "true", "VisibilityTimeout": "0"}
+    )
+    environ = {
+        "RELEASE_BY": "agent",
+        "RELEASES_QUEUE_URL": queue["QueueUrl"],
+        "RESULTS_QUEUE_URL": sqs.create_queue(QueueName="results")["QueueUrl"],
+        "RESULTS_QUEUE_ARN": "arn:aws:sqs:us-east-1:123456789012:results",
+    }
+    waiting = of_way(world, **environ)
+    waiting.records.put_relay("example.com", "192.0.2.0/24")
+    stored(waiting)
+    assert waiting.act(*ask(waiting, address(waiting, "release"))) == []
+    return waiting
+
+
+def agent(world: World, door: Door, *, domains: frozenset[str] = frozenset({"example.com"})) -> Agent:
+    environ = world.stack.environ
+    return Agent(
+        sqs=world.session.client("sqs"),
+        mails=HeldObjects(world.session.client("s3"), environ["MAIL_BUCKET"]),
+        bucket=environ["MAIL_BUCKET"],
+        releases_url=environ["RELEASES_QUEUE_URL"],
+        results_url=environ["RESULTS_QUEUE_URL"],
+        domains=domains,
+        target=door,  # type: ignore[arg-type]
+        wait=0,
+        clock=world.clock,
+        say=lambda _: None,
+    )
+
+
+def results(world: World) -> list[str]:
+    return [message["Body"] for message in world._taken(world.stack.environ["RESULTS_QUEUE_URL"])]  # noqa: SLF001
+
+
+def pointers(world: World) -> list[str]:
+    return [message["Body"] for message in world._taken(world.stack.environ["RELEASES_QUEUE_URL"])]  # noqa: SLF001
+
+
+def test_a_message_waits_for_an_agent_and_nobody_is_told_yet(waiting: World) -> None:
+    assert (row_of(waiting)["status"], waiting.row(MESSAGE_ID)["status"]) == ("releasing", "sending")
+    assert waiting.sent() == []
+    (pointer,) = map(Pointer.from_json, pointers(waiting))
+    assert (pointer.request_id, pointer.key, str(pointer.recipient)) == (MESSAGE_ID, "held/1", BOB)
+    assert Pointer.from_json(pointer.to_json()) == pointer
+
+
+def test_an_agent_delivers_and_bob_is_told(waiting: World) -> None:
+    door = Door()
+    assert agent(waiting, door).serve_next()
+    ((envelope, mail),) = door.mails
+    assert (str(envelope.sender), str(envelope.recipient)) == (bounce_address(waiting), BOB)
+    assert mail.content.endswith(SPAM)
+    assert waiting.results(*results(waiting)) == []
+    assert told(waiting) == "The message was delivered"
+    assert (row_of(waiting)["status"], waiting.row(MESSAGE_ID)["status"]) == ("released", "done")
+    assert pointers(waiting) == []
+
+
+def test_a_result_that_comes_twice_is_told_once(waiting: World) -> None:
+    agent(waiting, Door()).serve_next()
+    (result,) = results(waiting)
+    assert waiting.results(result, result) == []
+    assert told(waiting) == "The message was delivered"
+
+
+def test_an_agent_says_what_the_server_refuses(waiting: World) -> None:
+    agent(waiting, Door([Reply(552, "mailbox full")])).serve_next()
+    assert waiting.results(*results(waiting)) == []
+    assert told(waiting) == "The mail server refused the message"
+    assert "552 mailbox full" in text_of(mails(waiting)[0])
+    assert row_of(waiting)["status"] == "held"
+
+
+def test_what_a_server_does_not_take_now_stays_on_the_queue(waiting: World) -> None:
+    agent(waiting, Door([Reply(0, "no answer")])).serve_next()
+    assert results(waiting) == []
+    assert row_of(waiting)["status"] == "releasing"
+
+
+def test_a_pointer_that_its_agent_could_not_delete_is_deleted_by_act(waiting: World) -> None:
+    dying = agent(waiting, Door())
+    sqs = waiting.session.client("sqs")
+    (message,) = sqs.receive_message(QueueUrl=dying.releases_url, VisibilityTimeout=900)["Messages"]
+    result = Result(MESSAGE_ID, 250, "queued", receipt=message["ReceiptHandle"])
+    assert waiting.results(result.to_json()) == []
+    depth = sqs.get_queue_attributes(QueueUrl=dying.releases_url, AttributeNames=["All"])["Attributes"]
+    assert depth["ApproximateNumberOfMessages"] == depth["ApproximateNumberOfMessagesNotVisible"] == "0"
+
+
+def test_a_message_that_nobody_took_in_time_is_held_again(waiting: World) -> None:
+    (job,) = waiting.actions() or [f'{{"version": 2, "kind": "action", "request_id": "{MESSAGE_ID}"}}']
+    assert waiting.act(job) == []  # too early: it comes back
+    waiting.clock.move(hours=5)
+    assert waiting.act(job) == []
+    assert told(waiting) == "The message was not delivered in time"
+    assert (row_of(waiting)["status"], waiting.row(MESSAGE_ID)["status"]) == ("held", "failed")
+    door = Door()
+    agent(waiting, door).serve_next()
+    assert door.mails == []
+    assert waiting.results(*results(waiting)) == []  # and is told nothing more
+    assert len(mails(waiting)) == 1
+
+
+def test_a_job_that_is_delivered_twice_points_once(waiting: World) -> None:
+    assert waiting.act(f'{{"version": 2, "kind": "action", "request_id": "{MESSAGE_ID}"}}') == []
+    assert len(pointers(waiting)) == 1
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        pytest.param({"bucket": "another"}, "another bucket", id="bucket"),
+        pytest.param({"key": "inbound/1"}, "not under held/", id="prefix"),
+        pytest.param({"key": "held/../inbound/1"}, "not under held/", id="a way out of the prefix"),
+        pytest.param({"recipient": Address.parse("ceo@other.example")}, "other.example", id="domain"),
+        pytest.param({"etag": '"0"'}, "not the one that was judged", id="overwritten"),
+        pytest.param({"key": "held/none", "etag": None}, "is gone", id="gone"),
+    ],
+)
+def test_a_pointer_that_leads_elsewhere_is_refused_and_reported(
+    waiting: World, changed: dict[str, object], said: str
+) -> None:
+    (pointer,) = map(Pointer.from_json, pointers(waiting))
+    other = replace(pointer, **changed)  # type: ignore[arg-type]
+    waiting.session.client("sqs").send_message(
+        QueueUrl=waiting.stack.environ["RELEASES_QUEUE_URL"],
+        MessageBody=other.to_json(),
+        MessageGroupId="x",
+        MessageDeduplicationId="x",
+    )
+    door = Door()
+    agent(waiting, door).serve_next()
+    assert door.mails == []
+    (result,) = map(Result.from_json, results(waiting))
+    assert (result.code, said in result.text) == (554, True)
+
+
+@pytest.mark.parametrize("body", ["", "[]", '{"request_id": 1}', '{"request_id": "r", "version": 9}'])
+def test_what_is_no_pointer_stops_no_agent(waiting: World, body: str) -> None:
+    pointers(waiting)
+    waiting.session.client("sqs").send_message(
+        QueueUrl=waiting.stack.environ["RELEASES_QUEUE_URL"],
+        MessageBody=body or "-",
+        MessageGroupId="x",
+        MessageDeduplicationId="x",
+    )
+    agent(waiting, Door()).serve_next()
+    assert pointers(waiting) == []
+    assert len(results(waiting)) == ('"r"' in body)
+
+
+# What a stolen credential of an agent can say, beside what it may.
+
+
+def test_a_result_of_a_request_that_does_not_wait_changes_nothing(waiting: World) -> None:
+    jobs = ask(waiting, address(waiting, "preview"), message_id="m2")
+    result = Result("m2", 250, "ok").to_json()
+    assert waiting.results(result) == []
+    assert waiting.act(*jobs) == []
+    assert told(waiting) == f"Preview of a message held for {BOB}"
+
+
+@pytest.mark.parametrize("body", ["-", "{}", Result("nobody", 250, "ok").to_json()])
+def test_a_result_of_nothing_becomes_a_dead_letter(waiting: World, body: str) -> None:
+    assert waiting.results(body) == ["0"]
+
+
+def test_a_job_among_the_results_is_not_done(waiting: World) -> None:
+    job = f'{{"version": 2, "kind": "action", "request_id": "{MESSAGE_ID}"}}'
+    assert waiting.results(job) == ["0"]
