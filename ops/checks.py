@@ -478,6 +478,7 @@ CHECKS: Mapping[Check, Callable[[Site], CheckResult]] = {
     Check.CONCURRENCY: deployment.concurrency,
     Check.THROTTLES: deployment.throttles,
     Check.WAITING: deployment.waiting,
+    Check.AGENTS: deployment.agents,
     Check.FAILURES: failures,
     Check.ALARMS: alarms,
     Check.LOGS: logs,

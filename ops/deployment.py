@@ -14,7 +14,9 @@ from ops.activate import PREFIX as INBOUND
 from ops.activate import IntakeRoute, allowed
 from ops.policies import Caller, admits
 from ops.site import CheckResult, Health, Site
+from quarantine.acting.ways import WayBack
 from quarantine.holding.notification import PREFIX as HELD
+from quarantine.stores.items import iso_seconds
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudwatch import CloudWatchClient
@@ -299,6 +301,9 @@ def concurrency(site: Site) -> CheckResult:
     return CheckResult(Health.OK, "each function may run")
 
 
+_PERIOD = 300  # seconds, of SQS's own metrics
+
+
 def throttles(site: Site) -> CheckResult:
     counts = {function: _metric(site, function, "Throttles", "Sum") for function in _names(site)}
     if seen := ", ".join(f"{count:.0f} of {function}" for function, count in counts.items() if count):
@@ -317,6 +322,33 @@ def waiting(site: Site) -> CheckResult:
         )
         return CheckResult(Health.WARNING, seen, step)
     return CheckResult(Health.OK, seen if age else "no mail waits for intake")
+
+
+def agents(site: Site) -> CheckResult:
+    """Check when an agent last asked for a message: SQS counts each time, also those without one."""
+    if (way := site.operator.parameter("ReleaseBy")) != WayBack.AGENT:
+        return CheckResult(Health.OK, f"none is needed: ReleaseBy is {way or WayBack.ATTACHMENT}")
+    queue = site.operator.name("ReleasesQueueUrl").rpartition("/")[2]
+    client: CloudWatchClient = site.operator.client("cloudwatch")
+    now = site.operator.clock()
+    asked = [
+        point["Timestamp"]
+        for metric in ("NumberOfEmptyReceives", "NumberOfMessagesReceived")
+        for point in client.get_metric_statistics(
+            Namespace="AWS/SQS",
+            MetricName=metric,
+            Dimensions=[{"Name": "QueueName", "Value": queue}],
+            StartTime=now - _LOOKED_BACK,
+            EndTime=now,
+            Period=_PERIOD,
+            Statistics=["Sum"],
+        )["Datapoints"]
+        if point["Sum"]
+    ]
+    if not asked:
+        step = "systemctl status quarantine-deliver, or quarantine deliver --to TARGET --domain DOMAIN"
+        return CheckResult(Health.FAULT, "no agent has asked for a message within the last hour", step)
+    return CheckResult(Health.OK, f"an agent last asked for a message at {iso_seconds(max(asked))}, or later")
 
 
 def _metric(site: Site, function: str, name: str, statistic: "StatisticType") -> float:

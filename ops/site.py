@@ -52,6 +52,7 @@ class Check(StrEnum):
     CONCURRENCY = "concurrency"  # no function is switched off
     THROTTLES = "throttles"  # Lambda had room for each function
     WAITING = "waiting mail"  # intake looks at a mail soon
+    AGENTS = "agents"  # one asks for released messages, where the stack needs one
     FAILURES = "failures"  # nothing waits in a dead-letter queue
     ALARMS = "alarms"  # none is in alarm, and a topic with a subscriber is notified
     LOGS = "logs"  # the log groups in which decisions are recorded

@@ -917,6 +917,29 @@ def test_a_fault_is_found(
     assert code == (3 if FAULT in expected.values() else 0)
 
 
+@pytest.mark.parametrize("metric", [None, "NumberOfEmptyReceives", "NumberOfMessagesReceived"])
+def test_an_agent_must_have_asked_within_the_hour(
+    metric: str | None, account: Account, terminal: Terminal
+) -> None:
+    _set_parameter(account, "ReleaseBy", "agent")
+    account.set_output("ReleasesQueueUrl", "https://sqs.example/123456789012/quarantine-releases.fifo")
+    if metric is not None:
+        account.client("cloudwatch").put_metric_data(
+            Namespace="AWS/SQS",
+            MetricData=[
+                {
+                    "MetricName": metric,
+                    "Dimensions": [{"Name": "QueueName", "Value": "quarantine-releases.fifo"}],
+                    "Timestamp": account.world.clock() - timedelta(minutes=30),
+                    "Value": 1,
+                }
+            ],
+        )
+    _, rows = findings(terminal)
+    assert unhealthy(rows) == ({Check.AGENTS: FAULT} if metric is None else {})
+    assert ("last asked" in rows[Check.AGENTS]["seen"]) == (metric is not None)
+
+
 ACCOUNT = {Check.SANDBOX, Check.SENDING, Check.QUOTA}
 NO_STACK = set(Check) - ACCOUNT - {Check.REGION, Check.RULE_SET, Check.ALARMS, Check.CLOCK}
 
