@@ -12,7 +12,7 @@ from rich.box import HEAVY_HEAD, MARKDOWN
 from rich.console import Console
 from rich.table import Table
 
-from tests.chaos import objects, requests
+from tests.chaos import actions, objects, requests
 from tests.chaos.faults import Fault
 from tests.deploy.emulation import running
 
@@ -23,31 +23,37 @@ type Row = tuple[str, object]
 
 
 def main(arguments: list[str]) -> int:
-    """Run the requested part; both parts if none is named."""
+    """Run the requested parts; all if none is named."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("--seed", type=int, default=1, help="the same seed is the same run")
     parser.add_argument("--requests", type=int, help="how many, through intake and report")
     parser.add_argument("--mailboxes", type=int, default=500, help="that they come from")
     parser.add_argument("--objects", type=int, help="how many, through hold")
+    parser.add_argument("--actions", type=int, help="how many, through intake, act and feedback")
     parser.add_argument("--emulator", action="store_true", help="over ministack, in place of moto")
     given = parser.parse_args(arguments)
-    both = given.requests is None and given.objects is None
+    everything = given.requests is given.objects is given.actions is None
     console = Console(
         file=sys.stdout, width=_WIDTH, highlight=False
     )  # of now: a run lets the functions print nowhere
     over = "ministack" if given.emulator else "moto"
     bad = 0
-    if number := given.requests or (5000 if both else 0):
+    if number := given.requests or (5000 if everything else 0):
         progress = _progress("requests came in")
         with _emulator(wanted=given.emulator) as url:
             of_requests = requests.run(given.seed, number, given.mailboxes, progress, endpoint_url=url)
         title = f"chaos over {over}, requests, seed {given.seed}"
         bad += _tell(console, title, _of_requests(of_requests), of_requests.violations)
-    if number := given.objects or (10_000 if both else 0):
+    if number := given.objects or (10_000 if everything else 0):
         with _emulator(wanted=given.emulator) as url:
             of_objects = objects.run(given.seed, number, _progress("batches"), endpoint_url=url)
         title = f"chaos over {over}, objects, seed {given.seed}"
         bad += _tell(console, title, _of_objects(of_objects), of_objects.violations)
+    if number := given.actions or (2000 if everything else 0):
+        with _emulator(wanted=given.emulator) as url:
+            of_actions = actions.run(given.seed, number, _progress("commands came in"), endpoint_url=url)
+        title = f"chaos over {over}, actions, seed {given.seed}"
+        bad += _tell(console, title, _of_actions(of_actions), of_actions.violations)
     return 1 if bad else 0
 
 
@@ -98,6 +104,18 @@ def _of_objects(account: objects.Account) -> Iterable[Row]:
     yield "failed too often, redriven", account.bad_luck
     yield "objects with a recipient missing or unreadable, in the dead-letter queue", account.rejected
     yield "messages there that say so", account.rejections
+    yield "lost", account.lost
+
+
+def _of_actions(account: actions.Account) -> Iterable[Row]:
+    yield "commands", account.commands
+    yield "AWS calls", account.calls
+    yield from _of_faults(account.faults)
+    yield "events of SES", account.events
+    yield from sorted(account.outcomes.items())
+    yield "mails sent again", account.sent_again
+    yield "faults between SES and the row, which allow that", account.windows
+    yield "in a dead-letter queue, redriven", account.redriven
     yield "lost", account.lost
 
 

@@ -96,7 +96,7 @@ def staged(rng: Random, endpoint_url: str | None = None) -> Iterator[Stage]:
 
     endpoint_url: of an empty emulator; None for moto.
     """
-    loggers = [Logger(service=name) for name in ("intake", "report", "act", "hold")]
+    loggers = [Logger(service=name) for name in ("intake", "report", "act", "hold", "feedback")]
     levels = {logger: logger.log_level for logger in loggers}
     with (
         patch.dict(os.environ, _ACCOUNT),

@@ -3,6 +3,8 @@
 import json
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
 from random import Random
 from typing import Any
 
@@ -10,12 +12,15 @@ import pytest
 from botocore.exceptions import ClientError, ConnectTimeoutError, ReadTimeoutError
 from moto import mock_aws
 
-from quarantine.held import MailboxListing
+from quarantine.held import HeldStatus, MailboxListing
+from quarantine.mail.addresses import Address
 from quarantine.outbox import DeadLetters, Jobs
 from quarantine.runtime import TWO_ATTEMPTS
+from quarantine.services.acting import Acting
 from quarantine.stores.quarantine import HeldRows, Quarantine
 from quarantine.stores.requests import Requests, Settled
-from tests.chaos import objects, requests
+from quarantine.stores.transitions import HeldRow, Transitions
+from tests.chaos import actions, objects, requests
 from tests.chaos.faults import Chance, Fault, Invocation, Process, Wire
 from tests.chaos.objects import Rejections
 from tests.chaos.requests import Fate
@@ -26,6 +31,23 @@ from tests.world import World
 
 def _rng() -> Random:
     return Random(1)  # noqa: S311 - chance, not a secret
+
+
+def _nothing(*_: object, **__: object) -> None:
+    pass
+
+
+def _refuse(*_: object, **__: object) -> None:
+    raise RuntimeError("broken")
+
+
+def _unchanged(_: Transitions, row: HeldRow, by: str, request_id: str, now: datetime) -> HeldRow:
+    return replace(row, status=HeldStatus.DELETED, deleted_for=request_id, acted_by=by, acted_at=now)
+
+
+def _everybodys(*_: object) -> list[Address]:
+    users = [f"u{number}@relay.example" for number in range(4)]
+    return [Address.parse(each) for each in (*users, "shared@relay.example")]
 
 
 # --- Whole runs ---
@@ -47,6 +69,33 @@ def test_each_object_has_its_rows() -> None:
     assert sum(account.faults.values()) > 60
 
 
+def test_each_action_is_done_once_and_answered() -> None:
+    account = actions.run(seed=3, number=40)
+    assert account.violations == []
+    assert account.outcomes.total() == account.commands >= 40
+    assert account.lost == 0
+    assert account.sent_again <= account.windows
+    assert sum(account.faults.values()) > 60
+
+
+@pytest.mark.parametrize(
+    ("where", "name", "broken", "reported"),
+    [
+        pytest.param(Jobs, "put", _nothing, "lost", id="a job is not queued"),
+        pytest.param(Requests, "settle_action", _refuse, "without cause", id="the row cannot say so"),
+        pytest.param(Transitions, "finish_release", _nothing, "still on its way", id="no row says released"),
+        pytest.param(Transitions, "delete", _unchanged, "deleted, and then", id="a deletion is not recorded"),
+        pytest.param(Acting, "_mailboxes", _everybodys, "done for a stranger", id="rights are not read"),
+    ],
+)
+def test_what_is_wrong_with_actions_is_reported(
+    where: type, name: str, broken: object, reported: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(where, name, broken)
+    account = actions.run(seed=8, number=12, rate=0)
+    assert any(reported in violation for violation in account.violations)
+
+
 def test_what_fails_too_often_waits_and_is_redriven() -> None:
     of_requests = requests.run(seed=3, number=12, mailbox_count=12, rate=0.7)
     assert of_requests.violations == []
@@ -59,14 +108,6 @@ def test_what_fails_too_often_waits_and_is_redriven() -> None:
 def test_the_same_seed_is_the_same_run() -> None:
     first, second = (requests.run(seed=5, number=15, mailbox_count=5) for _ in range(2))
     assert first == second
-
-
-def _nothing(*_: object, **__: object) -> None:
-    pass
-
-
-def _refuse(*_: object, **__: object) -> None:
-    raise RuntimeError("broken")
 
 
 @pytest.mark.parametrize(
