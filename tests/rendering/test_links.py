@@ -6,15 +6,19 @@ addresses.
 
 import re
 from functools import cache
+from itertools import cycle
 from typing import Any
 
 import pytest
 
+from quarantine.acting.answers import Answer
 from tests.rendering import node
 from tests.reporting.hostile import LINKS
+from tests.reporting.test_answering import SALES, answer_of
 from tests.reporting.test_links import MAILS, OWN, body_of, part
 from tests.reporting.test_preview import LINKED, OFFERS
 
+TOLD = sorted(set(Answer) - {Answer.SHOWN, Answer.DELIVERED})
 LINKERS = ["linkify-it", "linkifyjs", "autolinker", "linkify-html", "autolinker, of HTML"]
 
 pytestmark = pytest.mark.rendered
@@ -28,14 +32,15 @@ def links(texts: list[str], pages: list[str]) -> dict[str, list[str]]:
 
 @cache
 def links_of_mails() -> dict[str, list[str]]:
-    mails = [*MAILS, *LINKED]
+    answers = [answer_of(answer, said=said) for answer, said in zip(cycle(TOLD), LINKS, strict=False)]
+    mails = [*MAILS, *LINKED, *answers]
     texts = [text for mail in mails for text in (part(mail, "plain"), body_of(mail))]
     return links(texts, [re.sub("(?s)<style>.*?</style>", "", part(mail, "html")) for mail in mails])
 
 
 @pytest.mark.parametrize("linker", LINKERS)
 def test_the_only_links_are_our_own_addresses(linker: str) -> None:
-    assert set(links_of_mails()[linker]) <= OWN | {str(offer.address) for offer in OFFERS}
+    assert set(links_of_mails()[linker]) <= OWN | {str(SALES)} | {str(offer.address) for offer in OFFERS}
 
 
 def test_the_linkers_link_what_is_shown_as_it_is() -> None:

@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 from PIL import Image, ImageChops
 
+from quarantine.acting.answers import Answer
 from quarantine.asking.admission import Accepted
 from quarantine.asking.commands import ReportCommand
 from quarantine.asking.replying import ReplyContext
@@ -31,6 +32,7 @@ from quarantine.reporting.summary import summarise
 from tests.rendering import node
 from tests.rendering.node import HERE, chromium
 from tests.reporting.requests import CODE, EVERYTHING
+from tests.reporting.test_answering import answer_of
 
 APPROVED = HERE.parent / "approved"
 PICTURES = APPROVED / "pictures"
@@ -44,7 +46,12 @@ CLIENTS = (
     "apple-mail.*",
     "yahoo.*",
 )
+ANSWERS = {
+    f"answer-{answer}": answer_of(answer, said="550 5.7.1 see https://x.example/\u202e" + "W" * 300)
+    for answer in sorted(set(Answer) - {Answer.SHOWN, Answer.DELIVERED})  # those are pages of their own
+}
 PAGES = (
+    *ANSWERS,
     *("ordinary", "shared-mailbox", "nothing-held", "hostile", "release", "release-shared"),
     *("preview", "preview-hostile", "preview-impossible"),
 )
@@ -56,6 +63,8 @@ PICTURED = [  # the other pages show no further colour or line break
     if view != "phone-dark"
     and (page, view) != ("hostile", "dark")
     and page not in {"release-shared", "preview-hostile", "preview-impossible"}
+    # The answers differ in their words alone.
+    and page not in ANSWERS.keys() - {f"answer-{Answer.REFUSED_BY_SERVER}"}
 ]
 FLAT = 24  # the most frequent colours, which an approved picture keeps unchanged
 COLOURS = 40  # further colours of an approved picture
@@ -178,7 +187,8 @@ def show(pages: dict[str, str], folder: Path) -> Look:
 
 @cache
 def look() -> Look:
-    mails = {name: hostile() if name == "hostile" else approved(name) for name in PAGES}
+    mails = {name: approved(name) for name in PAGES if name not in {"hostile", *ANSWERS}}
+    mails |= {"hostile": hostile()} | ANSWERS
     return show({name: html_of(mail) for name, mail in mails.items()}, SHOWN)
 
 
