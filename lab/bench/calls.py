@@ -21,6 +21,7 @@ def s3_on_common_path(workload: Workload) -> list[str]:
 
 
 _MOST = {"intake": 3, "report": 4}
+_MOST_OF_ACTION = {"preview": 6, "release": 9, "delete": 6}
 
 
 def measured(workload: Workload) -> Measured:
@@ -36,6 +37,10 @@ def _reached(workload: Workload) -> Iterator[Reached]:
             if each.scenario.function == function and each.scenario.common
         ]
         yield Reached(f"{function}: AWS calls for an accepted request", most, max(counts))
+    for each in workload.recordings:
+        if each.scenario.function == "act":
+            name = each.scenario.name
+            yield Reached(f"act: AWS calls for a {name}", _MOST_OF_ACTION[name], len(each.calls))
 
 
 def _table(workload: Workload) -> Table:
@@ -44,7 +49,7 @@ def _table(workload: Workload) -> Table:
         rows.add_column(name, justify=justify)  # type: ignore[arg-type]  # of two literals
     rows.add_column("which, in order")
     for each in workload.recordings:
-        path = "" if each.scenario.common else " (rare)"
+        path = " (rare)" if each.scenario.function == "intake" and not each.scenario.common else ""
         rows.add_row(
             each.scenario.function,
             each.scenario.name + path,

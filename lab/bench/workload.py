@@ -8,21 +8,24 @@ from typing import Any, Literal
 import boto3
 from moto import mock_aws
 
+from functions.act import app as act
 from functions.intake import app as intake
 from functions.report import app as report
 from lab.bench.wire import Call, Recorder, new_session
 from local.records import Records
 from local.ses import GRAY, Delivery, Received, new_message_id, receive
 from local.stack import create_stack
+from quarantine.acting.reference import CODE_BYTES, Reference, code_of
+from quarantine.acting.rules import Action
 from quarantine.asking.admission import Accepted
-from quarantine.asking.commands import ReportCommand
+from quarantine.asking.commands import ActionCommand, Command, ReportCommand
 from quarantine.asking.event import Verdict, Verdicts
 from quarantine.asking.replying import ReplyContext
-from quarantine.jobs import ReportJob, to_json
+from quarantine.jobs import ActionJob, ReportJob, to_json
 from quarantine.mail.addresses import Address
 from quarantine.stores.requests import Limits, Requests
 
-FUNCTIONS = {"intake": intake.make_handler, "report": report.make_handler}
+FUNCTIONS = {"intake": intake.make_handler, "report": report.make_handler, "act": act.make_handler}
 MAILBOX_OF_TEN = "ten@example.com"
 MAILBOX_OF_HUNDRED = "hundred@example.com"
 HUNDRED_ROWS = "sent, 100 rows"
@@ -40,7 +43,7 @@ class Scenario:
     """
 
     name: str
-    function: Literal["intake", "report"]
+    function: Literal["intake", "report", "act"]
     event: dict[str, Any]
     request_id: str
     leaves: str
@@ -72,7 +75,11 @@ def record() -> Workload:
         recorder = Recorder(session)
         handlers = {name: make(environ, session) for name, make in FUNCTIONS.items()}
         records = Records(setup, environ)
-        scenarios = (*_intake_scenarios(setup, environ), *_report_scenarios(setup, environ))
+        scenarios = (
+            *_intake_scenarios(setup, environ),
+            *_report_scenarios(setup, environ),
+            *_act_scenarios(setup, environ),
+        )
         return Workload(environ, tuple(_record(each, handlers, recorder, records) for each in scenarios))
 
 
@@ -161,26 +168,47 @@ def _report_scenarios(session: boto3.Session, environ: Mapping[str, str]) -> Ite
         yield Scenario(name, "report", _batch([job]), job.request_id, leaves)
 
 
-def request_of(requester: str, now: datetime) -> Accepted:
-    """Return a request as intake would accept it."""
+# --- Act ---
+
+
+def _act_scenarios(session: boto3.Session, environ: Mapping[str, str]) -> Iterator[Scenario]:
+    """Yield each action on a message of its own; all but a deletion read the mail from S3."""
+    now, requests = datetime.now(UTC), Requests(session.client("dynamodb"), environ["REQUESTS_TABLE"])
+    for number, action in enumerate(Action):
+        mailbox, key = f"{action}@example.com", f"held/{action}"
+        etag = session.client("s3").put_object(
+            Bucket=environ["MAIL_BUCKET"], Key=key, Body=f"Subject: {_SUBJECT}\r\n\r\nHello\r\n".encode()
+        )["ETag"]
+        reference = Reference(now.replace(microsecond=0), code_of(bytes([number] * CODE_BYTES)))
+        Records(session, environ).put_held(
+            mailbox, "1", now, "a@b.example", _SUBJECT, raw_key=key, etag=etag, code=reference.code
+        )
+        command = ActionCommand(action, reference, "reports.example.com")
+        job = request_of(mailbox, now, command)
+        requests.accept([job], {}, now, Limits(timedelta(minutes=5)))
+        yield Scenario(action, "act", _batch([job], ActionJob), job.request_id, "done", common=False)
+
+
+def request_of(requester: str, now: datetime, command: Command | None = None) -> Accepted:
+    """Return a request as intake would accept it. command: by default, for a report."""
     address = Address.parse(requester)
     return Accepted(
         request_id=new_message_id(),
         requester=address,
         mailboxes=(address,),
-        command=ReportCommand(Address.parse(_TRIGGER)),
+        command=command or ReportCommand(Address.parse(_TRIGGER)),
         received_at=now,
         accepted_by="dmarc, by the auth record of example.com",
         reply=ReplyContext(utc_offset=timedelta(hours=1), message_id="<0123456789abcdef@example.com>"),
     )
 
 
-def _batch(jobs: Iterable[Accepted]) -> dict[str, Any]:
+def _batch(jobs: Iterable[Accepted], kind: type[ReportJob | ActionJob] = ReportJob) -> dict[str, Any]:
     return {
         "Records": [
             {
                 "messageId": job.request_id,
-                "body": to_json(ReportJob(job.request_id)),
+                "body": to_json(kind(job.request_id)),
                 "eventSource": "aws:sqs",
             }
             for job in jobs
