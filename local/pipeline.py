@@ -98,7 +98,7 @@ class Pipeline:
             ReportSettings.from_environ(stack.environ), dynamodb, session.client("sesv2")
         )
         clients = Clients(
-            dynamodb, s3, session.client("sesv2"), sqs, lambda: session.client("secretsmanager")
+            dynamodb, s3, session.client("sesv2"), lambda: sqs, lambda: session.client("secretsmanager")
         )
         acting = Acting.on(ActSettings.from_environ(stack.environ), clients)
         holding = Holding.on(HoldSettings.from_environ(stack.environ), dynamodb, s3, sqs)

@@ -13,6 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from ops import deployment
 from ops.activate import IntakeRoute, allowed, waits
 from ops.operator import OperatorError
+from ops.redrive import DEAD_LETTERS, queues_of
 from ops.site import Check, CheckResult, Health, Site, Unresolved
 
 if TYPE_CHECKING:
@@ -334,13 +335,7 @@ def permission(site: Site) -> CheckResult:
 def failures(site: Site) -> CheckResult:
     sqs: SQSClient = site.operator.client("sqs")
     waiting = {}
-    for output in (
-        "JobsDeadLettersUrl",
-        "ActionsDeadLettersUrl",
-        "IntakeFailuresUrl",
-        "HeldDeadLettersUrl",
-        "FeedbackDeadLettersUrl",
-    ):
+    for output in map(DEAD_LETTERS.__getitem__, queues_of(site.operator)):
         attributes = sqs.get_queue_attributes(
             QueueUrl=site.operator.name(output),
             AttributeNames=["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"],

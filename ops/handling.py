@@ -1,6 +1,5 @@
 """`quarantine held release`, `delete` and `restore`: what an operator does to one held message."""
 
-from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
@@ -12,6 +11,7 @@ from ops.operator import Declined, Operator, OperatorError
 from ops.words import moment, shown
 from quarantine.acting.orders import ReleaseOrder
 from quarantine.acting.reference import Reference, is_code
+from quarantine.acting.ways import WayBack
 from quarantine.held import HeldStatus, HoldReason
 from quarantine.jobs import ActionJob
 from quarantine.mail.addresses import Address
@@ -27,7 +27,7 @@ def release(context: typer.Context, mailbox: Mailbox, message_id: MessageId) -> 
     operator: Operator = context.obj
     address = arguments.address(mailbox)
     row = one(operator, address, message_id)
-    _check(row, operator.clock())
+    _check(row, operator)
     order = ReleaseOrder(
         f"operator-{uuid4()}",
         _caller(operator),
@@ -47,8 +47,9 @@ def release(context: typer.Context, mailbox: Mailbox, message_id: MessageId) -> 
     )
 
 
-def _check(row: Values, now: datetime) -> None:
+def _check(row: Values, operator: Operator) -> None:
     """Raises OperatorError or Declined for a message that act would not release."""
+    now = operator.clock()
     if not row.get("raw_key"):
         raise OperatorError("the mail itself is not stored: only what the report shows is known")
     if not is_code(row.get("code")):
@@ -57,7 +58,8 @@ def _check(row: Values, now: datetime) -> None:
         raise Declined(f"it is {row['status']}{_by(row)}: restore it first, or wait until it is delivered")
     if int(row.get("expires_at", now.timestamp() + 1)) <= now.timestamp():
         raise Declined("its time is over, and it is about to be removed: use held fetch")
-    if row["reason"] == HoldReason.VIRUS:
+    by_ses = operator.parameter("ReleaseBy") in ("", WayBack.ATTACHMENT)
+    if row["reason"] == HoldReason.VIRUS and by_ses:
         raise Declined("SES sends no virus: use held fetch, and look at it first")
 
 

@@ -22,7 +22,7 @@ _MOST_HEADER = 64 * 1024  # bytes of a header section that are shown
 def show(context: typer.Context, mailbox: Mailbox, message_id: MessageId) -> None:
     """Show a held mail: what is known of it, its header section, and its text without working links.
 
-    All lines that begin with | are the sender's own, and prove nothing.
+    The sender wrote all lines that begin with |. Do not trust them.
     """
     operator: Operator = context.obj
     row = one(operator, arguments.address(mailbox), message_id)
@@ -71,7 +71,7 @@ def _header(mail: bytes) -> list[str]:
 
 
 def _described(facts: dict[str, Any], header: list[str], preview: Preview | CannotBeShown) -> Iterator[str]:
-    """Say what is ours first; below it, each line of the sender's has a mark."""
+    """Describe the message. Our own lines come first, and the sender's lines begin with a mark."""
     mailbox, reason = shown(facts["recipient"]), shown(facts["reason"])
     yield f"A message held for {mailbox}: {facts['status']}, held as {reason}."
     yield f"Received on {moment(facts['received_at'])}; stored as {shown(facts['raw_key'])}."

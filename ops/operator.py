@@ -100,6 +100,10 @@ class Operator:
             raise OperatorError(f"no stack {self.stack_name} in {region}: name it with --stack") from e
         return dict(stack)
 
+    def has(self, output: str) -> bool:
+        """Return whether the stack has an output; some depend on its parameters."""
+        return any(each["OutputKey"] == output for each in self.stack.get("Outputs", []))
+
     def name(self, output: str) -> str:
         """Return an output of the stack, such as SendersTableName. Raises OperatorError."""
         for each in self.stack.get("Outputs", []):

@@ -19,6 +19,7 @@ from quarantine.feedback.event import MalformedSendingEvent, parse_sending_event
 from quarantine.holding.notification import MalformedNotification, parse_notification
 from quarantine.jobs import MalformedJob, from_json
 from quarantine.mail.text import clean_text
+from quarantine.release.pointer import MalformedResult, Result
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
@@ -36,22 +37,25 @@ class Queue(StrEnum):
     ACTIONS = "actions"  # previews, releases and deletions that were not done
     INTAKE = "intake"  # SES events that intake could not handle
     HELD = "held"  # objects under held/ for which some or all rows are missing
+    RESULTS = "results"  # what agents said of a message, and act could not handle
     FEEDBACK = "feedback"  # SES's events about sent mail that feedback could not handle
     ALL = "all"
 
-    @property
-    def each(self) -> tuple["Queue", ...]:
-        return tuple(_URLS) if self is Queue.ALL else (self,)
 
-
-_URLS = {
+DEAD_LETTERS = {
     Queue.JOBS: "JobsDeadLettersUrl",
     Queue.ACTIONS: "ActionsDeadLettersUrl",
     Queue.INTAKE: "IntakeFailuresUrl",
     Queue.HELD: "HeldDeadLettersUrl",
+    Queue.RESULTS: "ResultsDeadLettersUrl",
     Queue.FEEDBACK: "FeedbackDeadLettersUrl",
 }
-"""The stack outputs that contain their URLs."""
+"""The stack outputs that contain their URLs. Only a stack with agents has that of results."""
+
+
+def queues_of(operator: Operator) -> tuple[Queue, ...]:
+    """Return the queues that the stack has."""
+    return tuple(queue for queue, output in DEAD_LETTERS.items() if operator.has(output))
 
 
 class Done(StrEnum):
@@ -107,7 +111,7 @@ def redrive(
     rows: list[dict[str, Any]] = []
     kept: list[Failure] = []
     try:
-        for each in queue.each:
+        for each in queues_of(operator) if queue is Queue.ALL else (queue,):
             for failure in _failures(operator, sqs, each):
                 kept.append(failure)
                 redriven = (failure.diagnosis.readable or force) and failure.diagnosis.work is not None
@@ -138,7 +142,7 @@ def _row(failure: Failure, *, redriven: bool, dry_run: bool) -> dict[str, Any]:
 
 def _failures(operator: Operator, sqs: "SQSClient", queue: Queue) -> Iterator[Failure]:
     """Yield each message of a queue once, and hide it meanwhile."""
-    url = operator.name(_URLS[queue])
+    url = operator.name(DEAD_LETTERS[queue])
     seen: set[str] = set()
     began = datetime.now(UTC).timestamp() * 1000
     while messages := sqs.receive_message(
@@ -160,6 +164,8 @@ def _failures(operator: Operator, sqs: "SQSClient", queue: Queue) -> Iterator[Fa
                     diagnosis = _job(operator, message["Body"])
                 case Queue.INTAKE:
                     diagnosis = _event(message["Body"])
+                case Queue.RESULTS:
+                    diagnosis = _result(operator, message["Body"])
                 case Queue.FEEDBACK:
                     diagnosis = _sending_event(operator, message["Body"])
                 case _:
@@ -181,6 +187,15 @@ def _job(operator: Operator, body: str) -> Diagnosis:
     row = operator.requests.find(job.request_id)
     error = row.get("reason") or (f"the request is {row['status']}" if "status" in row else "no such request")
     return Diagnosis(job.request_id, str(error), body, readable=True)
+
+
+def _result(operator: Operator, body: str) -> Diagnosis:
+    try:
+        result = Result.from_json(body)
+    except MalformedResult as e:
+        return Diagnosis("", str(e), body, readable=False)
+    status = operator.requests.find(result.request_id).get("status", "unknown")
+    return Diagnosis(result.request_id, f"the request is {status}: see act's log", body, readable=True)
 
 
 def _event(body: str) -> Diagnosis:
@@ -251,6 +266,8 @@ def _redrive(operator: Operator, sqs: "SQSClient", failure: Failure) -> None:
             _invoke(operator, work)
         case Queue.HELD:
             sqs.send_message(QueueUrl=operator.name("HeldQueueUrl"), MessageBody=work)
+        case Queue.RESULTS:
+            sqs.send_message(QueueUrl=operator.name("ResultsQueueUrl"), MessageBody=work)
         case Queue.FEEDBACK:
             sqs.send_message(QueueUrl=operator.name("FeedbackQueueUrl"), MessageBody=work)
         case Queue.ALL:

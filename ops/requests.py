@@ -109,6 +109,9 @@ def since_when(text: str, now: datetime) -> datetime:
 def story(row: Row) -> Iterator[str]:
     """Describe a request in sentences: how it was received, the decision, the outcome, and what to do."""
     status = RequestStatus(row["status"])
+    if row.get("command") == CommandWord.BOUNCE:
+        yield from _bounce_story(row, status)
+        return
     requester = row.get("requester", "an unknown sender")
     yield f"Request {shown(row['request_id'])} of {shown(requester)}: {status}."
     if is_order(row):
@@ -134,6 +137,21 @@ def story(row: Row) -> Iterator[str]:
         yield f"What to do: {_next_step(row, status)}"
 
 
+def _bounce_story(row: Row, status: RequestStatus) -> Iterator[str]:
+    """Describe a delivery report about a released message."""
+    release = shown(row["of_request"])
+    yield f"Delivery report {shown(row['request_id'])}: {status}."
+    yield from arrival(row.get("evidence", {}), row.get("received_at", "unknown"))
+    said = shown(row["detail"]) or "nothing"
+    yield f"It says that the mail of request {release} did not arrive. The mail server's words: {said}."
+    if status is RequestStatus.DONE:
+        yield f"Feedback finished on {_moment_of(row, 'finished_at')}."
+        yield f"What to do: see what became of the message: quarantine requests show {release}"
+    else:
+        yield "Feedback has not finished it."
+        yield "What to do: wait. If this lasts for minutes: quarantine redrive --queue feedback --dry-run"
+
+
 def _action(row: Row) -> Iterator[str]:
     """Say what an action was about; nothing for a report."""
     if _worker(row) == "Act":
@@ -155,6 +173,9 @@ def _outcome(row: Row, status: RequestStatus) -> Iterator[str]:
             yield f"{worker} failed with {reason}, and will retry."
         case RequestStatus.ACCEPTED:
             yield f"{worker} has not started on it."
+        case RequestStatus.SENDING if "waits_until" in row:
+            end = moment(datetime.fromtimestamp(row["waits_until"], UTC).isoformat())
+            yield f"An agent is to deliver the message. Act waits for it until {end}."
         case RequestStatus.SENDING:
             until = datetime.fromtimestamp(row.get("lease_until", 0), UTC)
             yield f"{worker} is working on it; its lease ends on {moment(until.isoformat())}."
@@ -192,6 +213,8 @@ def _fates(row: Row) -> Iterator[str]:
 
 
 def _next_step(row: Row, status: RequestStatus) -> str:
+    if "waits_until" in row:
+        return "wait. If this lasts for minutes, see whether quarantine deliver runs: quarantine doctor"
     fate = str(row.get("delivery", ""))
     return AFTER[Fate(fate)] if fate in Fate else WHAT_NEXT[status]
 

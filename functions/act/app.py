@@ -31,7 +31,7 @@ def make_handler(
     client = partial(session.client, config=TWO_ATTEMPTS)
     sesv2 = session.client("sesv2", config=ONE_LONG_ATTEMPT)
     clients = Clients(
-        client("dynamodb"), client("s3"), sesv2, client("sqs"), partial(client, "secretsmanager")
+        client("dynamodb"), client("s3"), sesv2, partial(client, "sqs"), partial(client, "secretsmanager")
     )
     acting = Acting.on(settings, clients, clock)
 

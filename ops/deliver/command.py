@@ -1,4 +1,4 @@
-"""`quarantine deliver`: runs an agent until it is told to stop."""
+"""`quarantine deliver`: runs an agent until a signal stops it."""
 
 import signal
 import threading
@@ -56,7 +56,7 @@ def deliver(
     the bucket and both queues as options or variables, it asks nothing of the stack.
     """
     operator: Operator = context.obj
-    target = _target(to, ca_file)
+    target, domains = _target(to, ca_file), frozenset(map(_domain, domain))
     where = bucket or operator.name("MailBucketName")
     agent = Agent(
         sqs=operator.client("sqs"),
@@ -64,13 +64,19 @@ def deliver(
         bucket=where,
         releases_url=releases_queue_url or operator.name("ReleasesQueueUrl"),
         results_url=results_queue_url or operator.name("ResultsQueueUrl"),
-        domains=frozenset(map(arguments.domain, domain)),
+        domains=domains,
         target=target,
         wait=wait,
         clock=operator.clock,
         say=lambda text: operator.err.print(escaped(text), soft_wrap=True, markup=False),
     )
     _run(agent, once=once)
+
+
+def _domain(text: str) -> str:
+    if text == "*":
+        raise typer.BadParameter("name each domain", param_hint="--domain")
+    return arguments.domain(text)
 
 
 def _target(text: str, ca_file: str | None) -> Target:

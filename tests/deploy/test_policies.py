@@ -19,7 +19,7 @@ from tests.feedback.test_event import sending
 from tests.functions.actions import SPAM, address, ask, asking, stored
 from tests.functions.faults import Wire
 from tests.functions.test_feedback import release, released
-from tests.functions.test_ways import Door, agent, bounced, results, waiting  # noqa: F401 - a fixture
+from tests.functions.test_ways import Door, agent, bounced, results, waiting, with_agents  # noqa: F401 - fixtures
 from tests.world import World, load_event
 
 type Grant = tuple[str, str]

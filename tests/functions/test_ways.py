@@ -1,10 +1,13 @@
 """The ways back but the attachment: what act and an agent do, and what users hear."""
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError, ReadTimeoutError
 
 from ops.deliver.agent import Agent
 from quarantine.acting.ways import bounce_code
@@ -29,6 +32,7 @@ from tests.functions.actions import (
     stored,
     text_of,
 )
+from tests.functions.faults import ProcessDied, Wire
 from tests.release.servers import DROP, MailServer, running
 from tests.world import World
 
@@ -255,8 +259,8 @@ class Door:
 
 
 @pytest.fixture
-def waiting(world: World) -> World:
-    """As `held`, on a stack whose way back is an agent, and Bob has asked for the message."""
+def with_agents(world: World) -> World:
+    """As `held`, on a stack whose way back is an agent."""
     sqs = world.session.client("sqs")
     queue = sqs.create_queue(
         QueueName="releases.fifo", Attributes={"FifoQueue": "true", "VisibilityTimeout": "0"}
@@ -267,11 +271,20 @@ def waiting(world: World) -> World:
         "RESULTS_QUEUE_URL": sqs.create_queue(QueueName="results")["QueueUrl"],
         "RESULTS_QUEUE_ARN": "arn:aws:sqs:us-east-1:123456789012:results",
     }
-    waiting = of_way(world, **environ)
-    waiting.records.put_relay("example.com", "192.0.2.0/24")
-    stored(waiting)
-    assert waiting.act(*ask(waiting, address(waiting, "release"))) == []
-    return waiting
+    changed = of_way(world, **environ)
+    changed.records.put_relay("example.com", "192.0.2.0/24")
+    stored(changed)
+    return changed
+
+
+@pytest.fixture
+def waiting(with_agents: World) -> World:
+    """Bob has asked for the message, and it waits for an agent."""
+    assert with_agents.act(*ask(with_agents, address(with_agents, "release"))) == []
+    return with_agents
+
+
+JOB = f'{{"version": 2, "kind": "action", "request_id": "{MESSAGE_ID}"}}'
 
 
 def agent(world: World, door: Door, *, domains: frozenset[str] = frozenset({"example.com"})) -> Agent:
@@ -350,10 +363,9 @@ def test_a_pointer_that_its_agent_could_not_delete_is_deleted_by_act(waiting: Wo
 
 
 def test_a_message_that_nobody_took_in_time_is_held_again(waiting: World) -> None:
-    (job,) = waiting.actions() or [f'{{"version": 2, "kind": "action", "request_id": "{MESSAGE_ID}"}}']
-    assert waiting.act(job) == []  # too early: it comes back
+    assert waiting.act(JOB) == []  # too early: it comes back
     waiting.clock.move(hours=5)
-    assert waiting.act(job) == []
+    assert waiting.act(JOB) == []
     assert told(waiting) == "The message was not delivered in time"
     assert (row_of(waiting)["status"], waiting.row(MESSAGE_ID)["status"]) == ("held", "failed")
     door = Door()
@@ -364,7 +376,7 @@ def test_a_message_that_nobody_took_in_time_is_held_again(waiting: World) -> Non
 
 
 def test_a_job_that_is_delivered_twice_points_once(waiting: World) -> None:
-    assert waiting.act(f'{{"version": 2, "kind": "action", "request_id": "{MESSAGE_ID}"}}') == []
+    assert waiting.act(JOB) == []
     assert len(pointers(waiting)) == 1
 
 
@@ -428,5 +440,140 @@ def test_a_result_of_nothing_becomes_a_dead_letter(waiting: World, body: str) ->
 
 
 def test_a_job_among_the_results_is_not_done(waiting: World) -> None:
-    job = f'{{"version": 2, "kind": "action", "request_id": "{MESSAGE_ID}"}}'
-    assert waiting.results(job) == ["0"]
+    assert waiting.results(JOB) == ["0"]
+
+
+# --- Faults ---
+
+
+def error(status: int) -> ClientError:
+    response: Any = {"Error": {"Code": "x"}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    return ClientError(response, "SendMessage")
+
+
+UNKNOWN = [ReadTimeoutError(endpoint_url="https://sqs.example"), error(500)]
+
+
+@pytest.mark.parametrize("fault", UNKNOWN, ids=["no answer", "500"])
+def test_a_pointer_that_may_be_on_the_queue_is_not_put_again(with_agents: World, fault: Exception) -> None:
+    wire = Wire()
+    wire.fail("sqs", "SendMessage", fault)
+    jobs = ask(with_agents, address(with_agents, "release"))
+    assert with_agents.act(*jobs, session=wire.session) == ["0"]
+    with_agents.clock.move(minutes=12)
+    assert with_agents.act(*jobs) == []
+    assert pointers(with_agents) == []
+    with_agents.clock.move(hours=5)
+    assert with_agents.act(*jobs) == []
+    assert told(with_agents) == "The message was not delivered in time"
+
+
+def test_a_pointer_that_sqs_refuses_is_put_again(with_agents: World) -> None:
+    wire = Wire()
+    wire.fail("sqs", "SendMessage", error(400))
+    jobs = ask(with_agents, address(with_agents, "release"))
+    assert with_agents.act(*jobs, session=wire.session) == ["0"]
+    assert with_agents.act(*jobs) == []
+    assert len(pointers(with_agents)) == 1
+
+
+def dying(wire: Wire, when: str, place: int) -> boto3.Session:
+    {"before": wire.die_before, "after": wire.die_after}[when](place)
+    return wire.session
+
+
+DEATHS = [(when, place) for when in ("before", "after") for place in range(9)]
+
+
+@pytest.mark.parametrize(("when", "place"), DEATHS)
+def test_act_dies_before_the_wait(with_agents: World, when: str, place: int) -> None:
+    """However it ends, an agent delivers once or never, and Bob gets one mail that says which."""
+    jobs = ask(with_agents, address(with_agents, "release"))
+    with contextlib.suppress(ProcessDied):
+        with_agents.act(*jobs, session=dying(Wire(), when, place))
+    door = Door()
+    for _ in range(3):
+        with_agents.clock.move(minutes=12)
+        with_agents.act(*jobs)
+        agent(with_agents, door).serve_next()
+    assert with_agents.results(*results(with_agents)) == []
+    with_agents.clock.move(hours=5)
+    with_agents.act(*jobs)
+    delivered = len(door.mails)
+    assert delivered <= 1
+    assert told(with_agents) == f"The message was {'delivered' if delivered else 'not delivered in time'}"
+    assert row_of(with_agents)["status"] == ("released" if delivered else "held")
+
+
+ANSWERED = 5  # the call of SES, when act settles a result
+
+
+@pytest.mark.parametrize(("when", "place"), DEATHS)
+def test_act_dies_while_it_settles_a_result(waiting: World, when: str, place: int) -> None:
+    """Twice only between SES's yes and the row."""
+    agent(waiting, Door()).serve_next()
+    (result,) = results(waiting)
+    wire = Wire()
+    with contextlib.suppress(ProcessDied):
+        waiting.results(result, session=dying(wire, when, place))
+    waiting.clock.move(minutes=12)
+    waiting.results(result)
+    assert (row_of(waiting)["status"], waiting.row(MESSAGE_ID)["status"]) == ("released", "done")
+    after_yes = {("after", ANSWERED), ("before", ANSWERED + 1)}
+    subjects = [mail["Subject"] for mail in mails(waiting)]
+    assert subjects == ["The message was delivered"] * (2 if (when, place) in after_yes else 1)
+
+
+@pytest.mark.parametrize(("when", "place"), [(when, place) for when, place in DEATHS if place < 4])
+def test_an_agent_dies(waiting: World, when: str, place: int) -> None:
+    """Twice only between the server's yes and the result."""
+    door, wire = Door(), Wire()
+    with contextlib.suppress(ProcessDied):
+        agent(replace(waiting, session=dying(wire, when, place)), door).serve_next()
+    waiting.session.client("sqs").set_queue_attributes(
+        QueueUrl=waiting.stack.environ["RELEASES_QUEUE_URL"], Attributes={"VisibilityTimeout": "0"}
+    )
+    waiting.results(*results(waiting))
+    for _ in range(2):
+        agent(waiting, door).serve_next()
+    waiting.results(*results(waiting))
+    assert told(waiting) == "The message was delivered"
+    assert len(door.mails) == (2 if (when, place) == ("before", 2) else 1)
+
+
+# --- Two at once ---
+
+
+def test_a_result_after_the_wait_settles_nothing(waiting: World) -> None:
+    agent(waiting, Door()).serve_next()
+    waiting.clock.move(hours=5)
+    assert waiting.results(*results(waiting)) == ["0"]
+    assert waiting.act(JOB) == []
+    assert told(waiting) == "The message was not delivered in time"
+
+
+def test_the_end_of_the_wait_leaves_a_result_alone_that_is_being_settled(waiting: World) -> None:
+    agent(waiting, Door()).serve_next()
+    (result,) = results(waiting)
+    waiting.clock.move(hours=4, minutes=19)
+    with contextlib.suppress(ProcessDied):
+        waiting.results(result, session=dying(Wire(), "after", 0))
+    waiting.clock.move(minutes=2)
+    assert waiting.act(JOB) == []  # it comes back
+    assert waiting.sent() == []
+    assert row_of(waiting)["status"] == "releasing"
+
+
+def test_what_comes_back_before_its_result_is_told_once(waiting: World) -> None:
+    agent(waiting, Door()).serve_next()
+    assert bounced(waiting) == "bounce"
+    assert fed_back(waiting) == []
+    assert waiting.results(*results(waiting)) == []
+    assert told(waiting) == "The message did not arrive"
+    assert (row_of(waiting)["status"], waiting.row(MESSAGE_ID)["answer"]) == ("held", "came_back")
+
+
+def test_actions_that_were_switched_off_meanwhile_do_not_hide_what_was_done(waiting: World) -> None:
+    waiting.clock.move(hours=5)
+    assert waiting.act(JOB, USER_ACTIONS="none") == []
+    assert told(waiting) == "The message was not delivered in time"

@@ -10,8 +10,10 @@ from ops.deliver.target import Listener, Sendmail, parse_target
 from quarantine.mail.addresses import Address
 from quarantine.release.handover import Envelope, Protocol, Server
 from quarantine.release.wire import wire_mail
+from quarantine.services.releasing import GRACE
+from tests.deploy.template import deployed
 from tests.functions.actions import MESSAGE_ID
-from tests.functions.test_ways import results, waiting  # noqa: F401 - a fixture
+from tests.functions.test_ways import results, waiting, with_agents  # noqa: F401 - fixtures
 from tests.ops.conftest import Terminal
 from tests.release.servers import MailServer, running
 from tests.world import World
@@ -42,6 +44,18 @@ def test_where_mail_is_handed_over(text: str, expected: Listener | Sendmail) -> 
 )
 def test_what_is_no_place_is_refused(text: str, terminal: Terminal) -> None:
     assert terminal("deliver", "--to", text, "--domain", "example.com") == 2
+
+
+def test_each_domain_is_named(terminal: Terminal) -> None:
+    assert terminal("deliver", "--to", "sendmail", "--domain", "*") == 2
+
+
+@pytest.mark.parametrize("target", ["smtp:mx.example.com:25", "lmtp:mx.example.com:24"])
+def test_a_slow_server_is_given_up_before_another_agent_may_deliver(target: str) -> None:
+    visible_again = deployed(ReleaseBy="agent")["ReleasesQueue"]["Properties"]["VisibilityTimeout"]
+    listener = parse_target(target)
+    assert isinstance(listener, Listener)
+    assert listener.server.longest < visible_again < GRACE.total_seconds()
 
 
 def program(folder: Path, code: int) -> str:

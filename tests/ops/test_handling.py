@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from ops.operator import Operator
 from quarantine.acting.reference import is_code
 from quarantine.stores.quarantine import HeldRows
 from tests.ops.conftest import Terminal
@@ -212,6 +213,15 @@ def test_what_an_operator_cannot_release(
     assert terminal("held", "release", BOB, "<2@x>") == code
     assert said in terminal.warned
     assert world.actions() == []
+
+
+def test_a_virus_is_released_where_ses_need_not_send_it(
+    world: World, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held(world, reason="virus")
+    monkeypatch.setattr(Operator, "parameter", lambda _, key: {"ReleaseBy": "relay"}.get(key, ""))
+    assert terminal("held", "release", BOB, "<2@x>") == 0
+    assert len(world.actions()) == 1
 
 
 def test_what_has_expired_is_not_released(world: World, terminal: Terminal) -> None:

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from ops.operator import Operator
+from ops.operator import Operator, Output
+from quarantine.release.pointer import Result
 from tests.ops.conftest import Terminal
 from tests.world import World, load_event
 
@@ -226,3 +227,22 @@ def test_what_fails_again_at_once_is_redriven_once(
 def _back(client: Any, failure: Any, send: Callable[..., None]) -> None:
     client.delete_message(QueueUrl=failure.queue_url, ReceiptHandle=failure.receipt)
     send(QueueUrl="", MessageBody=failure.diagnosis.work)
+
+
+@pytest.mark.parametrize(("body", "done"), [(Result("r-1", 250, "ok").to_json(), "redriven"), ("-", "left")])
+def test_the_results_of_agents_are_redriven(
+    body: str, done: str, world: World, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sqs = world.session.client("sqs")
+    urls = {
+        f"Results{name}Url": sqs.create_queue(QueueName=f"results-{name}")["QueueUrl"]
+        for name in ("Queue", "DeadLetters")
+    }
+    name, has = Operator.name, Operator.has
+    monkeypatch.setattr(Operator, "name", lambda each, output: urls.get(output) or name(each, output))
+    monkeypatch.setattr(Operator, "has", lambda each, output: output in urls or has(each, output))
+    sqs.send_message(QueueUrl=urls["ResultsDeadLettersUrl"], MessageBody=body)
+    terminal("redrive", output=Output.JSON)
+    (row,) = json.loads(terminal.said)
+    assert (row["queue"], row["done"]) == ("results", done)
+    assert ("Messages" in sqs.receive_message(QueueUrl=urls["ResultsQueueUrl"])) == (done == "redriven")

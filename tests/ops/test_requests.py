@@ -9,7 +9,7 @@ from quarantine.feedback.event import Sending, SendingEvent
 from quarantine.feedback.fate import Fate
 from quarantine.feedback.tags import MailKind
 from quarantine.mail.addresses import Address
-from quarantine.stores.requests import Limits, Outcome, Requests, RequestStatus
+from quarantine.stores.requests import Admitted, Bounce, Limits, Outcome, Requests, RequestStatus
 from tests.functions.actions import address, ask, reference, stored
 from tests.ops.conftest import Terminal
 from tests.world import NOW, World
@@ -275,7 +275,19 @@ def test_a_refusal_is_told_in_words_with_what_to_do(
 def lines(terminal: Terminal, request_id: str) -> list[str]:
     """Return the story that was printed, one sentence per item, without the terminal's line ends."""
     assert terminal("requests", "show", request_id) == 0, terminal.warned
-    marks = ("Request ", "It ", "SES said", "Intake ", "Report ", "Act ", "The ", "What to do")
+    marks = (
+        "Request ",
+        "It ",
+        "SES said",
+        "Intake ",
+        "Report ",
+        "Act ",
+        "The ",
+        "What to do",
+        "An ",
+        "Delivery ",
+        "Feedback ",
+    )
     sentences: list[str] = []
     for line in terminal.said.splitlines():
         if line.startswith(marks):
@@ -361,3 +373,25 @@ def test_what_act_refuses_is_told_as_its_refusal(held: World, terminal: Terminal
     (refused,) = (line for line in lines(terminal, "action") if line.startswith("Act refused it on "))
     assert " as not_yours: " in refused
     assert reference(held).code not in "".join(lines(terminal, "action"))
+
+
+def test_a_request_that_waits_for_an_agent_says_so(world: World, terminal: Terminal) -> None:
+    accept(world, "r-1")
+    store(world).claim_report("r-1", NOW, timedelta(minutes=1))
+    store(world).wait("r-1", NOW + timedelta(hours=4))
+    story = lines(terminal, "r-1")
+    assert "An agent is to deliver the message. Act waits for it until 2026-11-23T16:00:00Z." in story
+    assert "quarantine doctor" in story[-1]
+
+
+@pytest.mark.parametrize("is_done", [False, True])
+def test_a_delivery_report_says_of_which_release(is_done: bool, world: World, terminal: Terminal) -> None:
+    bounce = Bounce("r-2", "r-1", NOW, "5.2.2, smtp; 552 \x1b[2Jmailbox full")
+    assert store(world).record_bounce(bounce, EVIDENCE, NOW) == Admitted()
+    if is_done:
+        store(world).settle_bounce("r-2", NOW)
+    story = lines(terminal, "r-2")
+    assert story[0] == f"Delivery report r-2: {'done' if is_done else 'accepted'}."
+    assert any("the mail of request r-1 did not arrive" in line for line in story)
+    assert ("Feedback finished on 2026-11-23T12:00:00Z." in story) == is_done
+    assert "\x1b" not in terminal.said

@@ -52,17 +52,9 @@ class Jobs:
 
     def put(self, job: Job, group: str) -> None:
         """Queue a job. group: whose it is; SQS then lets no group wait long behind another (fair queues)."""
-        self._put(self._url(job), job, group, timedelta())
-
-    def put_later(self, job: ActionJob, group: str, delay: timedelta) -> None:
-        """Queue an action that comes back after a delay, at most a quarter of an hour."""
-        self._put(self._actions_url, job, group, min(delay, _LONGEST_DELAY))
-
-    def _put(self, url: str, job: Job, group: str, delay: timedelta) -> None:
         self._client.send_message(
-            QueueUrl=url,
+            QueueUrl=self._url(job),
             MessageBody=to_json(job),
-            DelaySeconds=int(delay.total_seconds()),
             MessageGroupId=_hashed(group),
         )
 
@@ -83,25 +75,37 @@ def _hashed(group: str) -> str:
     return sha256(group.encode()).hexdigest()[:32]
 
 
-class Releases:
-    """The queue of messages that agents deliver (FIFO): those of a mailbox one after the other."""
+class Agents:
+    """The queue of messages that agents deliver (FIFO), and act's own, by which it looks what became of them.
 
-    def __init__(self, client: "SQSClient", queue_url: str) -> None:
-        self._client, self._queue_url = client, queue_url
+    The messages of a mailbox are delivered one after the other.
+    """
 
-    def put(self, pointer: str, mailbox: Address, request_id: str) -> None:
+    def __init__(self, client: "SQSClient", releases_url: str, actions_url: str) -> None:
+        self._client, self._releases_url, self._actions_url = client, releases_url, actions_url
+
+    def point(self, pointer: str, mailbox: Address, request_id: str) -> None:
         """Queue a pointer, as JSON. SQS drops a second one of the same request within five minutes."""
         self._client.send_message(
-            QueueUrl=self._queue_url,
+            QueueUrl=self._releases_url,
             MessageBody=pointer,
             MessageGroupId=_hashed(str(mailbox)),
             MessageDeduplicationId=request_id,
         )
 
-    def delete(self, receipt: str) -> None:
-        """Delete a message that an agent took, unless the handle of its receipt is not valid any more."""
+    def forget(self, receipt: str) -> None:
+        """Delete a pointer that an agent took, unless the handle of its receipt is not valid any more."""
         with contextlib.suppress(ClientError):
-            self._client.delete_message(QueueUrl=self._queue_url, ReceiptHandle=receipt)
+            self._client.delete_message(QueueUrl=self._releases_url, ReceiptHandle=receipt)
+
+    def look_again(self, request_id: str, delay: timedelta) -> None:
+        """Let act serve a request again after a delay, at most a quarter of an hour."""
+        self._client.send_message(
+            QueueUrl=self._actions_url,
+            MessageBody=to_json(ActionJob(request_id)),
+            DelaySeconds=int(min(delay, _LONGEST_DELAY).total_seconds()),
+            MessageGroupId=_hashed(request_id),
+        )
 
 
 class DeadLetters:

@@ -10,7 +10,7 @@ from typing import Final
 class WayBack(StrEnum):
     """The ways of a released message. A stack uses one."""
 
-    ATTACHMENT = "attachment"  # attached to a mail of ours, through SES
+    ATTACHMENT = "attachment"  # SES sends our mail with the message attached
     RELAY = "relay"  # by SMTP, to a server of the company behind its filter
     AGENT = "agent"  # a program beside the company's mail server takes it from a queue
 

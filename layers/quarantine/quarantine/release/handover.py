@@ -19,8 +19,9 @@ _LONGEST_TEXT: Final = 500
 NO_REPLY: Final = 0
 """The code of a server that did not answer."""
 
+_COMMANDS: Final = 8  # connection, greeting, EHLO, STARTTLS, EHLO, MAIL, RCPT, DATA; AUTH is for the relay
 _LEAVE: Final = 5  # seconds for the server's answer to QUIT
-_FIRST_CODE: Final = 200  # RFC 5321 4.2.1: lower ones are no answer to a mail
+_FIRST_CODE: Final = 200  # RFC 5321 4.2.1: a lower code is not an answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +65,14 @@ class Server:
     is_tls: bool = False
     ca_file: str | None = None
     name: str = "localhost"
-    command_timeout: float = 60
-    reply_timeout: float = 300
+    command_timeout: float = 30
+    reply_timeout: float = 180
+
+    @property
+    def longest(self) -> float:
+        """The seconds after which a hand-over is over, however slow the server is."""
+        to_send = to_be_answered = self.reply_timeout
+        return _COMMANDS * self.command_timeout + to_send + to_be_answered
 
     @property
     def is_local(self) -> bool:

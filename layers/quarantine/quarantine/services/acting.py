@@ -17,7 +17,7 @@ from quarantine.feedback.tags import MailKind
 from quarantine.held import HeldStatus
 from quarantine.jobs import ActionJob, BounceJob, MalformedJob, ReportJob, from_json
 from quarantine.mail.addresses import Address
-from quarantine.outbox import Jobs, Mailer, Releases, SendRefused
+from quarantine.outbox import Agents, Mailer, SendRefused
 from quarantine.previewing.preview import Preview, read_preview
 from quarantine.previewing.structure import CannotBeShown
 from quarantine.release.pointer import MalformedResult, Result
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 HOPELESS = (*claiming.HOPELESS, MalformedResult)
 """Errors of a job or result that fails each time; SQS moves it to the dead-letter queue."""
 
+_NEEDS_AGENTS = "only a request on a stack with agents waits for one"
 _MOST_PREVIEWS = 2  # attempts that may fail before a preview is answered "cannot be shown"
 _MOST_CHANGES = 5  # of a row, between two looks at it
 
@@ -55,12 +56,12 @@ class Contended(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Clients:
-    """What act calls. connect_secrets: makes the client that only some stacks need."""
+    """What act calls. connect_sqs, connect_secrets: make clients that only some stacks need."""
 
     dynamodb: "DynamoDBClient"
     s3: "S3Client"
     sesv2: "SESV2Client"
-    sqs: "SQSClient"
+    connect_sqs: "Callable[[], SQSClient]"
     connect_secrets: "Callable[[], SecretsManagerClient]"
 
 
@@ -74,7 +75,6 @@ class Acting:
     releasing: Releasing
     requests: Requests
     mailer: Mailer
-    jobs: Jobs
     journal: Journal
     clock: Callable[[], datetime]
 
@@ -96,12 +96,11 @@ class Acting:
                 requests,
                 mailer,
                 relay_of(settings, clients.connect_secrets),
-                Releases(clients.sqs, settings.releases_queue_url),
+                _agents(settings, clients),
                 clock,
             ),
             requests,
             mailer,
-            Jobs(clients.sqs, "", settings.actions_queue_url),
             journal,
             clock,
         )
@@ -131,8 +130,8 @@ class Acting:
 
     def _look_again(self, request_id: str, until: datetime) -> None:
         """Come back when no agent may deliver the message any more."""
-        delay = until - self.clock() + timedelta(seconds=1)
-        self.jobs.put_later(ActionJob(request_id), request_id, delay)
+        assert self.releasing.agents is not None, _NEEDS_AGENTS
+        self.releasing.agents.look_again(request_id, until - self.clock() + timedelta(seconds=1))
 
     def handle_result(self, body: str) -> None:
         """Handle the result of an agent. Raises the errors in HOPELESS, InHand, and temporary errors."""
@@ -145,8 +144,8 @@ class Acting:
             case None | Waiting():
                 return
             case Claimed() as found:
-                assert self.releasing.releases is not None, "a request waited for an agent"
-                self.releasing.releases.delete(result.receipt)
+                assert self.releasing.agents is not None, _NEEDS_AGENTS
+                self.releasing.agents.forget(result.receipt)
                 asked = Asked.of(found)
                 self._settle(asked, self._resulting(asked, result))
 
@@ -210,11 +209,11 @@ class Acting:
 
     def _do(self, asked: Asked, row: HeldRow) -> ActionOutcome | Waits:
         """Do what the rules say of the row, again if somebody else changes it meanwhile."""
-        if asked.requester is not None and asked.action not in self.settings.policy.actions:
-            return self._answer(asked, Answer.SWITCHED_OFF, row)
         for _ in range(_MOST_CHANGES):
             if (done := self._done_before(asked, row)) is not None:
                 return done
+            if asked.requester is not None and asked.action not in self.settings.policy.actions:
+                return self._answer(asked, Answer.SWITCHED_OFF, row)
             # What this request took itself, before its process died or the server was away, it takes again.
             is_own = row.is_taken_by(asked.request_id)
             state = State.HELD if is_own else row.state(self.clock())
@@ -245,12 +244,12 @@ class Acting:
         request_id = asked.request_id
         if row.status is HeldStatus.RELEASED and row.released_for == request_id:
             return self._delivered(asked, Released(row, self._answer_of_way))
-        if asked.waited and row.is_taken_by(request_id) and row.state(self.clock()) is not State.RELEASING:
+        if asked.waited and row.is_taken_by(request_id):
             return self._delivered(asked, self.releasing.give_up(asked, row))
         if row.status is HeldStatus.DELETED and row.deleted_for == request_id:
             return self._answer(asked, Answer.DELETED, row)
-        if row.returned_for == request_id:  # feedback told the requester; it must not be sent once more
-            return ActionOutcome(RequestStatus.FAILED, Answer.CAME_BACK, row.key, reason="its mail came back")
+        if row.returned_for == request_id:
+            return _came_back(row)
         return None
 
     # --- Apply ---
@@ -318,6 +317,8 @@ class Acting:
     def _delivered(self, asked: Asked, delivery: Released | Failed) -> ActionOutcome:
         """Answer what came of a delivery. An attachment to the requester's own mailbox is its own answer."""
         match delivery:
+            case Released(row) if row.returned_for == asked.request_id:  # before the row could say released
+                return _came_back(row)
             case Released(row, answer, ses_message_id):
                 is_own = row.message.recipient == asked.requester
                 if answer is Answer.RELEASED and is_own:
@@ -367,6 +368,17 @@ class Acting:
             request_id=asked.request_id,
             kind=kind,
         )
+
+
+def _agents(settings: ActSettings, clients: Clients) -> Agents | None:
+    if settings.way is not WayBack.AGENT:
+        return None
+    return Agents(clients.connect_sqs(), settings.releases_queue_url, settings.actions_queue_url)
+
+
+def _came_back(row: HeldRow) -> ActionOutcome:
+    """Return the outcome of a release whose mail came back: feedback has told the requester."""
+    return ActionOutcome(RequestStatus.FAILED, Answer.CAME_BACK, row.key, reason="its mail came back")
 
 
 def _deed(row: HeldRow | None) -> Deed | None:

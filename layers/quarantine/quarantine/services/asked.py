@@ -21,7 +21,7 @@ class Asked:
 
     by: who asked, an address, or the ARN of an operator. requester: None for an operator, to whom no mail is
     sent, and whom no limit for users binds. mailbox: of an operator's order; a user's are read anew.
-    held: the message, if a process noted it. waited: it waited for an agent until now.
+    held: the message, if a process noted it. waited: for an agent, in vain.
     """
 
     request_id: str

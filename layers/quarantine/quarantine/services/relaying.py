@@ -93,7 +93,7 @@ def relay_of(settings: ActSettings, connect: "Callable[[], SecretsManagerClient]
         port,
         is_tls=port == _TLS_PORT,
         name=settings.reports_domain,
-        # Together below act's timeout: a server that says nothing must not look like a process that died.
+        # A server that says nothing is given up long before act's timeout.
         command_timeout=10,
         reply_timeout=45,
     )

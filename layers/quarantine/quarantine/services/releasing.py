@@ -3,9 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from http import HTTPStatus
 from typing import Final, assert_never
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from quarantine.acting.answers import Answer
 from quarantine.acting.ways import WayBack, bounce_code, bounce_local_part
@@ -13,7 +14,7 @@ from quarantine.feedback.event import Sending, SendingEvent
 from quarantine.feedback.tags import MailKind
 from quarantine.held import HoldReason
 from quarantine.mail.addresses import Address
-from quarantine.outbox import Mailer, Releases, SendRefused
+from quarantine.outbox import Agents, Mailer, SendRefused
 from quarantine.release import attachment
 from quarantine.release.deliverable import ReleaseTrace, deliverable
 from quarantine.release.handover import Envelope, Reply
@@ -78,7 +79,7 @@ type Delivery = Answer | Released | Failed | Waits | Taken
 
 @dataclass(frozen=True, slots=True)
 class Releasing:
-    """The three ways back. relay, releases: None where the stack uses another way."""
+    """The three ways back. relay, agents: None where the stack uses another way."""
 
     settings: ActSettings
     transitions: Transitions
@@ -86,7 +87,7 @@ class Releasing:
     requests: Requests
     mailer: Mailer
     relay: Relay | None
-    releases: Releases | None
+    agents: Agents | None
     clock: Callable[[], datetime]
 
     def deliver(self, asked: Asked, row: HeldRow) -> Delivery:
@@ -99,8 +100,8 @@ class Releasing:
                 assert self.relay is not None, "settings of this way name a server"
                 return self._relay(asked, row, self.relay)
             case WayBack.AGENT:
-                assert self.releases is not None, "settings of this way name a queue"
-                return self._point(asked, row, self.releases)
+                assert self.agents is not None, "settings of this way name a queue"
+                return self._point(asked, row, self.agents)
             case _:
                 assert_never(way)
 
@@ -170,7 +171,7 @@ class Releasing:
 
     # --- By an agent ---
 
-    def _point(self, asked: Asked, row: HeldRow, releases: Releases) -> Delivery:
+    def _point(self, asked: Asked, row: HeldRow, agents: Agents) -> Delivery:
         if row.raw_key is None:
             return Answer.NOT_STORED
         try:
@@ -180,9 +181,9 @@ class Releasing:
         except Changed:
             return Answer.CHANGED
         taken = self._take(asked, row, self.settings.release_wait + GRACE)
-        return taken if isinstance(taken, Taken) else self._point_to(asked, taken, row.raw_key, releases)
+        return taken if isinstance(taken, Taken) else self._point_to(asked, taken, row.raw_key, agents)
 
-    def _point_to(self, asked: Asked, row: HeldRow, key: str, releases: Releases) -> Delivery:
+    def _point_to(self, asked: Asked, row: HeldRow, key: str, agents: Agents) -> Delivery:
         now = self.clock()
         until = now + self.settings.release_wait
         pointer = Pointer(
@@ -196,13 +197,15 @@ class Releasing:
             released_at=now,
             until=until,
         )
-        # First: a process that dies in between must not put it twice, since an agent would follow both.
+        # First: it must not be put again, since agents would follow both. SQS knows a second one for minutes.
         self.requests.wait(asked.request_id, until + GRACE)
         try:
-            releases.put(pointer.to_json(), row.message.recipient, asked.request_id)
-        except ClientError as e:  # SQS has answered, so that it is not on the queue
-            self.transitions.undo_release(row, asked.request_id, self.clock(), by="SQS")
-            raise NotReached(str(e)) from e
+            agents.point(pointer.to_json(), row.message.recipient, asked.request_id)
+        except ClientError as e:
+            if _has_refused(e):
+                raise
+        except BotoCoreError:  # no answer: perhaps it is on the queue
+            pass
         return Waits(until + GRACE)
 
     def finish(self, asked: Asked, row: HeldRow, result: Result) -> Released | Failed:
@@ -267,3 +270,8 @@ class Releasing:
         by = "SES" if self.settings.way is WayBack.ATTACHMENT else "the mail server"
         self.transitions.undo_release(row, asked.request_id, self.clock(), by=by)
         return Failed(row, answer, said)
+
+
+def _has_refused(error: ClientError) -> bool:
+    """Return whether AWS has certainly not done what it was asked for: its own failure says nothing."""
+    return error.response["ResponseMetadata"]["HTTPStatusCode"] < HTTPStatus.INTERNAL_SERVER_ERROR

@@ -126,7 +126,7 @@ class Claimed:
     """The request may be served until the lease expires, with the data that intake recorded.
 
     attempt: 1 for the first claim; more if a process died or failed while it served the request.
-    held: the message that it is about, if a process noted it. waited: it waited for an agent until now.
+    held: the message that it is about, if a process noted it. waited: for an agent, in vain.
     """
 
     request: Accepted | ReleaseOrder
@@ -393,7 +393,8 @@ class Requests:
                 Key=to_wire({"request_id": request_id}),
                 UpdateExpression="SET #status = :sending, lease_until = :until ADD attempts :one",
                 ConditionExpression=f"{wanted}"
-                " AND (#status = :accepted OR (#status = :sending AND lease_until <= :now))",
+                " AND (#status = :accepted OR (#status = :sending AND lease_until <= :now"
+                " AND (attribute_not_exists(settling_until) OR settling_until <= :now)))",
                 ExpressionAttributeNames={"#status": "status"},
                 ExpressionAttributeValues=to_wire(
                     {
@@ -410,13 +411,14 @@ class Requests:
             )
         except self._client.exceptions.ConditionalCheckFailedException as e:
             return _claim_of_other(request_id, e, commands, now)
-        return self._claimed(from_wire(response["Attributes"]))
+        row = from_wire(response["Attributes"])
+        return self._claimed(row, waited="waits_until" in row)
 
-    def _claimed(self, row: Values) -> Claim:
+    def _claimed(self, row: Values, *, waited: bool) -> Claim:
         try:
             attempt = items.whole_number(row["attempts"])
             request = _read_order(row) if is_order(row) else _read_accepted(row, self._trigger)
-            return Claimed(request, attempt, _held_key(row), "waits_until" in row)
+            return Claimed(request, attempt, _held_key(row), waited)
         except (KeyError, TypeError, ValueError, OverflowError) as e:
             raise UnreadableRequest(f"{row['request_id']}: {type(e).__name__}: {e}") from e
 
@@ -439,41 +441,39 @@ class Requests:
 
         What becomes of the mail may be reported before the request is settled.
         """
-        self._client.update_item(
-            TableName=self._table,
-            Key=to_wire({"request_id": request_id}),
-            UpdateExpression="SET held_recipient = :recipient, held_entry = :entry",
-            ConditionExpression="#status = :sending",
-            ExpressionAttributeNames={"#status": "status"},
-            ExpressionAttributeValues=to_wire(
-                {":recipient": held.recipient, ":entry": held.entry, ":sending": RequestStatus.SENDING}
-            ),
-        )
+        self._note(request_id, {"held_recipient": held.recipient, "held_entry": held.entry})
 
     def wait(self, request_id: str, until: datetime) -> None:
         """Let a claimed request wait for the result of an agent, which claim_result claims.
 
         When the time is over, claim_action claims it again, and it has waited.
         """
+        self._note(request_id, {"lease_until": items.epoch(until), "waits_until": items.epoch(until)})
+
+    def _note(self, request_id: str, values: Values) -> None:
+        """Add attributes to a claimed request."""
         self._client.update_item(
             TableName=self._table,
             Key=to_wire({"request_id": request_id}),
-            UpdateExpression="SET lease_until = :until, waits_until = :until",
+            UpdateExpression=f"SET {', '.join(f'{name} = :{name}' for name in values)}",
             ConditionExpression="#status = :sending",
             ExpressionAttributeNames={"#status": "status"},
             ExpressionAttributeValues=to_wire(
-                {":until": items.epoch(until), ":sending": RequestStatus.SENDING}
+                {":sending": RequestStatus.SENDING} | {f":{name}": value for name, value in values.items()}
             ),
         )
 
     def claim_result(self, request_id: str, now: datetime, lease: timedelta) -> Claim:
-        """Claim a request that waits for an agent, to settle it. Raises as claim_report."""
+        """Claim a request that waits for an agent, to settle it. Raises as claim_report.
+
+        When its time is over, only claim_action can claim it, so that nobody settles it twice.
+        """
         try:
             response = self._client.update_item(
                 TableName=self._table,
                 Key=to_wire({"request_id": request_id}),
                 UpdateExpression="SET settling_until = :until ADD attempts :one",
-                ConditionExpression="#status = :sending AND attribute_exists(waits_until)"
+                ConditionExpression="#status = :sending AND waits_until > :now"
                 " AND (attribute_not_exists(settling_until) OR settling_until <= :now)",
                 ExpressionAttributeNames={"#status": "status"},
                 ExpressionAttributeValues=to_wire(
@@ -494,7 +494,7 @@ class Requests:
             if "status" not in row:
                 raise UnknownRequest(f"no request {request_id}") from e
             return Settled()
-        return self._claimed(from_wire(response["Attributes"]))
+        return self._claimed(from_wire(response["Attributes"]), waited=False)
 
     def remember_bounce(self, code: str, request_id: str, now: datetime) -> None:
         """Remember whose release a delivery report to this code is about (bounce_code)."""
@@ -932,8 +932,8 @@ def _claim_of_other(
     status = RequestStatus(row["status"])
     match status:
         case RequestStatus.SENDING if "waits_until" in row:
-            until = datetime.fromtimestamp(items.whole_number(row["waits_until"]), UTC)
-            return Waiting(max(until, now))
+            times = (row["waits_until"], row.get("settling_until", 0), items.epoch(now))
+            return Waiting(datetime.fromtimestamp(max(map(items.whole_number, times)), UTC))
         case RequestStatus.SENDING:
             return Busy()
         case (
