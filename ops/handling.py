@@ -39,8 +39,8 @@ def release(context: typer.Context, mailbox: Mailbox, message_id: MessageId) -> 
     reports, actions = operator.name("JobsQueueUrl"), operator.name("ActionsQueueUrl")
     Jobs(operator.client("sqs"), reports, actions).put(ActionJob(order.request_id), str(address))
     operator.say(
-        f"{shown(row['message_id'])} of {address} will be released within seconds:"
-        f" quarantine requests show {order.request_id}",
+        f"{shown(row['message_id'])} of {address} will be released within seconds."
+        f" To see the outcome: quarantine requests show {order.request_id}",
         request_id=order.request_id,
         recipient=str(address),
         entry=row["entry"],

@@ -1,21 +1,24 @@
 """`quarantine held show` and `fetch`: an operator looks at one held mail."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.cells import chop_cells
 
 from ops import arguments
 from ops.messages import Mailbox, MessageId, one
 from ops.operator import Operator, OperatorError
 from ops.words import moment, shown
+from quarantine.mail.escaping import escaped
 from quarantine.mail.lenient import end_of_header
 from quarantine.previewing.preview import Attachment, Preview, read_preview
 from quarantine.previewing.structure import CannotBeShown
 from quarantine.stores.items import Values, plain
 from quarantine.stores.objects import Changed, Gone, HeldObjects
 
+_MARK = "| "
 _MOST_HEADER = 64 * 1024  # bytes of a header section that are shown
 
 
@@ -29,9 +32,8 @@ def show(context: typer.Context, mailbox: Mailbox, message_id: MessageId) -> Non
     mail = _stored(operator, row)
     header, preview = _header(mail), read_preview(mail)
     facts = {name: value for name, value in plain(row).items() if name != "code"}
-    operator.say(
-        "\n".join(_described(facts, header, preview)), **facts, header=header, preview=_values(preview)
-    )
+    described = _described(facts, header, preview, operator.out.width)
+    operator.say("\n".join(described), **facts, header=header, preview=_values(preview))
 
 
 def fetch(
@@ -70,7 +72,9 @@ def _header(mail: bytes) -> list[str]:
     return [line.removesuffix("\r") for line in text.split("\n")]
 
 
-def _described(facts: dict[str, Any], header: list[str], preview: Preview | CannotBeShown) -> Iterator[str]:
+def _described(
+    facts: dict[str, Any], header: list[str], preview: Preview | CannotBeShown, width: int
+) -> Iterator[str]:
     """Describe the message. Our own lines come first, and the sender's lines begin with a mark."""
     mailbox, reason = shown(facts["recipient"]), shown(facts["reason"])
     yield f"A message held for {mailbox}: {facts['status']}, held as {reason}."
@@ -80,21 +84,28 @@ def _described(facts: dict[str, Any], header: list[str], preview: Preview | Cann
     yield "What follows was written by the sender."
     yield ""
     yield "Header:"
-    yield from (f"| {line}" for line in header)
+    yield from _marked(header, width)
     yield ""
     match preview:
         case Preview():
-            yield from _text(preview)
+            yield from _text(preview, width)
         case CannotBeShown():
             yield f"Its text cannot be shown: {preview.value}."
 
 
-def _text(preview: Preview) -> Iterator[str]:
+def _text(preview: Preview, width: int) -> Iterator[str]:
     yield "Attachments:" if preview.attachments else "No attachments."
-    yield from (f"| {_attached(each)}" for each in preview.attachments)
+    yield from _marked(map(_attached, preview.attachments), width)
     yield ""
     yield "The beginning of its text:" if preview.text.is_cut else "Text:"
-    yield from (f"| {line}".rstrip() for line in preview.text.lines)
+    yield from _marked(preview.text.lines, width)
+
+
+def _marked(lines: Iterable[str], width: int) -> Iterator[str]:
+    """Wrap the sender's lines here: the terminal would begin the rest of a long one without the mark."""
+    for line in lines:
+        for part in chop_cells(escaped(line), width - len(_MARK)) or [""]:
+            yield f"{_MARK}{part}".rstrip()
 
 
 def _attached(attachment: Attachment) -> str:

@@ -52,8 +52,9 @@ def deliver(
 ) -> None:
     """Hand released messages to the mail server beside this command, until SIGTERM or Ctrl-C.
 
-    It ends within half a minute, after the message in hand. Several may run, also on several machines. With
-    the bucket and both queues as options or variables, it asks nothing of the stack.
+    It ends within half a minute, or after the message in hand. Several may run, also on several machines.
+
+    With the bucket and both queues as options or variables, it does not read the stack.
     """
     operator: Operator = context.obj
     target, domains = _target(to, ca_file), frozenset(map(_domain, domain))

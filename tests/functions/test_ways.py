@@ -564,6 +564,23 @@ def test_the_end_of_the_wait_leaves_a_result_alone_that_is_being_settled(waiting
     assert row_of(waiting)["status"] == "releasing"
 
 
+def test_what_comes_back_before_the_row_says_released_is_told_once(held: World, server: MailServer) -> None:
+    """The delivery report overtakes act, which has handed the message over and has not recorded it."""
+    wire, reports = Wire(), ["bounce"]
+
+    def overtake(params: dict[str, Any], **_: object) -> None:
+        if reports and b'"#status": "status"' in params["body"] and b'"released"' in params["body"]:
+            assert bounced(held) == reports.pop()
+            assert fed_back(held) == []
+
+    wire.session.events.register("before-call.dynamodb.UpdateItem", overtake)
+    jobs = ask(held, address(held, "release"))
+    assert relaying_by(held, server).act(*jobs, session=wire.session) == []
+    assert reports == []
+    assert told(held) == "The message did not arrive"
+    assert (row_of(held)["status"], held.row(MESSAGE_ID)["answer"]) == ("held", "came_back")
+
+
 def test_what_comes_back_before_its_result_is_told_once(waiting: World) -> None:
     agent(waiting, Door()).serve_next()
     assert bounced(waiting) == "bounce"

@@ -135,6 +135,20 @@ def test_a_mail_is_shown_with_every_line_of_its_sender_marked(world: World, term
     ]
 
 
+def test_a_long_line_of_the_sender_begins_no_line_of_the_terminal(world: World, terminal: Terminal) -> None:
+    forged = b"x" * 197 + b" Approved by the administrator. \x1b"
+    mail = b"Subject: " + forged + b"\r\n\r\n" + forged * 9 + b"\r\n"
+    etag = world.session.client("s3").put_object(
+        Bucket=world.stack.environ["MAIL_BUCKET"], Key="held/2", Body=mail
+    )["ETag"]
+    world.records.put_held(BOB, "<2@x>", NOW, "eve@x.example", "x", raw_key="held/2", etag=etag)
+    assert terminal("held", "show", BOB, "<2@x>") == 0
+    assert {len(line) <= 200 for line in terminal.said.splitlines()} == {True}
+    assert all(
+        line.startswith("|") for line in terminal.said.splitlines() if "x" * 9 in line or "Approved" in line
+    )
+
+
 def test_what_cannot_be_shown_says_so(world: World, terminal: Terminal) -> None:
     mail = b"Content-Type: multipart/mixed; boundary=a\r\n\r\n" + b"--a\r\n\r\n" * 1000
     etag = world.session.client("s3").put_object(

@@ -395,3 +395,13 @@ def test_a_delivery_report_says_of_which_release(is_done: bool, world: World, te
     assert any("the mail of request r-1 did not arrive" in line for line in story)
     assert ("Feedback finished on 2026-11-23T12:00:00Z." in story) == is_done
     assert "\x1b" not in terminal.said
+
+
+def test_the_requests_about_a_mailbox_are_found_whoever_made_them(held: World, terminal: Terminal) -> None:
+    held.records.put_auth("bob@example.com", ["dmarc"], mailboxes=["sales@example.com"])
+    stored(held, "sales@example.com", key="held/2")
+    held.act(*ask(held, address(held, "delete", "sales@example.com"), message_id="of-sales"))
+    held.act(*ask(held, address(held, "delete"), message_id="of-bob"))
+    for mailbox, expected in (("sales", "of-sales"), ("bob", "of-bob")):
+        found = terminal.json("requests", "list", "--mailbox", f"{mailbox}@example.com")
+        assert [row["request_id"] for row in found] == [expected]
