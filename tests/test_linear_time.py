@@ -27,6 +27,7 @@ from quarantine.asking.machines import machine_sign
 from quarantine.asking.replays import freshness
 from quarantine.asking.replying import read_reply_context
 from quarantine.asking.trace import connecting_ip, dkim_domains, dmarc_domains
+from quarantine.feedback.report import read_delivery_report
 from quarantine.holding.filters.family import Family
 from quarantine.holding.filters.reading import FIELDS
 from quarantine.holding.judging import StoredMail, judge
@@ -52,6 +53,8 @@ from quarantine.previewing.contentfields import read_content_field
 from quarantine.previewing.preview import read_preview
 from quarantine.previewing.reduction import reduce_html
 from quarantine.release.deliverable import ReleaseTrace, deliverable
+from quarantine.release.pointer import MalformedPointer, MalformedResult, Pointer, Result
+from quarantine.release.wire import UnsafeMail, wire_mail
 from tests.mails import MESSAGE_ID, RECEIVED_AT, block, inbound, received, results
 from tests.mails import TRIGGER as TO
 
@@ -126,6 +129,7 @@ GENERATORS: Final[Mapping[str, Callable[[int], str]]] = {
                 "<a href=//a>",
             ),
             *("<i hidden>", "<script>", "</", "<pre>\n", "<td>", "=\n"),
+            *("Content-Type: message/delivery-status\n", "Action: failed\n"),
             *("d=a; ", "i=@", "Received: a\r\n", "DKIM-Signature: a\r\n", "From: a@b\r\n"),
         )
     },
@@ -290,6 +294,7 @@ def mbox(data: bytes) -> None:
         from_line_time(data[begin:start][:1000])
 
 
+STATUS_PART: Final = b"Content-Type: message/delivery-status\n\n"
 PARSERS: Final[Mapping[str, Callable[[str], Work]]] = {
     "an address": of_text(Address.parse, InvalidAddress),
     "a local part": of_text(lambda text: Address.parse(f"{text}@a.example"), InvalidAddress),
@@ -307,6 +312,11 @@ PARSERS: Final[Mapping[str, Callable[[str], Work]]] = {
     "results of SES": results_of_ses,
     "a hop of SES": hop_of_ses,
     "a job": of_text(from_json, MalformedJob),
+    "a delivery report": of_bytes(read_delivery_report),
+    "the fields of a delivery report": of_bytes(lambda data: read_delivery_report(STATUS_PART + data)),
+    "a pointer": of_text(Pointer.from_json, MalformedPointer),
+    "a result": of_text(Result.from_json, MalformedResult),
+    "a mail on the wire": of_bytes(wire_mail, UnsafeMail),
     "an unstructured field": of_bytes(decoded),
     "a lenient header section": of_bytes(lambda data: parse_mail(header_fields(data, SHOWN_FIELDS | FIELDS))),
     "a cut header section": of_bytes(without_last_field),

@@ -27,6 +27,7 @@ _LONGEST: Final = {  # bytes of an input
     "event": 16_000,
     "header": 16_000,
     "release": 16_000,
+    "report": 16_000,
     "preview": 16_000,
     "intake": 16_000,
     "shown": 2_000,

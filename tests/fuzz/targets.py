@@ -4,6 +4,7 @@ A target accepts any bytes. It returns if all is well, even for bytes that it do
 finding. The targets do not need the fuzzer: test_corpus.py calls them too.
 """
 
+import contextlib
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -21,6 +22,7 @@ from quarantine.asking.machines import machine_sign
 from quarantine.asking.replays import Stale, freshness
 from quarantine.asking.replying import read_reply_context
 from quarantine.asking.trace import connecting_ip, dkim_domains
+from quarantine.feedback.report import read_delivery_report
 from quarantine.holding.filters.family import Family
 from quarantine.holding.filters.reading import FIELDS, read_all
 from quarantine.holding.judging import QuarantinedMail, RejectedObject, StoredMail, judge
@@ -37,6 +39,8 @@ from quarantine.previewing.bodies import LONGEST
 from quarantine.previewing.preview import Preview, read_preview
 from quarantine.previewing.structure import MOST_PARTS, CannotBeShown
 from quarantine.release.deliverable import ReleaseTrace, deliverable
+from quarantine.release.pointer import MalformedPointer, MalformedResult, Pointer, Result
+from quarantine.release.wire import UnsafeMail, wire_mail
 from quarantine.stores.quarantine import held_row
 from tests.mails import MESSAGE_ID, PEER, block, inbound, received, results
 
@@ -215,6 +219,23 @@ def _shown_in(found: Preview) -> Iterator[str]:
             yield from (headline.sender.name, headline.sender.address, headline.subject)
 
 
+def report(data: bytes) -> None:
+    """A delivery report, and what agents and act tell each other: a value or a named error; text is clean."""
+    found = read_delivery_report(data)
+    assert found is None or found.detail.isprintable()
+    text = data.decode("utf-8", "replace")
+    with contextlib.suppress(MalformedPointer):
+        pointer = Pointer.from_json(text)
+        assert Pointer.from_json(pointer.to_json()) == pointer
+    with contextlib.suppress(MalformedResult):
+        result = Result.from_json(text)
+        assert Result.from_json(result.to_json()) == result
+        assert result.text.isprintable()
+    with contextlib.suppress(UnsafeMail):
+        lines = wire_mail(data).content
+        assert lines.count(b"\r\n") == lines.count(b"\n") == lines.count(b"\r")
+
+
 def mbox(data: bytes) -> None:
     """A file to import: mails in order that do not overlap, within the file, and times of a time zone."""
     end = 0
@@ -236,7 +257,7 @@ def date(data: bytes) -> None:
 
 TARGETS: Final[Mapping[str, Callable[[bytes], None]]] = {
     target.__name__: target
-    for target in (event, trace, addresses, header, release, preview, intake, shown, mbox, date)
+    for target in (event, trace, addresses, header, release, report, preview, intake, shown, mbox, date)
 }
 
 

@@ -15,9 +15,10 @@ _LONGEST_PART: Final = 64 * 1024
 _LONGEST_DETAIL: Final = 500
 
 # RFC 3464 2, RFC 6533 for mail in UTF-8. A part's header begins a line, and ends with an empty one.
+# It has few lines here. Otherwise the rest of the mail would be searched from each of many such fields.
 _STATUS_PART = re.compile(
     rb"^content-type[ \t]*:[ \t]*(?:\r?\n[ \t]+)?message/(?:global-)?delivery-status\b[^\n]*\n"
-    rb"(?:[^\r\n][^\n]*\n)*+\r?\n",
+    rb"(?:[^\r\n][^\n]*\n){0,20}+\r?\n",
     re.IGNORECASE | re.MULTILINE,
 )
 _BOUNDARY = re.compile(rb"^--", re.MULTILINE)
