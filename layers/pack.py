@@ -20,8 +20,11 @@ from typing import Final
 SERVICES: Final = frozenset({"dynamodb", "s3", "secretsmanager", "sesv2", "sqs"})
 """The services that the functions use; tests/deploy/test_built.py compares it with their code."""
 
-# Parts of Powertools that no function imports. Python compiles a module without byte code on import.
-_NOT_COMPILED: Final = re.compile(r"/aws_lambda_powertools/(event_handler|utilities/(?!jmespath_utils)\w+)/")
+# What no function imports. Python compiles a module without byte code on import.
+_NOT_COMPILED: Final = re.compile(
+    r"/aws_lambda_powertools/(event_handler|utilities/(?!jmespath_utils)\w+)/"
+    r"|/dateutil/(easter|rrule|tzwin|zoneinfo)\b|/idna/(__main__|cli|codec)\b|/publicsuffixlist/(test|update)\b"
+)
 
 
 def pack(build: Path) -> None:
