@@ -9,8 +9,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 
-def self_signed(path: Path) -> Path:
-    """Write a certificate for localhost and its key into one file, and return its path."""
+def self_signed(path: Path, *, key_first: bool = False) -> Path:
+    """Write a certificate for localhost and its key into one file, and return its path.
+
+    key_first: the order that Postfix wants.
+    """
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
     now = datetime.now(UTC)
@@ -22,8 +25,9 @@ def self_signed(path: Path) -> Path:
         .sign(key, hashes.SHA256())
     )
     pem = serialization.Encoding.PEM
-    path.write_bytes(
-        made.public_bytes(pem)
-        + key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
+    parts = [
+        made.public_bytes(pem),
+        key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()),
+    ]
+    path.write_bytes(b"".join(reversed(parts) if key_first else parts))
     return path

@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ from tests.tls import self_signed
 
 HERE = Path(__file__).parent
 QUARANTINE = Path(sys.executable).parent / "quarantine"
+PASSWORD = "secret-of-the-relay"  # of the user `quarantine`, on Postfix's submission port
 STRANGER = "192.0.2.10"  # an address of lo that does not belong to Postfix's own networks
 SES, FRONT, S3 = 2525, 2526, 4566  # ports, as in the recipes
 _PATIENCE = 120  # seconds: a filter reads thousands of rules before it answers
@@ -70,9 +71,9 @@ class Postfix:
 
     configuration: Path
 
-    def delivered(self, user: str) -> list[str]:
-        """Return the mails in a user's mailbox."""
-        return [path.read_text() for path in self.configuration.glob(f"mailboxes/{user}/new/*")]
+    def delivered(self, user: str, folder: str = "") -> list[bytes]:
+        """Return the mails in a user's mailbox. folder: such as `.Junk/`; empty for the inbox."""
+        return [path.read_bytes() for path in self.configuration.glob(f"mailboxes/{user}/{folder}new/*")]
 
     def deferred(self) -> list[str]:
         """Return the reasons why mail was not delivered, a line for each recipient in the queue."""
@@ -99,8 +100,8 @@ class Postfix:
 def postfix(directory: Path, recipe: str, environ: Mapping[str, str]) -> Iterator[Postfix]:
     """Run Postfix with the recipe of a filter. environ: of the command `quarantine-hold`."""
     configuration = directory / "postfix"
-    configuration.mkdir()
-    names = [name for part in ("postfix", recipe) for name in sorted((HERE / part).glob("*"))]
+    configuration.mkdir(exist_ok=True)
+    names = [name for part in ("postfix", "release", recipe) for name in sorted((HERE / part).glob("*"))]
     by_kind = {
         kind: "\n".join(path.read_text() for path in names if path.name.endswith(kind))
         for kind in ("main.cf", "master.cf")
@@ -120,7 +121,7 @@ def postfix(directory: Path, recipe: str, environ: Mapping[str, str]) -> Iterato
         .replace("user=quarantine", "user=nobody")
         .replace("/usr/local/bin/quarantine", str(QUARANTINE))
     )
-    _own(configuration / "mailboxes", "nobody")
+    self_signed(configuration / "certificate.pem", key_first=True)
     _own(directory / "data", "postfix")
     (directory / "queue").mkdir()
     server = Postfix(configuration)
@@ -131,8 +132,27 @@ def postfix(directory: Path, recipe: str, environ: Mapping[str, str]) -> Iterato
         server.run("postfix", "stop")
 
 
+@contextmanager
+def dovecot(directory: Path) -> Iterator[None]:
+    """Run Dovecot, which delivers to the mailboxes of Postfix's configuration."""
+    home, mailboxes = directory / "dovecot", directory / "postfix" / "mailboxes"
+    home.mkdir()
+    _own(mailboxes, "nobody")
+    shutil.copy(HERE / "dovecot" / "junk.sieve", home)
+    values = {"MAILBOXES": mailboxes, "DIRECTORY": home, "PASSWORD": PASSWORD}
+    text = (HERE / "dovecot" / "dovecot.conf").read_text()
+    for name, value in values.items():
+        text = text.replace(name, str(value))
+    configuration = home / "dovecot.conf"
+    places = f"base_dir = {home}/run\nstate_dir = {home}/state\nlog_path = {directory}/dovecot.log\n"
+    configuration.write_text(text + places)
+    _output("sievec", "-c", configuration, home / "junk.sieve")
+    with program(directory / "dovecot.out", 24, "dovecot", "-F", "-c", configuration):
+        yield
+
+
 def _own(directory: Path, user: str) -> None:
-    directory.mkdir(exist_ok=True)
+    directory.mkdir(parents=True, exist_ok=True)
     shutil.chown(directory, user)
 
 
@@ -153,10 +173,10 @@ def mail_from_outside(sender: str, recipients: str, subject: str, body: str) -> 
     )  # fmt: skip
 
 
-def hand_over_from_outside(sender: str, recipient: str, mail: bytes) -> None:
+def hand_over_from_outside(sender: str, recipients: Sequence[str], mail: bytes) -> None:
     """Deliver a mail to Postfix, byte for byte."""
     with smtplib.SMTP("127.0.0.1", 25, "supplier.example", source_address=(STRANGER, 0)) as client:
-        client.sendmail(sender, recipient, mail, ["BODY=8BITMIME"])
+        client.sendmail(sender, recipients, mail, ["BODY=8BITMIME"])
 
 
 def ask_with_swaks(user: str, trigger: str) -> None:
@@ -239,6 +259,24 @@ def front(directory: Path, environ: Mapping[str, str]) -> Iterator[None]:
         environ={**os.environ, **environ},
     ):  # fmt: skip
         yield
+
+
+@contextmanager
+def agent(directory: Path, to: str, postfix: Postfix, environ: Mapping[str, str]) -> Iterator[None]:
+    """Run `quarantine deliver`. to: its target; sendmail is that of `postfix`."""
+    command = [str(QUARANTINE), "deliver", "--to", to, "--domain", "example.com", "--wait", "1"]
+    with (directory / "agent.out").open("a") as output:
+        process = subprocess.Popen(
+            command,
+            stdout=output,
+            stderr=output,
+            env={**os.environ, **environ, "MAIL_CONFIG": str(postfix.configuration)},
+        )
+        try:
+            yield
+        finally:
+            process.terminate()
+            assert process.wait(_PATIENCE) == 0
 
 
 class Door:
