@@ -1,11 +1,14 @@
-"""The whole circle: a filter leaves spam, Bob asks, reads his report, looks at a message and releases it."""
+"""The whole circle: a filter leaves spam, Bob asks, reads his report, looks at a message and releases it.
+
+Then once more on a stack with an agent, which brings the message itself.
+"""
 
 import contextlib
 import mailbox
 import smtplib
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes, policy
@@ -25,7 +28,7 @@ from local.ses import GRAY
 from quarantine.acting.offers import address_of
 from quarantine.acting.reference import Reference
 from quarantine.acting.rules import Action
-from quarantine.mail.escaping import escaped
+from quarantine.mail.escaping import escaped, escaped_lines
 
 TRIGGER = "manual-report-request@anything.example"
 _DOMAIN = "reports.example.com"
@@ -64,6 +67,10 @@ _ACTS = (
     Act("Bob releases it", _BOB, action=Action.RELEASE, on=_PARCEL),
     Act("Bob deletes it", _BOB, action=Action.DELETE, on=_PARCEL),
     Act("Bob releases one that SES rejects", _BOB, action=Action.RELEASE, on=_OFFER),
+)
+_ACTS_WITH_AN_AGENT = (
+    Act("Bob looks at it", _BOB, action=Action.PREVIEW, on=_PARCEL),
+    Act("Bob releases it", _BOB, action=Action.RELEASE, on=_PARCEL),
 )
 _STORED = {  # as a mail server with a filter stores them: key, mail
     _PARCEL: b"Received: from mail.parcels.example by mx.example.com; %s\r\n"
@@ -106,23 +113,55 @@ def demo(directory: Path) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     console = Console(file=sys.stdout, highlight=False, width=min(Console().width, 110))
     log = directory / "log.jsonl"
-    with log.open("w") as lines, contextlib.redirect_stdout(lines):
-        from local.server import running
-
-        with running(0, directory / "outbox", GRAY, rejects=_HARMFUL) as local:
-            records = Records(local.session, local.stack.environ)
-            _seed(records)
-            references = _store(local)
-            console.print(
-                f"SES listens on [bold]{local.smtp}[/]; {_MAIL_SERVER} may relay for example.com.\n"
-            )
-            sent_before = set(_maildir(local.outbox).keys())
-            _play(console, records, local.smtp, references)
-            _wait(lambda: len(_maildir(local.outbox)) - len(sent_before) >= _MAILS)
-            new = [key for key in _maildir(local.outbox).keys() if key not in sent_before]  # noqa: SIM118 - a Maildir
-            reports = [_maildir(local.outbox).get_bytes(key) for key in new]
-    _show(console, reports, directory)
+    with log.open("w") as lines:
+        with contextlib.redirect_stdout(lines):
+            reports = _with_attachments(console, directory)
+        _show(console, reports, directory)
+        with contextlib.redirect_stdout(lines):
+            released = _with_an_agent(console, directory)
+    _show_in_mailbox(console, released, directory)
     console.print(f"The functions' log, one line per decision: [bold]{log}[/]")
+
+
+def _with_attachments(console: Console, directory: Path) -> list[bytes]:
+    """Play the circle; return the mails that SES was asked to send."""
+    from local.server import running
+
+    with running(0, directory / "outbox", GRAY, rejects=_HARMFUL) as local:
+        records = Records(local.session, local.stack.environ)
+        _seed(records)
+        references = _store(local)
+        console.print(f"SES listens on [bold]{local.smtp}[/]; {_MAIL_SERVER} may relay for example.com.\n")
+        sent_before = set(_maildir(local.outbox).keys())
+        _play(console, records, local.smtp, references, _ACTS)
+        _wait(lambda: len(_maildir(local.outbox)) - len(sent_before) >= _MAILS)
+        new = [key for key in _maildir(local.outbox).keys() if key not in sent_before]  # noqa: SIM118 - a Maildir
+        return [_maildir(local.outbox).get_bytes(key) for key in new]
+
+
+def _with_an_agent(console: Console, directory: Path) -> bytes:
+    """Release a message through an agent; return what is in Bob's mailbox."""
+    from local.mailserver import agent, mail_server
+    from local.server import running
+
+    mailbox = _maildir(directory / "mailbox")
+    mailbox.clear()
+    with (
+        running(0, directory / "outbox-with-an-agent", GRAY, {"ReleaseBy": "agent"}) as local,
+        mail_server(mailbox) as server,
+        agent(server, "example.com", local.environ, directory / "agent.log"),
+    ):
+        records = Records(local.session, local.stack.environ)
+        records.put_relay("example.com", f"{_MAIL_SERVER}/32")
+        references = _store(local)
+        console.print(
+            "\nOnce more with [bold]ReleaseBy=agent[/]: beside the mail server of Bob's company, on"
+            f" [bold]{server}[/], runs\n"
+            f"[bold]quarantine deliver --to smtp:{server} --domain example.com[/].\n"
+        )
+        _play(console, records, local.smtp, references, _ACTS_WITH_AN_AGENT)
+    (released,) = (mailbox.get_bytes(key) for key in mailbox.keys())  # noqa: SIM118 - a Maildir
+    return released
 
 
 def _seed(records: Records) -> None:
@@ -165,12 +204,18 @@ def _wait(is_over: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
-def _play(console: Console, records: Records, smtp: str, references: Mapping[str, Reference]) -> None:
+def _play(
+    console: Console,
+    records: Records,
+    smtp: str,
+    references: Mapping[str, Reference],
+    acts: Sequence[Act],
+) -> None:
     table = Table(box=box.SIMPLE_HEAD, show_lines=True, pad_edge=False)
     table.add_column("A mail comes in", max_width=34)
     table.add_column("Outcome", no_wrap=True)
     table.add_column("Why")
-    for act in _ACTS:
+    for act in acts:
         to = TRIGGER if act.action is None else str(address_of(act.action, references[act.on], _DOMAIN))
         row = _settled(records, _send(act, to, smtp))
         outcome = f"{row['status']}: {row['reason']}" if row["status"] == "refused" else row["status"]
@@ -234,6 +279,15 @@ def _show(console: Console, reports: list[bytes], directory: Path) -> None:
             )
         )
         console.print(f"The same as HTML, to open in a browser: [bold]{path}[/]")
+
+
+def _show_in_mailbox(console: Console, mail: bytes, directory: Path) -> None:
+    console.print(
+        f"\nThe agent put the message itself into Bob's mailbox, [bold]{directory / 'mailbox'}[/]:\n"
+    )
+    text = escaped_lines(mail.decode("utf-8", "replace").replace("\r\n", "\n"))
+    console.print(Panel(Text(text.rstrip()), padding=(1, 2), width=84))
+    console.print(f"What the agent said: [bold]{directory / 'agent.log'}[/]")
 
 
 def _order(mail: Message) -> int:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 import boto3
 from aiosmtpd.smtp import SMTP, Envelope, Session
@@ -74,11 +75,17 @@ def _ses(front: _Front, loop: asyncio.AbstractEventLoop) -> SMTP:
     return SMTP(front, enable_SMTPUTF8=True, loop=loop)
 
 
+def _empty(endpoint_url: str) -> None:
+    """Delete what a run before this one left: moto keeps it as long as the process."""
+    with urlopen(Request(f"{endpoint_url}/moto-api/reset", method="POST")):  # noqa: S310 - http, on loopback
+        pass
+
+
 type Connection = Callable[[asyncio.AbstractEventLoop], asyncio.BaseProtocol]
 
 
 @contextlib.contextmanager
-def _listening(connection: Connection, port: int) -> Iterator[str]:
+def listening(connection: Connection, port: int) -> Iterator[str]:
     """Serve from a separate thread; yield its `host:port`. connection: makes each connection's protocol."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
@@ -116,6 +123,7 @@ def running(
     moto.start()
     try:
         endpoint_url = "http://{}:{}".format(*moto.get_host_and_port())
+        _empty(endpoint_url)
         os.environ.update(_CREDENTIALS, AWS_ENDPOINT_URL=endpoint_url)
         session = boto3.Session()
         stack = create_stack(session, parameters)
@@ -126,8 +134,8 @@ def running(
         try:
             held = FrontHandler(HeldMailWriter(session.client("s3"), stack.environ["MAIL_BUCKET"]))
             with (
-                _listening(partial(_ses, _Front(pipeline)), smtp_port) as smtp,
-                _listening(partial(connection, held), hold_port) as hold,
+                listening(partial(_ses, _Front(pipeline)), smtp_port) as smtp,
+                listening(partial(connection, held), hold_port) as hold,
             ):
                 yield Local(smtp, hold, endpoint_url, maildir.directory, stack, session, pipeline)
         finally:

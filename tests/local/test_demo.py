@@ -34,6 +34,8 @@ def test_demo(tmp_path: Path) -> None:
         ("Bob releases it", "done: delivered"),
         ("Bob deletes it", "done: deleted"),
         ("Bob releases one that SES rejects", "done: delivered"),
+        ("Bob looks at it", "done: shown"),
+        ("Bob releases it", "done: handed_over"),
     ):
         assert any(outcome in line for line in shown if title[:30] in line), (title, outcome, done.stdout)
 
@@ -57,3 +59,12 @@ def test_demo(tmp_path: Path) -> None:
     assert "Invoice 2026-1187 for November" in done.stdout
     assert str(directory / "report.html") in "".join(done.stdout.split("\n"))
     assert '"reason":"unauthenticated"' in (directory / "log.jsonl").read_text()
+
+    (path,) = (directory / "mailbox" / "new").iterdir()
+    in_mailbox = message_from_bytes(path.read_bytes(), policy=policy.default)
+    assert (in_mailbox["From"], in_mailbox["Subject"]) == (
+        "Parcel Service <news@parcels.example>",
+        "Your parcel is waiting",
+    )
+    assert "X-Quarantine-Released: " in done.stdout
+    assert "250 it is in the mailbox" in (directory / "agent.log").read_text()

@@ -60,3 +60,17 @@ def test_an_agent_brings_a_released_mail_and_ends_on_sigterm(tmp_path: Path) -> 
         assert b"X-Spam-Flag" not in content
         assert [mail["Subject"] for mail in mails] == ["The message was delivered"]
         assert server.stop() == (0, "")
+
+
+def test_a_relay_brings_a_released_mail(tmp_path: Path) -> None:
+    with running(MailServer()) as mail_server:
+        relay = ("ReleaseBy=relay", f"ReleaseRelay=127.0.0.1:{mail_server.port}")
+        with serving(tmp_path, *(each for pair in relay for each in ("--parameter", pair))) as server:
+            server.records.put_relay("*", "127.0.0.1/32")
+            hold(server)
+            server.send(request(BOB), envelope_from=BOB, to=release_address(server))
+            (mail,) = eventually(lambda: server.reports(BOB), "the answer")
+            assert mail["Subject"] == "The message was delivered"
+            assert server.stop() == (0, "")
+    ((_, _, content),) = mail_server.mails
+    assert content.endswith(SPAM.replace(b"\r\n.It", b"\r\n..It"))
