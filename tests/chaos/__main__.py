@@ -12,8 +12,10 @@ from rich.box import HEAVY_HEAD, MARKDOWN
 from rich.console import Console
 from rich.table import Table
 
-from tests.chaos import actions, objects, requests
+from quarantine.acting.ways import WayBack
+from tests.chaos import actions, objects, releases, requests
 from tests.chaos.faults import Fault
+from tests.chaos.mailserver import Mood
 from tests.deploy.emulation import running
 
 _EVERY = 100  # steps between two progress reports
@@ -30,9 +32,10 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--mailboxes", type=int, default=500, help="that they come from")
     parser.add_argument("--objects", type=int, help="how many, through hold")
     parser.add_argument("--actions", type=int, help="how many, through intake, act and feedback")
+    parser.add_argument("--releases", type=int, help="how many, by a relay, and as many by agents")
     parser.add_argument("--emulator", action="store_true", help="over ministack, in place of moto")
     given = parser.parse_args(arguments)
-    everything = given.requests is given.objects is given.actions is None
+    everything = given.requests is given.objects is given.actions is given.releases is None
     console = Console(
         file=sys.stdout, width=_WIDTH, highlight=False
     )  # of now: a run lets the functions print nowhere
@@ -54,6 +57,11 @@ def main(arguments: list[str]) -> int:
             of_actions = actions.run(given.seed, number, _progress("commands came in"), endpoint_url=url)
         title = f"chaos over {over}, actions, seed {given.seed}"
         bad += _tell(console, title, _of_actions(of_actions), of_actions.violations)
+    if number := given.releases or (2000 if everything and not given.emulator else 0):
+        for way in (WayBack.RELAY, WayBack.AGENT):
+            of_releases = releases.run(given.seed, way, number, _progress(f"releases by {way} came in"))
+            title = f"chaos over moto, releases by {way}, seed {given.seed}"
+            bad += _tell(console, title, _of_releases(of_releases), of_releases.violations)
     return 1 if bad else 0
 
 
@@ -115,6 +123,21 @@ def _of_actions(account: actions.Account) -> Iterable[Row]:
     yield from sorted(account.outcomes.items())
     yield "mails sent again", account.sent_again
     yield "faults between SES and the row, which allow that", account.windows
+    yield "in a dead-letter queue, redriven", account.redriven
+    yield "lost", account.lost
+
+
+def _of_releases(account: releases.Account) -> Iterable[Row]:
+    yield "requests", account.requests
+    yield "AWS calls", account.calls
+    yield from _of_faults(account.faults)
+    for mood in Mood:
+        yield f"the mail server: {mood}", account.moods.get(mood, 0)
+    if account.way is WayBack.AGENT:
+        yield "agents that died", account.deaths
+    yield from sorted(account.outcomes.items())
+    yield "mails delivered again", account.delivered_again
+    yield "between the server's yes and the row or the result, which allow that", account.windows
     yield "in a dead-letter queue, redriven", account.redriven
     yield "lost", account.lost
 

@@ -16,22 +16,20 @@ from functools import partial
 from random import Random
 from typing import Any
 
-from boto3.dynamodb.types import TypeDeserializer
 from botocore.awsrequest import AWSPreparedRequest
 
 from functions.act import app as act
 from functions.feedback import app as feedback
 from functions.intake import app as intake
 from local.records import Records
-from local.ses import BOUNCING, GRAY, Delivery, SentMail, receive, sending_event
-from quarantine.acting.reference import Reference, code_of
+from local.ses import BOUNCING, SentMail, sending_event
 from quarantine.acting.rules import Action
 from quarantine.stores.requests import RequestStatus
 from tests.chaos.faults import Chance, Fault, Invocation, Process, Wire, asked
+from tests.chaos.holdings import COMPANY, Message, asking, hold, rows
 from tests.chaos.sources import Agenda, Asynchronous, Source
 from tests.chaos.stage import Stage, batch_size, redrive, retries_of_intake, staged
 
-_DOMAIN, _PEER = "reports.example.com", "192.0.2.25"
 _EVERY = 10.0  # seconds between two mails, on average
 _MESSAGES_EACH = 3
 _SAME_AGAIN = 0.4  # of the mails are about a message that another was about a moment ago
@@ -39,19 +37,6 @@ _FOREIGN = 0.5  # of the further commands of a mail may be about a message of so
 _NEVER, _TWICE, _REJECTED, _BOUNCED = 0.05, 0.1, 0.05, 0.05  # of the events of SES
 _LATEST_EVENT = 7200.0  # seconds
 _REJECT = b"a virus"
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """A held mail. name: in its subject and its body."""
-
-    name: str
-    mailbox: str
-    reference: Reference
-
-    @property
-    def key(self) -> str:
-        return f"held/{self.name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,10 +176,10 @@ class _Run:
         redriven = len(self._dead_events) + len(self._actions.dead) + len(self._feedback.dead)
         self._chance.calm = True
         left = self._redrive_all()
-        rows = self._rows("REQUESTS_TABLE", "request_id")
-        outcomes = Counter(_outcome(rows.get(each.request_id, {})) for each in self._commands)
+        found = rows(self._stage, "REQUESTS_TABLE", "request_id")
+        outcomes = Counter(_outcome(found.get(each.request_id, {})) for each in self._commands)
         violations = [f"still in a dead-letter queue: {each}" for each in left]
-        violations += self._checked(rows)
+        violations += self._checked(found)
         return Account(
             seed=seed,
             commands=len(self._commands),
@@ -222,28 +207,11 @@ class _Run:
     def _held(self) -> Iterator[Message]:
         """Hold some messages for each user, and for a mailbox that two users share."""
         records = Records(self._stage.session, self._stage.stack.environ)
-        records.put_relay("relay.example", "192.0.2.0/24")
-        s3, bucket = self._stage.session.client("s3"), self._stage.stack.environ["MAIL_BUCKET"]
-        users = [f"u{number}@relay.example" for number in range(max(2, self._number // 5))]
+        users = [f"u{number}@{COMPANY}" for number in range(max(2, self._number // 5))]
         for reader in users[:2]:
-            records.put_auth(reader, ["dmarc"], mailboxes=["shared@relay.example"])
-        at = self._chance.clock.now
-        for number, mailbox in enumerate([*users, "shared@relay.example"] * _MESSAGES_EACH):
-            message = Message(f"m{number}", mailbox, Reference(at, code_of(self._chance.rng.randbytes(10))))
-            body = f"Subject: {message.name}\r\n\r\nbody-{message.name}\r\n".encode()
-            etag = s3.put_object(Bucket=bucket, Key=message.key, Body=body)["ETag"]
-            records.put_held(
-                mailbox,
-                f"<{message.name}@x>",
-                at,
-                "a@b.example",
-                message.name,
-                raw_key=message.key,
-                etag=etag,
-                code=message.reference.code,
-                expires_at=int((at + timedelta(days=365)).timestamp()),
-            )
-            yield message
+            records.put_auth(reader, ["dmarc"], mailboxes=[f"shared@{COMPANY}"])
+        mailboxes = [*users, f"shared@{COMPANY}"] * _MESSAGES_EACH
+        return hold(self._stage, self._chance.rng, mailboxes, self._chance.clock.now)
 
     def _mail(self, at: datetime) -> dict[str, Any]:
         """Return the event of a mail with one to three distinct commands of one user."""
@@ -256,18 +224,14 @@ class _Run:
             is_theirs = requester in _readers(message.mailbox)
             if is_theirs or message is first or rng.random() < _FOREIGN:
                 wanted[rng.choice(list(Action)), message.name] = message
-        recipients = []
+        local_parts = []
         for number, ((action, _), message) in enumerate(wanted.items(), start=1):
             own_id = request_id if number == 1 else f"{request_id}.{number}"
             is_theirs = requester in _readers(message.mailbox)
             self._commands.append(Asking(own_id, requester, action, message, is_theirs))
-            recipients.append(f"{action}-{message.reference}@{_DOMAIN}")
+            local_parts.append(f"{action}-{message.reference}")
         self._progress(len(self._commands))
-        data = (
-            f"From: <{requester}>\r\nTo: <{recipients[0]}>\r\nMessage-ID: <{request_id}@x>\r\n\r\n".encode()
-        )
-        delivery = Delivery(_PEER, "mail.example", requester, tuple(recipients), data)
-        return receive(delivery, GRAY, request_id, at).event
+        return asking(request_id, requester, local_parts, at)
 
     def _message(self) -> Message:
         if self._commands and self._chance.rng.random() < _SAME_AGAIN:
@@ -310,29 +274,19 @@ class _Run:
 
     # --- What came of it ---
 
-    def _rows(self, table: str, name: str) -> dict[str, dict[str, Any]]:
-        client = self._stage.session.client("dynamodb")
-        pages = client.get_paginator("scan").paginate(TableName=self._stage.stack.environ[table])
-        plain = TypeDeserializer().deserialize
-        return {
-            item[name]["S"]: {each: plain(value) for each, value in item.items()}
-            for page in pages
-            for item in page["Items"]
-        }
-
-    def _checked(self, rows: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-        for row in rows.values():
+    def _checked(self, found: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+        for row in found.values():
             if row.get("status") in {RequestStatus.SENDING, RequestStatus.ACCEPTED}:
                 yield f"unfinished: {row}"
         known = {each.request_id: each for each in self._commands}
         for request_id in self._ledger.mails.keys() - known.keys():
             yield f"a mail that nobody asked for: {request_id}"
         for each in self._commands:
-            row = rows.get(each.request_id, {})
+            row = found.get(each.request_id, {})
             if _outcome(row) == "lost":
                 yield f"lost: {each}: its row is {row or 'missing'}"
             yield from self._of_command(each, row)
-        yield from self._of_messages(self._rows("QUARANTINE_TABLE", "raw_key"))
+        yield from self._of_messages(rows(self._stage, "QUARANTINE_TABLE", "raw_key"))
 
     def _of_command(self, each: Asking, row: Mapping[str, Any]) -> Iterator[str]:
         mails = self._ledger.mails[each.request_id]
@@ -349,7 +303,7 @@ class _Run:
         if row.get("status") == RequestStatus.DONE and not mails:
             yield f"not answered: {each} {row}"
 
-    def _of_messages(self, rows: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    def _of_messages(self, found: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
         releases, deletions = defaultdict(list), defaultdict(list)
         for each in self._commands:
             for mail in self._ledger.mails[each.request_id]:
@@ -358,7 +312,7 @@ class _Run:
                 elif mail.kind == "answer-deleted":
                     deletions[each.message.name].append(mail.number)
         for message in self._messages:
-            status = rows[message.key]["status"]
+            status = found[message.key]["status"]
             released, deleted = releases[message.name], deletions[message.name]
             if deleted and (status != "deleted" or max(released, default=-1) > min(deleted)):
                 yield f"deleted, and then {status} or delivered: {message}"
@@ -369,7 +323,7 @@ class _Run:
 
 
 def _readers(mailbox: str) -> tuple[str, ...]:
-    return ("u0@relay.example", "u1@relay.example") if mailbox.startswith("shared") else (mailbox,)
+    return (f"u0@{COMPANY}", f"u1@{COMPANY}") if mailbox.startswith("shared") else (mailbox,)
 
 
 def _again(mails: list[Mail]) -> int:

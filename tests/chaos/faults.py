@@ -139,17 +139,26 @@ def of_network() -> Answer:
 
 
 class Wire:
-    """A session whose calls may fail, and a record of their effects. Make it before any client."""
+    """A session whose calls may fail, and a record of their effects. Make it before any client.
+
+    answered: called with each answer that took effect, also if the caller never gets it.
+    """
 
     def __init__(self, chance: Chance, witness: Witness, answer: Answer = of_moto) -> None:
         self.session = new_session()
         self.calls = 0
         self.interleave: Callable[[], None] = lambda: None
+        self.answered: Callable[[str, AWSPreparedRequest, AWSResponse], None] = lambda *_: None
         self._chance, self._witness, self._answer = chance, witness, answer
         self._running: list[Invocation] = []
         # moto's own handler is called only in of_moto, for calls that the fault lets through.
         self.session.events.unregister("before-send", botocore_stubber)  # type: ignore[arg-type]
         self.session.events.register("before-send", self._sent)  # type: ignore[arg-type]  # it may answer
+
+    @property
+    def running(self) -> Invocation:
+        """The run of a function that is going on."""
+        return self._running[-1]
 
     @contextmanager
     def invocation(self) -> Iterator[None]:
@@ -184,6 +193,7 @@ class Wire:
         answer = self._answer(event_name, request)
         if answer.status_code < 300:
             self._witness.saw(operation, request, run)
+            self.answered(operation, request, answer)
         match fault:
             case Fault.LOST_ANSWER:
                 run.struck = True
@@ -219,6 +229,8 @@ _REFUSALS: Final = {
     ("sqs", Fault.THROTTLED): _Refusal(400, "RequestThrottled"),
     ("s3", Fault.ERROR): _Refusal(500, "InternalError"),
     ("s3", Fault.THROTTLED): _Refusal(503, "SlowDown"),
+    ("secretsmanager", Fault.ERROR): _Refusal(500, "InternalServiceError"),
+    ("secretsmanager", Fault.THROTTLED): _Refusal(400, "ThrottlingException"),
     ("sesv2", Fault.ERROR): _Refusal(500, "InternalServiceErrorException"),
     ("sesv2", Fault.THROTTLED): _Refusal(429, "TooManyRequestsException"),
 }

@@ -128,6 +128,7 @@ class Source:
     batch: int
     dead: list[str] = field(default_factory=list)
     _visible: list[Message] = field(default_factory=list)
+    _arn: str = field(init=False)
     _visibility: int = field(init=False)
     _most_received: int = field(init=False)
     _dead_letters: str = field(init=False)
@@ -135,6 +136,7 @@ class Source:
     def __post_init__(self) -> None:
         found = self.sqs.get_queue_attributes(QueueUrl=self.url, AttributeNames=["All"])["Attributes"]
         policy = json.loads(found["RedrivePolicy"])
+        self._arn = found["QueueArn"]
         self._visibility = int(found["VisibilityTimeout"])
         self._most_received = int(policy["maxReceiveCount"])
         self._dead_letters = self.sqs.get_queue_url(
@@ -148,6 +150,10 @@ class Source:
             for _ in range(copies):
                 self._show(Message(body), self.chance.rng.uniform(0, within))
         return len(bodies)
+
+    def show_later(self, body: str, seconds: float) -> None:
+        """Serve a message that was sent with a delay, which moto would really wait for."""
+        self._show(Message(body), seconds)
 
     def dead_letters(self) -> list[dict[str, Any]]:
         """Read the dead-letter queue, like a script that then puts all messages back."""
@@ -186,6 +192,7 @@ class Source:
                 "messageId": str(place),
                 "body": message.body,
                 "eventSource": "aws:sqs",
+                "eventSourceARN": self._arn,
                 "attributes": {"ApproximateReceiveCount": str(message.received)},
             }
             for place, message in enumerate(messages)

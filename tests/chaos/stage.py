@@ -91,10 +91,12 @@ def _of_one_table(backend: Any, statement: str, parameters: Any) -> Any:
 
 
 @contextmanager
-def staged(rng: Random, endpoint_url: str | None = None) -> Iterator[Stage]:
+def staged(
+    rng: Random, endpoint_url: str | None = None, parameters: Mapping[str, str] | None = None
+) -> Iterator[Stage]:
     """Set up the stack. In it, botocore retries without waiting, and the functions' logs are discarded.
 
-    endpoint_url: of an empty emulator; None for moto.
+    endpoint_url: of an empty emulator; None for moto. parameters: of the template.
     """
     loggers = [Logger(service=name) for name in ("intake", "report", "act", "hold", "feedback")]
     levels = {logger: logger.log_level for logger in loggers}
@@ -116,7 +118,7 @@ def staged(rng: Random, endpoint_url: str | None = None) -> Iterator[Stage]:
             logger.setLevel("CRITICAL")
         try:
             session = new_session()
-            yield Stage(session, create_stack(session), of_network() if endpoint_url else of_moto)
+            yield Stage(session, create_stack(session, parameters), of_network() if endpoint_url else of_moto)
         finally:
             for logger, level in levels.items():
                 logger.setLevel(level)

@@ -4,7 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from random import Random
 from typing import Any
 
@@ -12,15 +12,17 @@ import pytest
 from botocore.exceptions import ClientError, ConnectTimeoutError, ReadTimeoutError
 from moto import mock_aws
 
+from quarantine.acting.ways import WayBack
 from quarantine.held import HeldStatus, MailboxListing
 from quarantine.mail.addresses import Address
 from quarantine.outbox import DeadLetters, Jobs
+from quarantine.release.handover import Reply
 from quarantine.runtime import TWO_ATTEMPTS
 from quarantine.services.acting import Acting
 from quarantine.stores.quarantine import HeldRows, Quarantine
 from quarantine.stores.requests import Requests, Settled
 from quarantine.stores.transitions import HeldRow, Transitions
-from tests.chaos import actions, objects, requests
+from tests.chaos import actions, objects, releases, requests
 from tests.chaos.faults import Chance, Fault, Invocation, Process, Wire
 from tests.chaos.objects import Rejections
 from tests.chaos.requests import Fate
@@ -43,6 +45,18 @@ def _refuse(*_: object, **__: object) -> None:
 
 def _unchanged(_: Transitions, row: HeldRow, by: str, request_id: str, now: datetime) -> HeldRow:
     return replace(row, status=HeldStatus.DELETED, deleted_for=request_id, acted_by=by, acted_at=now)
+
+
+def _settled(*_: object, **__: object) -> Settled:
+    return Settled()
+
+
+def _taken(
+    _: Transitions, row: HeldRow, by: str, request_id: str, now: datetime, lease: timedelta
+) -> HeldRow:
+    return replace(
+        row, status=HeldStatus.RELEASING, released_for=request_id, acted_by=by, lease_until=now + lease
+    )
 
 
 def _everybodys(*_: object) -> list[Address]:
@@ -96,6 +110,43 @@ def test_what_is_wrong_with_actions_is_reported(
     assert any(reported in violation for violation in account.violations)
 
 
+@pytest.mark.parametrize("way", [WayBack.RELAY, WayBack.AGENT])
+def test_each_release_is_delivered_once_and_answered(way: WayBack) -> None:
+    account = releases.run(3, way, 25)
+    assert account.violations == []
+    assert (account.outcomes.total(), account.lost) == (25, 0)
+    assert account.delivered_again <= account.windows
+    assert sum(account.faults.values()) > 40
+
+
+@pytest.mark.parametrize(
+    ("broken", "way", "reported"),
+    [
+        pytest.param(
+            (Transitions, "finish_release", _nothing), WayBack.RELAY, "still on its way", id="no row says so"
+        ),
+        pytest.param(
+            (Transitions, "begin_release", _taken), WayBack.RELAY, "more than one", id="no row is taken"
+        ),
+        pytest.param(
+            (Reply, "is_accepted", property(lambda _: True)),
+            WayBack.RELAY,
+            "never delivered",
+            id="a refusal is taken for a yes",
+        ),
+        pytest.param(
+            (Requests, "claim_result", _settled), WayBack.AGENT, "delivered, and held", id="no result counts"
+        ),
+    ],
+)
+def test_what_is_wrong_with_releases_is_reported(
+    broken: tuple[type, str, object], way: WayBack, reported: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(*broken)
+    account = releases.run(8, way, 12, rate=0)
+    assert any(reported in violation for violation in account.violations)
+
+
 def test_what_fails_too_often_waits_and_is_redriven() -> None:
     of_requests = requests.run(seed=3, number=12, mailbox_count=12, rate=0.7)
     assert of_requests.violations == []
@@ -120,7 +171,7 @@ def test_the_same_seed_is_the_same_run() -> None:
         pytest.param(
             Requests,
             "claim_report",
-            lambda *_: Settled(),
+            _settled,
             "lost",
             id="a job is taken for one that was served",
         ),
