@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import Any
 
 import boto3
@@ -350,6 +351,23 @@ def test_what_a_server_does_not_take_now_stays_on_the_queue(waiting: World) -> N
     agent(waiting, Door([Reply(0, "no answer")])).serve_next()
     assert results(waiting) == []
     assert row_of(waiting)["status"] == "releasing"
+
+
+def test_a_result_is_settled_only_when_no_agent_can_follow_its_pointer_again(waiting: World) -> None:
+    """The agent may not have deleted it, and a message would be delivered twice."""
+    result = Result(MESSAGE_ID, 250, "queued", receipt="x").to_json()
+    wire = Wire()
+    throttled = {"HTTPStatusCode": 400, "MaxAttemptsReached": True, "RetryAttempts": 1}
+    error = ClientError(
+        {"Error": {"Code": "RequestThrottled"}, "ResponseMetadata": throttled},  # type: ignore[typeddict-item]
+        "DeleteMessage",
+    )
+    wire.fail("sqs", "DeleteMessage", error)
+    assert waiting.results(result, session=wire.session) == ["0"]
+    assert (row_of(waiting)["status"], waiting.sent()) == ("releasing", [])
+    waiting.clock.now += timedelta(minutes=12)
+    assert waiting.results(result) == []  # the handle is not valid: so is no pointer
+    assert told(waiting) == "The message was delivered"
 
 
 def test_a_pointer_that_its_agent_could_not_delete_is_deleted_by_act(waiting: World) -> None:

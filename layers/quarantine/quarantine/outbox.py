@@ -1,10 +1,10 @@
 """What the functions send: jobs and dead letters to SQS, mail to SES."""
 
-import contextlib
 from datetime import timedelta
 from email.message import EmailMessage
 from email.policy import SMTP
 from hashlib import sha256
+from http import HTTPStatus
 from typing import TYPE_CHECKING, TypedDict, assert_never
 
 from botocore.exceptions import ClientError
@@ -75,6 +75,14 @@ def _hashed(group: str) -> str:
     return sha256(group.encode()).hexdigest()[:32]
 
 
+def is_final(error: ClientError) -> bool:
+    """Return whether AWS has refused a call, and would refuse it again: botocore has not tried it again."""
+    answer = error.response["ResponseMetadata"]
+    return answer["HTTPStatusCode"] < HTTPStatus.INTERNAL_SERVER_ERROR and not answer.get(
+        "MaxAttemptsReached"
+    )
+
+
 class Agents:
     """The queue of messages that agents deliver (FIFO), and act's own, by which it looks what became of them.
 
@@ -94,9 +102,15 @@ class Agents:
         )
 
     def forget(self, receipt: str) -> None:
-        """Delete a pointer that an agent took, unless the handle of its receipt is not valid any more."""
-        with contextlib.suppress(ClientError):
+        """Delete a pointer that an agent took, unless the handle of its receipt is not valid any more.
+
+        Raises temporary errors: another agent would follow the pointer.
+        """
+        try:
             self._client.delete_message(QueueUrl=self._releases_url, ReceiptHandle=receipt)
+        except ClientError as e:
+            if not is_final(e):
+                raise
 
     def look_again(self, request_id: str, delay: timedelta) -> None:
         """Let act serve a request again after a delay, at most a quarter of an hour."""
