@@ -35,10 +35,17 @@ class Records:
         deny: bool = False,
         mailboxes: Iterable[str] = (),
         forwarded: bool = False,
+        administrators: Iterable[str] = (),
     ) -> None:
         """Accept methods as proof of an address, a domain or everybody (`*`)."""
         record = auth_values(
-            principal, accept, deny=deny, mailboxes=mailboxes, forwarded=forwarded, now=datetime.now(UTC)
+            principal,
+            accept,
+            deny=deny,
+            mailboxes=mailboxes,
+            forwarded=forwarded,
+            administrators=administrators,
+            now=datetime.now(UTC),
         )
         self.put("SENDERS_TABLE", record)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from ops import deployment
+from ops import administrators, deployment
 from ops.activate import IntakeRoute, allowed, waits
 from ops.operator import OperatorError
 from ops.redrive import DEAD_LETTERS, queues_of
@@ -332,6 +332,18 @@ def permission(site: Site) -> CheckResult:
     return CheckResult(Health.FAULT, "no record allows anybody to ask: every request is refused", step)
 
 
+def administration(site: Site) -> CheckResult:
+    found = administrators.named(site.operator)
+    if not found:
+        return CheckResult(Health.OK, "there are none, so users can ask nobody")
+    unproven = sorted({each for _, each in found if not administrators.proofs(site.operator, each)})
+    if unproven:
+        seen = f"no record proves {', '.join(unproven)}, so their answers are refused"
+        step = f"quarantine auth allow {unproven[0]} -m dmarc, or a relay for the domain"
+        return CheckResult(Health.WARNING, seen, step)
+    return CheckResult(Health.OK, f"records prove {', '.join(sorted({each for _, each in found}))}")
+
+
 def failures(site: Site) -> CheckResult:
     sqs: SQSClient = site.operator.client("sqs")
     waiting = {}
@@ -465,6 +477,7 @@ CHECKS: Mapping[Check, Callable[[Site], CheckResult]] = {
     Check.QUARANTINE: partial(table, output="QuarantineTableName"),
     Check.REQUESTS: partial(table, output="RequestsTableName"),
     Check.PERMISSION: permission,
+    Check.ADMINISTRATORS: administration,
     Check.VERSION: deployment.version,
     Check.SES_MAY: deployment.ses_may,
     Check.NOTIFICATION: deployment.notification,

@@ -203,6 +203,9 @@ def _records(operator: Operator, whom: Address) -> Iterator[Remainder]:
             yield Remainder(f"auth record of {whom}", f"until: quarantine auth remove {whom}")
         elif str(whom) in record.get("mailboxes", ()):
             yield Remainder(f"auth record of {principal}, which opens {whom} to it", "until you change it")
+        elif str(whom) in record.get("administrators", ()):
+            place = f"auth record of {principal}, whose administrator they are"
+            yield Remainder(place, f"until: quarantine auth administrators remove {principal} {whom}")
 
 
 def _day(time: datetime) -> str:

@@ -44,6 +44,7 @@ class Check(StrEnum):
     QUARANTINE = "quarantine table"  # what is held
     REQUESTS = "requests table"  # the requests and their outcomes
     PERMISSION = "permission"  # at least one record lets somebody ask
+    ADMINISTRATORS = "administrators"  # each who is asked can be proven to have answered
     VERSION = "version"  # the stack's, its functions' and this command's are one
     SES_MAY = "SES's permissions"  # to store mail in the bucket and to invoke intake
     NOTIFICATION = "notification"  # the bucket tells hold's queue of held mail

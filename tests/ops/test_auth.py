@@ -7,7 +7,7 @@ from quarantine.stores.senders import Senders
 from tests.ops.conftest import Terminal
 from tests.world import World
 
-BOB = Address.parse("bob@example.com")
+BOB, ALICE, IT = map(Address.parse, ("bob@example.com", "alice@example.com", "it@example.com"))
 
 
 def records(world: World) -> tuple[AuthRecord, ...]:
@@ -54,6 +54,60 @@ def test_a_record_is_removed(world: World, terminal: Terminal) -> None:
     assert terminal("auth", "remove", "*") == 3
 
 
+def test_a_command_changes_only_what_it_names(world: World, terminal: Terminal) -> None:
+    terminal("auth", "allow", "example.com", "-m", "dmarc", "--forwarded", "--note", "since May")
+    terminal("auth", "administrators", "add", "example.com", "Alice@example.com")
+    terminal("auth", "allow", "example.com", "-m", "spf")
+    (record,) = records(world)
+    assert record == AuthRecord(
+        "example.com", frozenset({Method.DMARC, Method.SPF}), forwarded=True, administrators=(ALICE,)
+    )
+    assert terminal.json("auth", "list")[0]["note"] == "since May"
+    terminal("auth", "allow", "example.com", "-m", "dmarc", "--only")
+    assert records(world) == (AuthRecord("example.com", frozenset({Method.DMARC}), administrators=(ALICE,)),)
+    terminal("auth", "deny", "example.com")
+    assert records(world) == (AuthRecord("example.com", deny=True, administrators=(ALICE,)),)
+    terminal("auth", "allow", "example.com", "-m", "dmarc")
+    assert records(world)[0].deny is False
+
+
+def test_a_record_of_one_address_changes_only_by_what_is_named(world: World, terminal: Terminal) -> None:
+    terminal("auth", "allow", "bob@example.com", "-m", "dmarc", "--mailbox", "sales@example.com")
+    terminal("auth", "allow", "bob@example.com", "-m", "dmarc", "--mailbox", "orders@example.com")
+    assert [str(each) for each in records(world)[0].mailboxes] == ["orders@example.com", "sales@example.com"]
+    terminal("auth", "allow", "bob@example.com", "-m", "dmarc", "--mailbox", "sales@example.com", "--only")
+    assert [str(each) for each in records(world)[0].mailboxes] == ["sales@example.com"]
+
+
+def test_administrators_come_and_go(world: World, terminal: Terminal) -> None:
+    assert terminal("auth", "administrators", "add", "example.com", "alice@example.com") == 0
+    assert "no record proves alice@example.com" in terminal.warned
+    terminal("relay", "add", "example.com", "192.0.2.0/24")
+    assert terminal("auth", "administrators", "add", "example.com", "it@example.com") == 0
+    assert [
+        row["administrator"] for row in terminal.json("auth", "administrators", "list", "example.com")
+    ] == [
+        "alice@example.com",
+        "it@example.com",
+    ]
+    assert terminal.json("auth", "administrators", "list", "other.example") == []
+    terminal("auth", "administrators", "remove", "example.com", "alice@example.com")
+    assert records(world) == (AuthRecord("example.com", administrators=(IT,)),)
+    assert terminal("auth", "administrators", "remove", "example.com", "alice@example.com") == 3
+    terminal("auth", "administrators", "remove", "example.com", "it@example.com")
+    assert records(world) == ()  # and the record of * applies again
+
+
+def test_an_administrator_does_not_shut_out_whom_everybodys_record_lets_in(
+    world: World, terminal: Terminal
+) -> None:
+    terminal("auth", "allow", "*", "-m", "dmarc", "--force")
+    assert terminal("auth", "administrators", "add", "example.com", "alice@example.com") == 3
+    assert [record.principal for record in records(world)] == ["*"]
+    assert terminal("auth", "administrators", "add", "*", "alice@example.com") == 0
+    assert records(world)[0].administrators == (ALICE,)
+
+
 def test_everybody_is_let_in_only_with_force(world: World, terminal: Terminal) -> None:
     assert terminal("auth", "allow", "*", "-m", "dmarc") == 3
     assert "--force" in terminal.warned
@@ -67,6 +121,8 @@ def test_a_company_that_forwards(world: World, terminal: Terminal) -> None:
     assert [record.forwarded for record in records(world)] == [True]
     assert terminal.json("auth", "list")[0]["forwarded"] is True
     assert terminal("auth", "allow", "example.com", "-m", "dkim") == 0
+    assert [record.forwarded for record in records(world)] == [True]
+    assert terminal("auth", "allow", "example.com", "-m", "dkim", "--no-forwarded") == 0
     assert [record.forwarded for record in records(world)] == [False]
 
 
@@ -77,6 +133,8 @@ def test_a_company_that_forwards(world: World, terminal: Terminal) -> None:
         pytest.param(("allow", "example.com"), 2, id="no method"),
         pytest.param(("allow", "example.com", "-m", "arc"), 2, id="an unknown method"),
         pytest.param(("allow", "bob@example.com", "-m", "spf", "--mailbox", "boss"), 2, id="no mailbox"),
+        pytest.param(("administrators", "add", "example.com", "alice"), 2, id="no administrator"),
+        pytest.param(("administrators", "add", "bob@x.example", "a@x.example"), 2, id="of one address"),
     ],
 )
 def test_bad_input(terminal: Terminal, arguments: tuple[str, ...], code: int) -> None:

@@ -400,6 +400,11 @@ def _set_parameter(account: Account, key: str, value: str) -> None:
     account.stack["Parameters"] = [*others, {"ParameterKey": key, "ParameterValue": value}]
 
 
+def _ask_somebody_unproven(account: Account) -> None:
+    administrators = ["it@elsewhere.example", "alice@example.com"]
+    account.world.records.put_auth("example.com", ["dmarc"], administrators=administrators)
+
+
 def _deny_alone(account: Account) -> None:
     """Leave only a record that denies, and one that accepts nothing."""
     dynamodb, table = account.client("dynamodb"), account.world.stack.environ["SENDERS_TABLE"]
@@ -647,7 +652,7 @@ def test_a_healthy_account_has_no_fault(account: Account, terminal: Terminal) ->
         pytest.param(_set_quota(-1, 9), {}, "", id="no limit"),
         pytest.param(
             _table_gone("SENDERS_TABLE"),
-            {Check.SENDERS: FAULT, Check.PERMISSION: UNKNOWN},
+            {Check.SENDERS: FAULT, Check.PERMISSION: UNKNOWN, Check.ADMINISTRATORS: UNKNOWN},
             "there is no table",
             id="senders table is gone",
         ),
@@ -668,6 +673,12 @@ def test_a_healthy_account_has_no_fault(account: Account, terminal: Terminal) ->
             dict.fromkeys([Check.SENDERS, Check.QUARANTINE, Check.REQUESTS], FAULT),
             "is ARCHIVED",
             id="tables are archived",
+        ),
+        pytest.param(
+            _ask_somebody_unproven,
+            {Check.ADMINISTRATORS: WARNING},
+            "no record proves it@elsewhere.example",
+            id="an administrator can never answer",
         ),
         pytest.param(_deny_alone, {Check.PERMISSION: FAULT}, "no record allows anybody", id="nobody may ask"),
         pytest.param(
@@ -951,7 +962,10 @@ NO_STACK = set(Check) - ACCOUNT - {Check.REGION, Check.RULE_SET, Check.ALARMS, C
         ("sesv2.GetEmailIdentity", {Check.DOMAIN, Check.SENDER, Check.DKIM}),
         ("ses.DescribeActiveReceiptRuleSet", {Check.RULE_SET, Check.RULE, Check.SES_MAY}),
         ("dynamodb.DescribeTable", {Check.SENDERS, Check.QUARANTINE, Check.REQUESTS}),
-        ("dynamodb.Scan", {Check.SENDERS, Check.QUARANTINE, Check.REQUESTS, Check.PERMISSION}),
+        (
+            "dynamodb.Scan",
+            {Check.SENDERS, Check.QUARANTINE, Check.REQUESTS, Check.PERMISSION, Check.ADMINISTRATORS},
+        ),
         (
             "sqs.GetQueueAttributes",
             {Check.FAILURES, Check.NOTIFICATION, Check.SENT_MAIL, Check.SOURCES},

@@ -52,6 +52,7 @@ class AuthRecord:
 
     mailboxes: whose held mail this address sees too; of an address's own record only.
     forwarded: an alias of the company forwards mail to the trigger, so that To does not name it.
+    administrators: who answers what users ask for; of a domain's record or that of `*`.
     """
 
     principal: str
@@ -59,6 +60,7 @@ class AuthRecord:
     deny: bool = False
     mailboxes: tuple[Address, ...] = ()
     forwarded: bool = False
+    administrators: tuple[Address, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

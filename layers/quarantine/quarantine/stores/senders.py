@@ -1,6 +1,7 @@
 """The senders table: the auth records and relay records that say who may ask."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import TYPE_CHECKING, Any
@@ -66,12 +67,17 @@ class Senders:
             self._unreadable(key_of(item), e)
             return AuthRecord(principal, deny=deny)
         forwarded = item.get("forwarded", False) is True  # it waives a check: only a clear `true` counts
-        return AuthRecord(principal, accept, deny, tuple(self._mailboxes(item)), forwarded)
+        mailboxes, administrators = (
+            tuple(self._addresses(item, name)) for name in ("mailboxes", "administrators")
+        )
+        if "@" in principal:  # one address is not a company
+            administrators = ()
+        return AuthRecord(principal, accept, deny, mailboxes, forwarded, administrators)
 
-    def _mailboxes(self, item: Values) -> Iterator[Address]:
+    def _addresses(self, item: Values, name: str) -> Iterator[Address]:
         try:
-            for mailbox in sorted(text_set(item, "mailboxes")):
-                yield Address.parse(mailbox)
+            for text in sorted(text_set(item, name)):
+                yield Address.parse(text)
         except (ValueError, TypeError) as e:
             self._unreadable(key_of(item), e)
 
@@ -83,12 +89,13 @@ def auth_values(
     deny: bool = False,
     mailboxes: Iterable[str] = (),
     forwarded: bool = False,
+    administrators: Iterable[str] = (),
     note: str = "",
     now: datetime,
 ) -> Values:
     """Return the auth record of an address, a domain or everybody (`*`)."""
-    # DynamoDB does not store empty sets.
-    sets = {name: set(words) for name, words in (("accept", accept), ("mailboxes", mailboxes)) if words}
+    named = (("accept", accept), ("mailboxes", mailboxes), ("administrators", administrators))
+    sets = {name: set(words) for name, words in named if words}  # DynamoDB does not store empty sets
     flags = {name: True for name, is_set in (("deny", deny), ("forwarded", forwarded)) if is_set}
     return {"principal": principal, "record": _AUTH, **sets, **flags, **_noted(note, now)}
 
@@ -105,6 +112,19 @@ def _noted(note: str, now: datetime) -> Values:
     return {"note": note, "updated_at": now.isoformat(timespec="seconds")}
 
 
+@dataclass(frozen=True, slots=True)
+class AuthChange:
+    """What changes in an auth record; everything else stays as it is.
+
+    values: attributes to set. added, taken: words of sets. removed: attributes to take away.
+    """
+
+    values: Mapping[str, object] = field(default_factory=dict)
+    added: Mapping[str, Iterable[str]] = field(default_factory=dict)
+    taken: Mapping[str, Iterable[str]] = field(default_factory=dict)
+    removed: Iterable[str] = ()
+
+
 class SenderRecords:
     """The same records for an operator, who writes them. No function that handles mail may write them."""
 
@@ -112,8 +132,42 @@ class SenderRecords:
         self._client, self._table = client, table
 
     def put(self, record: Values) -> None:
-        """Put the result of auth_values or relay_values; it replaces an existing record."""
+        """Put the result of relay_values; it replaces an existing record."""
         self._client.put_item(TableName=self._table, Item=to_wire(record))
+
+    def change_auth(self, principal: str, change: AuthChange, now: datetime) -> Values:
+        """Change an auth record, or make one; return it as it is now."""
+        values = {"updated_at": now.isoformat(timespec="seconds"), **change.values}
+        added, taken = (
+            {name: set(words) for name, words in sets.items() if words}
+            for sets in (change.added, change.taken)
+        )
+        clauses = (
+            ("SET", [f"#{name} = :{name}" for name in values]),
+            ("ADD", [f"#{name} :{name}_added" for name in added]),
+            ("DELETE", [f"#{name} :{name}_taken" for name in taken]),
+            ("REMOVE", [f"#{name}" for name in change.removed]),
+        )
+        named = {*values, *added, *taken, *change.removed}
+        response = self._client.update_item(
+            TableName=self._table,
+            Key=to_wire({"principal": principal, "record": _AUTH}),
+            UpdateExpression=" ".join(f"{word} {', '.join(each)}" for word, each in clauses if each),
+            ExpressionAttributeNames={f"#{name}": name for name in named},
+            ExpressionAttributeValues=to_wire(
+                {f":{name}": value for name, value in values.items()}
+                | {f":{name}_added": words for name, words in added.items()}
+                | {f":{name}_taken": words for name, words in taken.items()}
+            ),
+            ReturnValues="ALL_NEW",
+        )
+        return from_wire(response["Attributes"])
+
+    def auth_record(self, principal: str) -> Values | None:
+        """Return an auth record, with a consistent read; None if there is none."""
+        key = to_wire({"principal": principal, "record": _AUTH})
+        item = self._client.get_item(TableName=self._table, Key=key, ConsistentRead=True).get("Item")
+        return from_wire(item) if item else None
 
     def remove_auth(self, principal: str) -> bool:
         """Remove an auth record; return whether there was one."""
