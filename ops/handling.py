@@ -9,7 +9,7 @@ from ops import arguments
 from ops.messages import Mailbox, MessageId, one
 from ops.operator import Declined, Operator, OperatorError
 from ops.words import moment, shown
-from quarantine.acting.orders import ReleaseOrder
+from quarantine.acting.orders import Order
 from quarantine.acting.reference import Reference, is_code
 from quarantine.acting.ways import WayBack
 from quarantine.held import HeldStatus, HoldReason
@@ -28,7 +28,7 @@ def release(context: typer.Context, mailbox: Mailbox, message_id: MessageId) -> 
     address = arguments.address(mailbox)
     row = one(operator, address, message_id)
     _check(row, operator)
-    order = ReleaseOrder(
+    order = Order(
         f"operator-{uuid4()}",
         _caller(operator),
         address,

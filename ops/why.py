@@ -21,7 +21,7 @@ from ops.operator import Operator, OperatorError
 from ops.words import ADVICE, MEANING, arrival, moment, shown
 from quarantine.acting.reference import shortened
 from quarantine.asking.admission import Accepted, Decision, Refused, evidence, request_id
-from quarantine.asking.commands import ActionCommand, Command, ReportCommand
+from quarantine.asking.commands import ActionCommand, Command, ReportCommand, RulingCommand
 from quarantine.asking.event import InboundMail, Verdict, Verdicts, parse_event, with_raw_header
 from quarantine.asking.trace import authentication_results, read_hop
 from quarantine.mail.strict import MalformedHeader, parse_header
@@ -255,6 +255,8 @@ def _asked(command: Command) -> str:
             return "report"
         case ActionCommand(action, reference):
             return f"{action} {shortened(str(reference))}"
+        case RulingCommand(ruling, reference):
+            return f"{ruling} {shortened(str(reference))}"
         case _:
             assert_never(command)
 

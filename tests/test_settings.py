@@ -3,7 +3,7 @@ from datetime import timedelta
 import pytest
 
 from quarantine.acting.offers import NOTHING_OFFERED, Policy
-from quarantine.acting.rules import Action
+from quarantine.acting.rules import USER_ACTIONS, Action
 from quarantine.held import HoldReason
 from quarantine.holding.filters.family import Family
 from quarantine.mail.addresses import Address
@@ -87,7 +87,9 @@ def test_a_setting_of_act_that_is_missing_is_named(name: str) -> None:
 @pytest.mark.parametrize(
     ("environ", "actions", "reasons"),
     [
-        pytest.param({}, {*Action}, {*HoldReason} - {HoldReason.PHISHING, HoldReason.VIRUS}, id="default"),
+        pytest.param(
+            {}, {*USER_ACTIONS}, {*HoldReason} - {HoldReason.PHISHING, HoldReason.VIRUS}, id="default"
+        ),
         pytest.param({"USER_ACTIONS": "none", "RELEASE_REASONS": "none"}, set(), set(), id="nothing"),
         pytest.param(
             {"USER_ACTIONS": "preview, delete", "RELEASE_REASONS": "virus"},
@@ -167,7 +169,9 @@ def test_mail_to_another_domain_asks_for_nothing() -> None:
 @pytest.mark.parametrize(
     ("environ", "expected"),
     [
-        pytest.param({}, Policy(frozenset(Action), frozenset(HoldReason) - NOT_RELEASABLE), id="nothing set"),
+        pytest.param(
+            {}, Policy(frozenset(USER_ACTIONS), frozenset(HoldReason) - NOT_RELEASABLE), id="nothing set"
+        ),
         pytest.param({"USER_ACTIONS": "none", "RELEASE_REASONS": "none"}, NOTHING_OFFERED, id="none"),
         pytest.param(
             {"USER_ACTIONS": "preview, delete", "RELEASE_REASONS": "virus"},

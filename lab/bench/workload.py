@@ -16,7 +16,7 @@ from local.records import Records
 from local.ses import GRAY, Delivery, Received, new_message_id, receive
 from local.stack import create_stack
 from quarantine.acting.reference import CODE_BYTES, Reference, code_of
-from quarantine.acting.rules import Action
+from quarantine.acting.rules import USER_ACTIONS
 from quarantine.asking.admission import Accepted
 from quarantine.asking.commands import ActionCommand, Command, ReportCommand
 from quarantine.asking.event import Verdict, Verdicts
@@ -174,7 +174,7 @@ def _report_scenarios(session: boto3.Session, environ: Mapping[str, str]) -> Ite
 def _act_scenarios(session: boto3.Session, environ: Mapping[str, str]) -> Iterator[Scenario]:
     """Yield each action on a message of its own; all but a deletion read the mail from S3."""
     now, requests = datetime.now(UTC), Requests(session.client("dynamodb"), environ["REQUESTS_TABLE"])
-    for number, action in enumerate(Action):
+    for number, action in enumerate(USER_ACTIONS):
         mailbox, key = f"{action}@example.com", f"held/{action}"
         etag = session.client("s3").put_object(
             Bucket=environ["MAIL_BUCKET"], Key=key, Body=f"Subject: {_SUBJECT}\r\n\r\nHello\r\n".encode()

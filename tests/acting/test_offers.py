@@ -7,7 +7,7 @@ import pytest
 
 from quarantine.acting.offers import NOTHING_OFFERED, Policy, address_of, offered
 from quarantine.acting.reference import Reference
-from quarantine.acting.rules import Action
+from quarantine.acting.rules import USER_ACTIONS, Action
 from quarantine.held import HeldMessage, HoldReason
 from quarantine.mail.addresses import Address
 
@@ -24,7 +24,7 @@ MESSAGE = HeldMessage(
 )
 ROW_ALONE = replace(MESSAGE, is_stored=False)
 PHISH = replace(MESSAGE, reason=HoldReason.PHISHING)
-PREVIEW, RELEASE, DELETE = Action.PREVIEW, Action.RELEASE, Action.DELETE
+PREVIEW, RELEASE, DELETE, ASK = Action.PREVIEW, Action.RELEASE, Action.DELETE, Action.ASK
 POLICY = Policy(frozenset(Action), frozenset({HoldReason.SPAM}))
 
 
@@ -37,7 +37,7 @@ POLICY = Policy(frozenset(Action), frozenset({HoldReason.SPAM}))
         pytest.param(replace(ROW_ALONE, code=None), POLICY, (), id="neither"),
         pytest.param(replace(MESSAGE, is_releasing=True), POLICY, (), id="on its way"),
         pytest.param(PHISH, POLICY, (PREVIEW, DELETE), id="not releasable"),
-        pytest.param(PHISH, replace(POLICY, reasons=frozenset(HoldReason)), tuple(Action), id="releasable"),
+        pytest.param(PHISH, replace(POLICY, reasons=frozenset(HoldReason)), USER_ACTIONS, id="releasable"),
         pytest.param(MESSAGE, replace(POLICY, reasons=frozenset()), (PREVIEW, DELETE), id="no reason is"),
         pytest.param(MESSAGE, replace(POLICY, actions=frozenset({RELEASE})), (RELEASE,), id="release alone"),
         pytest.param(PHISH, replace(POLICY, actions=frozenset({RELEASE})), (), id="release, not releasable"),
@@ -53,7 +53,29 @@ def test_what_is_offered(message: HeldMessage, policy: Policy, expected: tuple[A
 @pytest.mark.parametrize("reason", HoldReason)
 def test_nothing_is_offered_that_the_policy_refuses(action: Action, reason: HoldReason) -> None:
     message = replace(MESSAGE, reason=reason)
-    assert (action in offered(message, POLICY)) == POLICY.allows(action, reason)
+    assert (action in offered(message, POLICY, {"example.com"})) == POLICY.allows(action, reason)
+
+
+@pytest.mark.parametrize(
+    ("message", "administered", "expected"),
+    [
+        pytest.param(PHISH, {"example.com"}, (PREVIEW, DELETE, ASK), id="of the domain"),
+        pytest.param(PHISH, {"*"}, (PREVIEW, DELETE, ASK), id="of everybody"),
+        pytest.param(PHISH, {"other.example"}, (PREVIEW, DELETE), id="of another domain"),
+        pytest.param(PHISH, set(), (PREVIEW, DELETE), id="there are none"),
+        pytest.param(MESSAGE, {"example.com"}, (PREVIEW, RELEASE, DELETE), id="releasable without asking"),
+        pytest.param(replace(PHISH, is_stored=False), {"example.com"}, (DELETE,), id="not stored"),
+    ],
+)
+def test_asking_takes_the_place_of_a_release(
+    message: HeldMessage, administered: set[str], expected: tuple[Action, ...]
+) -> None:
+    assert offered(message, POLICY, administered) == expected
+
+
+def test_who_may_not_release_may_not_ask() -> None:
+    policy = replace(POLICY, actions=frozenset({PREVIEW, DELETE}))
+    assert offered(PHISH, policy, {"example.com"}) == (PREVIEW, DELETE)
 
 
 @pytest.mark.parametrize("action", Action)

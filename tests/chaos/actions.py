@@ -23,7 +23,7 @@ from functions.feedback import app as feedback
 from functions.intake import app as intake
 from local.records import Records
 from local.ses import BOUNCING, SentMail, sending_event
-from quarantine.acting.rules import Action
+from quarantine.acting.rules import USER_ACTIONS, Action
 from quarantine.stores.requests import RequestStatus
 from tests.chaos.faults import Chance, Fault, Invocation, Process, Wire, asked
 from tests.chaos.holdings import COMPANY, Message, asking, hold, rows
@@ -223,7 +223,7 @@ class _Run:
         for message in (first, *rng.sample(self._messages, rng.choice([0, 0, 0, 1, 2]))):
             is_theirs = requester in _readers(message.mailbox)
             if is_theirs or message is first or rng.random() < _FOREIGN:
-                wanted[rng.choice(list(Action)), message.name] = message
+                wanted[rng.choice(USER_ACTIONS), message.name] = message
         local_parts = []
         for number, ((action, _), message) in enumerate(wanted.items(), start=1):
             own_id = request_id if number == 1 else f"{request_id}.{number}"

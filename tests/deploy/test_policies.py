@@ -18,6 +18,7 @@ from tests.deploy.template import FUNCTIONS, SES, STACK, deployed, grants, prope
 from tests.feedback.test_event import sending
 from tests.functions.actions import SPAM, address, ask, asking, stored
 from tests.functions.faults import Wire
+from tests.functions.test_ask import answer_address
 from tests.functions.test_feedback import release, released
 from tests.functions.test_ways import Door, agent, bounced, results, waiting, with_agents  # noqa: F401 - fixtures
 from tests.world import World, load_event
@@ -221,6 +222,18 @@ def test_a_report_that_ses_does_not_take_needs_no_more(code: str, failed: list[s
     assert ledger.needed <= grants(STACK["ReportFunctionRole"])
 
 
+def ask_and_refuse(world: World, ledger: Ledger) -> None:
+    """Let Bob ask for a phish, and Alice refuse."""
+    world.records.put_auth("example.com", administrators=["alice@example.com"])
+    stored(world, mail=SPAM.replace(b"<1@", b"<9@"), key="held/9", reason="phishing")
+    assert (
+        world.act(*ask(world, address(world, "ask"), message_id="ask"), session=ledger.wire().session) == []
+    )
+    to = answer_address(world, "refuse")
+    jobs = ask(world, to, sender="alice@example.com", message_id="answer")
+    assert world.act(*jobs, session=ledger.wire().session) == []
+
+
 def test_act_is_granted_what_it_calls_and_nothing_more(world: World) -> None:
     ledger = Ledger(world, "ActFunction")
     world.records.put_relay("example.com", "192.0.2.0/24")
@@ -229,6 +242,7 @@ def test_act_is_granted_what_it_calls_and_nothing_more(world: World) -> None:
         jobs = ask(world, address(world, action), message_id=action)
         assert world.act(*jobs, session=ledger.wire().session) == []
         assert world.act(*jobs, session=ledger.wire().session) == []  # delivered again
+    ask_and_refuse(world, ledger)
     assert ledger.needed.isdisjoint(WITHOUT_A_CALL["ActFunction"])
     assert ledger.needed | WITHOUT_A_CALL["ActFunction"] == grants(STACK["ActFunctionRole"])
 
@@ -247,6 +261,7 @@ def test_act_is_granted_what_it_calls_on_a_stack_with_agents(waiting: World) -> 
     stored(waiting, mail=SPAM.replace(b"<1@", b"<2@"), key="held/2")
     jobs = ask(waiting, address(waiting, "release"), message_id="again")
     assert waiting.act(*jobs, session=ledger.wire().session) == []
+    ask_and_refuse(waiting, ledger)
     without = WITHOUT_A_CALL["ActFunction"] | LAMBDA_TAKES_RESULTS
     assert ledger.needed | without == grants(WITH_AGENTS["ActFunctionRole"])
 

@@ -15,7 +15,7 @@ from moto.events.models import EventPattern
 
 from ops.activate import PREFIX as INBOUND
 from quarantine import held
-from quarantine.acting.rules import Action
+from quarantine.acting.rules import USER_ACTIONS
 from quarantine.feedback.event import parse_sending_event
 from quarantine.held import HoldReason
 from quarantine.holding.filters.family import Family
@@ -771,8 +771,8 @@ def test_every_parameter_is_described_and_shown_in_one_group() -> None:
         pytest.param("HostedZoneId", "", True, id="no-zone"),
         pytest.param("HostedZoneId", "Z0123456789ABCDEFGHIJ", True, id="zone"),
         pytest.param("HostedZoneId", "/hostedzone/Z0123456789ABCDEFGHIJ", False, id="zone-path"),
-        *(pytest.param("UserActions", word, True, id=f"action-{word}") for word in ("none", *Action)),
-        pytest.param("UserActions", ",".join(Action), True, id="all-actions"),
+        *(pytest.param("UserActions", word, True, id=f"action-{word}") for word in ("none", *USER_ACTIONS)),
+        pytest.param("UserActions", ",".join(USER_ACTIONS), True, id="all-actions"),
         pytest.param("UserActions", "preview,none", False, id="an-action-and-none"),
         pytest.param("UserActions", "approve", False, id="action-of-an-administrator"),
         *(pytest.param("ReleaseReasons", word, True, id=f"reason-{word}") for word in ("none", *HoldReason)),

@@ -54,6 +54,7 @@ PAGES = (
     *ANSWERS,
     *("ordinary", "shared-mailbox", "nothing-held", "hostile", "release", "release-shared"),
     *("preview", "preview-hostile", "preview-impossible"),
+    *("ask", "ask-hostile", "ask-impossible"),
 )
 VIEWS = ("light", "dark", "phone", "phone-dark")
 PICTURED = [  # the other pages show no further colour or line break
@@ -63,6 +64,7 @@ PICTURED = [  # the other pages show no further colour or line break
     if view != "phone-dark"
     and (page, view) != ("hostile", "dark")
     and page not in {"release-shared", "preview-hostile", "preview-impossible"}
+    and page not in {"ask-hostile", "ask-impossible"}
     # The answers differ in their words alone.
     and page not in ANSWERS.keys() - {f"answer-{Answer.REFUSED_BY_SERVER}"}
 ]

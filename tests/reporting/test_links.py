@@ -16,14 +16,14 @@ from hypothesis import strategies as st
 
 from quarantine.acting.offers import address_of
 from quarantine.acting.reference import Reference
-from quarantine.acting.rules import Action
+from quarantine.acting.rules import USER_ACTIONS
 from quarantine.held import HeldMessage, HoldReason, MailboxListing
 from quarantine.reporting.message import render
 from quarantine.reporting.summary import summarise
 from tests.reporting.hostile import ARMOURS, LINKS, SENDERS, WRAPPED
 from tests.reporting.requests import BOB, CODE, DOMAIN, EVERYTHING, HELPDESK, NOW, OURS, REQUEST
 
-ACTED_ON = {str(address_of(action, Reference(NOW, CODE), DOMAIN)) for action in Action}
+ACTED_ON = {str(address_of(action, Reference(NOW, CODE), DOMAIN)) for action in USER_ACTIONS}
 OWN = {str(each) for each in (BOB, HELPDESK, REQUEST.command.written_to)} | ACTED_ON
 
 # What no program may be shown, whatever else it looks for.

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Final, Self
 
 from quarantine.acting.offers import Policy
-from quarantine.acting.rules import Action
+from quarantine.acting.rules import USER_ACTIONS, Action
 from quarantine.acting.ways import WayBack
 from quarantine.held import LONGEST_RETENTION, HoldReason
 from quarantine.holding.filters.family import Family
@@ -274,7 +274,7 @@ def longest_retention(environ: Mapping[str, str]) -> timedelta:
 def policy_of(environ: Mapping[str, str]) -> Policy:
     """Return what users may do to held mail. Raises BadSetting."""
     return Policy(
-        actions=_read(environ, "USER_ACTIONS", partial(_words, Action), "preview,release,delete"),
+        actions=_read(environ, "USER_ACTIONS", _user_actions, "preview,release,delete"),
         reasons=_read(environ, "RELEASE_REASONS", partial(_words, HoldReason), "spam,bulk,policy,blocked"),
     )
 
@@ -351,6 +351,13 @@ def _words[T: StrEnum](vocabulary: type[T], text: str) -> frozenset[T]:
     if text.strip() == "none":
         return frozenset()
     return frozenset(vocabulary(word.strip()) for word in text.split(","))
+
+
+def _user_actions(text: str) -> frozenset[Action]:
+    actions = _words(Action, text)
+    if others := actions.difference(USER_ACTIONS):
+        raise ValueError(f"not one of {', '.join(USER_ACTIONS)}: {', '.join(sorted(others))}")
+    return actions
 
 
 def _retention(text: str) -> Mapping[HoldReason, timedelta]:

@@ -26,5 +26,16 @@ class Answer(StrEnum):
     REFUSED_BY_SERVER = "refused_by_server"  # the mail server of the mailbox refused it; it is held again
     NOT_TAKEN = "not_taken"  # the mail server of the mailbox did not take it in time; it is held again
     NOT_SENT = "not_sent"  # SES refuses to send it; it is held again
+    ASKED = "asked"  # the administrators were asked
+    ASKED_BEFORE = "asked_before"  # they were asked already, and have not answered
+    REFUSED_BEFORE = "refused_before"  # they were asked, and an administrator has refused
+    NO_ADMINISTRATOR = "no_administrator"  # there is nobody to ask
+    MAY_RELEASE = "may_release"  # the reader may release it without asking
+    APPROVED = "approved"  # to the administrator: it is released
+    REFUSED = "refused"  # to the administrator: it stays held
+    RULED_BEFORE = "ruled_before"  # to the administrator: another answer came first
+    APPROVED_HARMFUL = "approved_harmful"  # to the administrator: SES sends no virus; the ask stays open
+    GRANTED = "granted"  # to who asked: an administrator released it
+    DENIED = "denied"  # to who asked: an administrator refused
     REJECTED = "rejected"  # SES rejected it after it had accepted it; it is held again
     CAME_BACK = "came_back"  # the mail server of the mailbox refused it; it is held again

@@ -4,14 +4,16 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from quarantine.acting.reference import Reference
+from quarantine.acting.rules import Action, Ruling
 from quarantine.mail.addresses import Address
 
 
 @dataclass(frozen=True, slots=True)
-class ReleaseOrder:
-    """Release a message to the mailbox that it was held for; no limit for users applies.
+class Order:
+    """Release a message to the mailbox that it was held for, or answer an ask; no limit for users applies.
 
     request_id: as of a request, but not of a mail. operator: the ARN of who orders it, at `ordered_at`.
+    action: Action.RELEASE, or the answer. reference: of the message, or of the ask.
     """
 
     request_id: str
@@ -19,3 +21,4 @@ class ReleaseOrder:
     mailbox: Address
     reference: Reference
     ordered_at: datetime
+    action: Action | Ruling = Action.RELEASE

@@ -16,6 +16,18 @@ class Action(StrEnum):
     PREVIEW = "preview"  # read it as text; it stays held
     RELEASE = "release"  # have it delivered to the mailbox that it was held for
     DELETE = "delete"  # have no report list it any more
+    ASK = "ask"  # ask the administrators to release it, where its reader may not
+
+
+USER_ACTIONS: Final = (Action.PREVIEW, Action.RELEASE, Action.DELETE)
+"""The actions that UserActions can name; who may release may ask for what they may not release."""
+
+
+class Ruling(StrEnum):
+    """What an administrator can answer to an ask: the word in an address, and the command of a request."""
+
+    APPROVE = "approve"  # have the message delivered to the mailbox that it was held for
+    REFUSE = "refuse"  # leave it held, and say so to who asked
 
 
 class State(StrEnum):
@@ -29,11 +41,12 @@ class State(StrEnum):
 
 
 class Step(StrEnum):
-    """What an action does; all but the first three only answer."""
+    """What an action does; all but the first four only answer."""
 
     SHOW = "show"  # answers with the text of the message
     DELIVER = "deliver"  # held -> releasing -> released
     DELETE = "delete"  # -> deleted
+    ASK = "ask"  # asks the administrators
     TELL_ON_ITS_WAY = Answer.ON_ITS_WAY.value
     TELL_RELEASED = Answer.RELEASED_BEFORE.value
     TELL_DELETED = Answer.DELETED_BEFORE.value
@@ -46,26 +59,31 @@ STEPS: Final[Mapping[State, Mapping[Action, Step]]] = MappingProxyType(
             Action.PREVIEW: Step.SHOW,
             Action.RELEASE: Step.DELIVER,
             Action.DELETE: Step.DELETE,
+            Action.ASK: Step.ASK,
         },
         State.RELEASING: {
             Action.PREVIEW: Step.SHOW,
             Action.RELEASE: Step.TELL_ON_ITS_WAY,
             Action.DELETE: Step.TELL_ON_ITS_WAY,
+            Action.ASK: Step.TELL_ON_ITS_WAY,
         },
         State.RELEASED: {
             Action.PREVIEW: Step.SHOW,
             Action.RELEASE: Step.TELL_RELEASED,
             Action.DELETE: Step.DELETE,
+            Action.ASK: Step.TELL_RELEASED,
         },
         State.DELETED: {
             Action.PREVIEW: Step.TELL_DELETED,
             Action.RELEASE: Step.TELL_DELETED,
             Action.DELETE: Step.TELL_DELETED,
+            Action.ASK: Step.TELL_DELETED,
         },
         State.EXPIRED: {
             Action.PREVIEW: Step.TELL_EXPIRED,
             Action.RELEASE: Step.TELL_EXPIRED,
             Action.DELETE: Step.TELL_EXPIRED,
+            Action.ASK: Step.TELL_EXPIRED,
         },
     }
 )

@@ -35,7 +35,9 @@ class Refusal(StrEnum):
     REPLAYED = "replayed"  # only DKIM proves it, and it is old, was not written to us, or was seen before
     TOO_SOON = "too_soon"  # the cooldown of the requester's mailbox is not over
     TOO_MUCH = "too_much"  # more requests than the mailbox or its domain may make in an hour, or one mail may
-    NOT_YOURS = "not_yours"  # act found no such message in the requester's mailboxes
+    NOT_YOURS = (
+        "not_yours"  # the message is in none of the requester's mailboxes, or the mailbox is not theirs
+    )
 
 
 class Method(StrEnum):
@@ -90,6 +92,7 @@ class Accepted:
     received_at: when SES received the mail, UTC.
     accepted_by: the method and the record that accepted it, in words, for the operator.
     replay_key: by which to remember a mail that only DKIM proves; None for any other.
+    administered: the domains, or `*`, whose administrators the requester can ask.
     """
 
     request_id: str
@@ -100,6 +103,7 @@ class Accepted:
     accepted_by: str = ""
     reply: ReplyContext = field(default_factory=ReplyContext)
     replay_key: str | None = None
+    administered: frozenset[str] = frozenset()
 
 
 type Decision = Accepted | Refused
@@ -166,6 +170,7 @@ def decide(
         accepted_by=f"{method}, by the auth record of {own.principal}" if method else relayed or "",
         replay_key=replay_key,
         reply=read_reply_context(mail),
+        administered=administered_of(auth),
     )
 
 
@@ -204,6 +209,12 @@ def too_many_commands(requester: Address, count: int) -> Refused:
     """Return the refusal of a mail that asks for more than one mail may."""
     detail = f"one mail may ask for {MOST_COMMANDS} things, and this one asks for {count}"
     return Refused(Refusal.TOO_MUCH, detail, requester)
+
+
+def not_theirs(requester: Address, mailbox: Address) -> Refused:
+    """Return the refusal of a requester who asks for the report of somebody else."""
+    detail = f"they asked for the report of {mailbox}, which is not theirs, and are not its administrator"
+    return Refused(Refusal.NOT_YOURS, detail, requester)
 
 
 def evidence(mail: InboundMail) -> dict[str, str]:
@@ -295,6 +306,11 @@ def _unauthenticated(mail: InboundMail, auth: Sequence[AuthRecord]) -> str:
     if mail.verdicts.dkim is Verdict.PASS and (why := doubt(mail)) is not None:
         doubted = f"; SES's results count for nothing, because {why}"
     return f"{found}; {accepts}; connecting IP {ip} in no relay record{doubted}"
+
+
+def administered_of(auth: Sequence[AuthRecord]) -> frozenset[str]:
+    """Return which of these principals have administrators."""
+    return frozenset(record.principal for record in auth if record.administrators)
 
 
 def mailboxes_of(requester: Address, auth: Sequence[AuthRecord]) -> tuple[Address, ...]:

@@ -10,7 +10,7 @@ from typing import Final, assert_never
 
 from quarantine.acting.offers import address_of
 from quarantine.acting.reference import Reference
-from quarantine.acting.rules import Action
+from quarantine.acting.rules import Action, Ruling
 from quarantine.mail.addresses import Address, InvalidAddress
 
 MOST_COMMANDS: Final = 10
@@ -22,9 +22,13 @@ class ReportCommand:
     """Send a report of the held mail.
 
     written_to: the trigger's address without suffix; the report says to write to it again.
+    of: the one mailbox that it is about; None for all that the requester may see. as_administrator: whether
+    that mailbox is not the requester's.
     """
 
     written_to: Address
+    of: Address | None = None
+    as_administrator: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +45,21 @@ class ActionCommand:
         return address_of(self.action, self.reference, self.domain)
 
 
-type Command = ReportCommand | ActionCommand
+@dataclass(frozen=True, slots=True)
+class RulingCommand:
+    """Answer what a reader asked the administrators for. reference: of the ask."""
+
+    ruling: Ruling
+    reference: Reference
+    domain: str
+
+    @property
+    def written_to(self) -> Address:
+        """The address, such as approve-1795426200-abcdefghijklmnop@reports.example.com."""
+        return address_of(self.ruling, self.reference, self.domain)
+
+
+type Command = ReportCommand | ActionCommand | RulingCommand
 
 
 def read_command(recipient: str, trigger: str) -> Command | None:
@@ -57,12 +75,14 @@ def read_command(recipient: str, trigger: str) -> Command | None:
     if mailbox.local == trigger:
         return ReportCommand(mailbox)
     word, _, reference = address.local.partition("-")
-    if word not in Action:
-        return None
     try:
-        return ActionCommand(Action(word), Reference.parse(reference), address.domain)
+        if word in Action:
+            return ActionCommand(Action(word), Reference.parse(reference), address.domain)
+        if word in Ruling:
+            return RulingCommand(Ruling(word), Reference.parse(reference), address.domain)
     except ValueError:
         return None
+    return None
 
 
 def read_commands(recipients: Iterable[str], trigger: str) -> tuple[Command, ...]:
@@ -79,6 +99,8 @@ def read_commands(recipients: Iterable[str], trigger: str) -> tuple[Command, ...
                 commands.setdefault(ReportCommand, command)
             case ActionCommand(action, reference):
                 commands.setdefault((action, reference), command)
+            case RulingCommand(ruling, reference):
+                commands.setdefault((ruling, reference), command)
             case _:
                 assert_never(command)
     return tuple(commands.values())

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from quarantine.asking.event import InboundMail
+from quarantine.mail.authresults import split_results
 from quarantine.mail.domains import InvalidDomain, normalise_domain
 from quarantine.mail.strict import Header
 
@@ -133,7 +134,7 @@ def _ses_block(mail: InboundMail) -> Iterator[Header]:
 
 def authentication_results(mail: InboundMail) -> list[list[str]]:
     """Return the results of SES's own Authentication-Results, each as its words; none if in doubt."""
-    return [] if doubt(mail) is not None else _split_results(_results_field(mail))[1:]
+    return [] if doubt(mail) is not None else split_results(_results_field(mail))[1:]
 
 
 def doubt(mail: InboundMail) -> str | None:
@@ -149,7 +150,7 @@ def doubt(mail: InboundMail) -> str | None:
         return "the envelope sender could imitate a result"
     if not _has_plain_signers(mail):
         return "the d= or i= of a signature could imitate a result"
-    authserv_id, *results = _split_results(_results_field(mail))
+    authserv_id, *results = split_results(_results_field(mail))
     if authserv_id != [_AUTHSERV_ID]:
         return "there is no Authentication-Results field of SES that can be read"
     return None if _is_in_order(results) else "its results are not in the order of SES"
@@ -207,35 +208,6 @@ def _is_in_order(results: list[list[str]]) -> bool:
         return False
     places = [_RESULTS_ORDER.index(method) for method in methods]
     return places == sorted(places) and all(methods.count(word) <= 1 for word in methods if word != "dkim")
-
-
-_RESULTS_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+"|[();]|[^"();]+')
-
-
-def _split_results(value: str) -> list[list[str]]:
-    """Split an Authentication-Results value at its semicolons, without comments; quoted strings are blanked.
-
-    SES's field does not follow the grammar of RFC 8601 (it has bare `client-ip=` and `helo=` results), so
-    libraries for that grammar refuse it. An unbalanced value yields one empty result.
-    """
-    results: list[list[str]] = [[]]
-    depth = place = 0
-    for match in _RESULTS_TOKEN.finditer(value):
-        if match.start() != place:  # a quotation mark that has no other: what follows is not read
-            return [[]]
-        token, place = match[0], match.end()
-        if token == "(":
-            depth += 1
-        elif token == ")":
-            depth -= 1
-        elif depth == 0 and token == ";":
-            results.append([])
-        elif depth == 0:
-            results[-1].append('""' if token.startswith('"') else token)
-        if depth < 0:
-            return [[]]
-    balanced = depth == 0 and place == len(value)
-    return ["".join(result).split() for result in results] if balanced else [[]]
 
 
 def _passing_dkim(result: list[str]) -> Iterator[str]:

@@ -15,6 +15,7 @@ class MailKind(StrEnum):
     REPORT = "report"  # the report that was asked for
     PREVIEW = "preview"  # the text of a held message
     RELEASE = "release"  # a held message itself, to the mailbox that it was held for
+    ASK = "ask"  # asks an administrator to release a message
     ANSWER = "answer"  # says what became of an action
     NOTICE = "notice"  # tells somebody of what they did not ask for just now
 

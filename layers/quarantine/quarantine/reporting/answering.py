@@ -16,6 +16,9 @@ from quarantine.reporting.quoting import QuotedMessage, zone_of
 
 _LONGEST_SAID = 500  # characters
 _TEMPLATES = MailTemplates("answer")
+_OF_ADMINISTRATORS = frozenset(
+    {Answer.APPROVED, Answer.REFUSED, Answer.RULED_BEFORE, Answer.APPROVED_HARMFUL}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,11 @@ class AnsweredAction:
     def is_notice(self) -> bool:
         """Whether it reports what happened later, and was not asked for."""
         return self.answer in (Answer.REJECTED, Answer.CAME_BACK)
+
+    @property
+    def is_ruling(self) -> bool:
+        """Whether it goes to an administrator who has answered an ask."""
+        return self.answer in _OF_ADMINISTRATORS
 
     @property
     def zone(self) -> str:

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import datetime, timezone
 from email.message import EmailMessage
-from typing import Final
+from typing import Final, Self
 
 from quarantine.acting.offers import Offer
 from quarantine.asking.replying import ReplyContext
@@ -15,6 +15,7 @@ from quarantine.previewing.preview import Attachment, Preview
 from quarantine.previewing.structure import CannotBeShown
 from quarantine.reporting.composing import compose
 from quarantine.reporting.markup import MailTemplates
+from quarantine.reporting.quoting import zone_of
 
 MOST_ATTACHMENTS: Final = 50
 """The attachments that are listed; the others are counted."""
@@ -23,7 +24,7 @@ _TEMPLATES = MailTemplates("preview")
 
 
 @dataclass(frozen=True, slots=True)
-class _Facts:
+class Facts:
     """What the mail says of the message; times in the requester's own UTC offset.
 
     headline: what the message says of itself. preview: None if it cannot be shown, which has a reason in
@@ -35,6 +36,18 @@ class _Facts:
     zone: timezone
     preview: Preview | None
     cannot: CannotBeShown | None
+
+    @classmethod
+    def of(
+        cls, preview: Preview | CannotBeShown, message: HeldMessage, *, requester: Address, zone: timezone
+    ) -> Self:
+        return cls(
+            message=message,
+            requester=requester,
+            zone=zone,
+            preview=preview if isinstance(preview, Preview) else None,
+            cannot=preview if isinstance(preview, CannotBeShown) else None,
+        )
 
     @property
     def mailbox(self) -> Address:
@@ -73,6 +86,10 @@ class _Facts:
         return self.preview.attachments[:MOST_ATTACHMENTS] if self.preview else ()
 
     @property
+    def attachment_count(self) -> int:
+        return len(self.preview.attachments) if self.preview else 0
+
+    @property
     def attachments_left_out(self) -> int:
         return len(self.preview.attachments) - len(self.attachments) if self.preview else 0
 
@@ -94,13 +111,7 @@ def render_preview(
     message: its row. offers: what this requester can do with it, in order. now: for the Date field, aware.
     The same arguments give the same mail, byte for byte.
     """
-    facts = _Facts(
-        message=message,
-        requester=requester,
-        zone=_zone(reply.utc_offset),
-        preview=preview if isinstance(preview, Preview) else None,
-        cannot=preview if isinstance(preview, CannotBeShown) else None,
-    )
+    facts = Facts.of(preview, message, requester=requester, zone=zone_of(reply.utc_offset))
     return compose(
         _TEMPLATES.render(facts=facts, offers=offers, reply_to=reply_to),
         kind="preview",
@@ -111,7 +122,3 @@ def render_preview(
         reply_to=reply_to,
         now=now,
     )
-
-
-def _zone(offset: timedelta) -> timezone:
-    return timezone(offset) if abs(offset) < timedelta(days=1) else UTC

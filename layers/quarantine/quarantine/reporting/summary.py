@@ -13,6 +13,7 @@ from heapq import nlargest
 from quarantine.acting.offers import Offer, Offering
 from quarantine.acting.rules import Action
 from quarantine.asking.admission import Accepted
+from quarantine.asking.commands import ReportCommand
 from quarantine.held import HeldMessage, HoldReason, MailboxListing
 from quarantine.mail.addresses import Address
 from quarantine.mail.lenient import Sender, parse_sender
@@ -58,8 +59,14 @@ class QuarantineReport:
         return self.request.requester
 
     @property
+    def _command(self) -> ReportCommand:
+        command = self.request.command
+        assert isinstance(command, ReportCommand), "only such a request has a report"
+        return command
+
+    @property
     def trigger(self) -> Address:
-        return self.request.command.written_to
+        return self._command.written_to
 
     @property
     def shown(self) -> int:
@@ -76,8 +83,20 @@ class QuarantineReport:
         return str(self.asked_at.tzinfo)
 
     @property
+    def whose(self) -> Address:
+        """Whose held mail is listed: that of the requester, or of the mailbox that they name."""
+        return self._command.of or self.requester
+
+    @property
+    def is_of_another(self) -> bool:
+        """Whether it is an administrator's view of a mailbox that is not theirs: nothing is offered there."""
+        return self._command.as_administrator
+
+    @property
     def other_mailboxes(self) -> tuple[Address, ...]:
         """The mailboxes listed beside the requester's own; if there are any, each row names its mailbox."""
+        if self._command.of is not None:
+            return ()
         return tuple(mailbox for mailbox in self.request.mailboxes if mailbox != self.requester)
 
     @property

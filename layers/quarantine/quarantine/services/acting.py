@@ -3,33 +3,35 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from email.message import EmailMessage
-from typing import TYPE_CHECKING, Self, assert_never
+from typing import TYPE_CHECKING, Literal, Self, assert_never
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from quarantine.acting.answers import Answer
 from quarantine.acting.offers import Offer, offers_on
-from quarantine.acting.rules import OLDEST, STEPS, Action, State, Step
+from quarantine.acting.rules import OLDEST, STEPS, Action, Ruling, State, Step
 from quarantine.acting.ways import WayBack
 from quarantine.asking.admission import Refusal, denial, mailboxes_of
 from quarantine.feedback.tags import MailKind
-from quarantine.held import HeldStatus
+from quarantine.held import HeldStatus, HoldReason
 from quarantine.jobs import ActionJob, BounceJob, MalformedJob, ReportJob, from_json
 from quarantine.mail.addresses import Address
 from quarantine.outbox import Agents, Mailer, SendRefused
 from quarantine.previewing.preview import Preview, read_preview
 from quarantine.previewing.structure import CannotBeShown
 from quarantine.release.pointer import MalformedResult, Result
-from quarantine.reporting.answering import Deed, render_answer
 from quarantine.reporting.preview import render_preview
 from quarantine.runtime import Journal, utc_now
 from quarantine.services import claiming
+from quarantine.services.answering import Answering
 from quarantine.services.asked import Asked
+from quarantine.services.asking import MOST_PREVIEWS, Asking
 from quarantine.services.claiming import claimed
 from quarantine.services.relaying import relay_of
 from quarantine.services.releasing import Failed, NotReached, Released, Releasing, Taken, Waits
+from quarantine.services.ruling import Rulings
 from quarantine.settings import ActSettings
+from quarantine.stores.asks import Asks
 from quarantine.stores.objects import HeldObjects
 from quarantine.stores.requests import ActionOutcome, Claim, Claimed, Requests, RequestStatus, Waiting
 from quarantine.stores.senders import Senders
@@ -46,7 +48,6 @@ HOPELESS = (*claiming.HOPELESS, MalformedResult)
 """Errors of a job or result that fails each time; SQS moves it to the dead-letter queue."""
 
 _NEEDS_AGENTS = "only a request on a stack with agents waits for one"
-_MOST_PREVIEWS = 2  # attempts that may fail before a preview is answered "cannot be shown"
 _MOST_CHANGES = 5  # of a row, between two looks at it
 
 
@@ -74,7 +75,9 @@ class Acting:
     transitions: Transitions
     releasing: Releasing
     requests: Requests
-    mailer: Mailer
+    answering: Answering
+    asking: Asking
+    rulings: Rulings
     journal: Journal
     clock: Callable[[], datetime]
 
@@ -85,22 +88,28 @@ class Acting:
         transitions = Transitions(clients.dynamodb, settings.quarantine_table, journal.unreadable)
         requests = Requests(clients.dynamodb, settings.requests_table)
         mailer = Mailer(clients.sesv2, settings.configuration_set)
-        return cls(
+        senders = Senders(clients.dynamodb, settings.senders_table, journal.unreadable)
+        asks = Asks(clients.dynamodb, settings.requests_table, journal.unreadable)
+        releasing = Releasing(
             settings,
-            Senders(clients.dynamodb, settings.senders_table, journal.unreadable),
             transitions,
-            Releasing(
-                settings,
-                transitions,
-                HeldObjects(clients.s3, settings.mail_bucket),
-                requests,
-                mailer,
-                relay_of(settings, clients.connect_secrets),
-                _agents(settings, clients),
-                clock,
-            ),
+            HeldObjects(clients.s3, settings.mail_bucket),
             requests,
             mailer,
+            relay_of(settings, clients.connect_secrets),
+            _agents(settings, clients),
+            clock,
+        )
+        answering = Answering(settings, mailer, clock)
+        return cls(
+            settings,
+            senders,
+            transitions,
+            releasing,
+            requests,
+            answering,
+            Asking(settings, senders, asks, releasing, answering, journal, clock),
+            Rulings(senders, asks, transitions, requests, answering, journal, clock),
             journal,
             clock,
         )
@@ -189,6 +198,8 @@ class Acting:
     # --- Decide ---
 
     def _outcome(self, asked: Asked) -> ActionOutcome | Waits:
+        if isinstance(asked.action, Ruling):
+            return self._rule(asked, asked.action)
         mailboxes = self._mailboxes(asked)
         if isinstance(mailboxes, Refusal):
             return ActionOutcome(RequestStatus.REFUSED, reason=mailboxes)
@@ -207,17 +218,39 @@ class Acting:
         auth, _ = self.senders.facts_for(asked.requester)
         return mailboxes_of(asked.requester, auth) if denial(auth) is None else Refusal.DENIED
 
+    def _rule(self, asked: Asked, ruling: Ruling) -> ActionOutcome | Waits:
+        """Do what an administrator answers to an ask. The first answer counts."""
+        found = self.rulings.find(asked)
+        if isinstance(found, ActionOutcome):
+            return found
+        ask, row = found
+        if (done := self._done_before(asked, row)) is not None:
+            return done
+        is_by_ses = self.settings.way is WayBack.ATTACHMENT
+        if ruling is Ruling.APPROVE and is_by_ses and row.message.reason is HoldReason.VIRUS:
+            return self._answer(asked, Answer.APPROVED_HARMFUL, row)
+        if (instead := self.rulings.take(asked, ruling, ask, row)) is not None:
+            return instead
+        outcome = self._do(asked, row)
+        if isinstance(outcome, ActionOutcome) and outcome.answer not in {Answer.APPROVED, Answer.REFUSED}:
+            self.rulings.take_back(asked, row)
+        return outcome
+
+    def _refuse(self, asked: Asked, row: HeldRow) -> ActionOutcome:
+        self.rulings.tell_asker(asked, Answer.DENIED, row)
+        return self._answer(asked, Answer.REFUSED, row)
+
     def _do(self, asked: Asked, row: HeldRow) -> ActionOutcome | Waits:
         """Do what the rules say of the row, again if somebody else changes it meanwhile."""
         for _ in range(_MOST_CHANGES):
             if (done := self._done_before(asked, row)) is not None:
                 return done
-            if asked.requester is not None and asked.action not in self.settings.policy.actions:
+            if asked.is_limited and _permission(asked.action) not in self.settings.policy.actions:
                 return self._answer(asked, Answer.SWITCHED_OFF, row)
             # What this request took itself, before its process died or the server was away, it takes again.
             is_own = row.is_taken_by(asked.request_id)
             state = State.HELD if is_own else row.state(self.clock())
-            result = self._take(STEPS[state][asked.action], asked, row)
+            result = self._take(_step(state, asked.action), asked, row)
             if isinstance(result, ActionOutcome | Waits):
                 return result
             if result is None:  # the operator or TTL removed it
@@ -225,7 +258,9 @@ class Acting:
             row = result
         raise Contended(asked.request_id)
 
-    def _take(self, step: Step, asked: Asked, row: HeldRow) -> ActionOutcome | Waits | HeldRow | None:
+    def _take(
+        self, step: Step | Literal[Ruling.REFUSE], asked: Asked, row: HeldRow
+    ) -> ActionOutcome | Waits | HeldRow | None:
         """Take a step; return the outcome, or the row if somebody has changed it, or None if it is gone."""
         match step:
             case Step.SHOW:
@@ -234,6 +269,10 @@ class Acting:
                 return self._deliver(asked, row)
             case Step.DELETE:
                 return self._delete(asked, row)
+            case Step.ASK:
+                return self.asking.ask(asked, row)
+            case Ruling.REFUSE:
+                return self._refuse(asked, row)
             case Step.TELL_ON_ITS_WAY | Step.TELL_RELEASED | Step.TELL_DELETED | Step.TELL_EXPIRED:
                 return self._answer(asked, Answer(step.value), row)
             case _:
@@ -258,7 +297,7 @@ class Acting:
         if requester is None:
             raise AssertionError("an operator orders no preview by mail")
         preview: Preview | CannotBeShown = CannotBeShown.UNREADABLE
-        if asked.attempt <= _MOST_PREVIEWS:
+        if asked.attempt <= MOST_PREVIEWS:
             original = self.releasing.original(row)
             if isinstance(original, Answer):
                 return self._answer(asked, original, row)
@@ -266,7 +305,7 @@ class Acting:
         mail = render_preview(
             preview,
             row.message,
-            self._offers(row),
+            self._offers(asked, row),
             request_id=asked.request_id,
             requester=requester,
             reply=asked.reply,
@@ -276,16 +315,17 @@ class Acting:
         )
         reason = preview.value if isinstance(preview, CannotBeShown) else None
         try:
-            ses_message_id = self._send(asked, MailKind.PREVIEW, mail, requester)
+            ses_message_id = self.answering.send(asked.request_id, MailKind.PREVIEW, mail, requester)
         except SendRefused as e:
             return ActionOutcome(RequestStatus.FAILED, Answer.SHOWN, row.key, reason=str(e))
         return ActionOutcome(RequestStatus.DONE, Answer.SHOWN, row.key, ses_message_id, reason)
 
-    def _offers(self, row: HeldRow) -> list[Offer]:
+    def _offers(self, asked: Asked, row: HeldRow) -> list[Offer]:
         """Return what a preview offers: what a report would, but the preview itself."""
         if row.status is not HeldStatus.HELD:
             return []
-        offers = offers_on(row.message, self.settings.policy, self.settings.reports_domain)
+        domain = self.settings.reports_domain
+        offers = offers_on(row.message, self.settings.policy, domain, asked.administered)
         return [offer for offer in offers if offer.action is not Action.PREVIEW]
 
     def _delete(self, asked: Asked, row: HeldRow) -> ActionOutcome | HeldRow | None:
@@ -296,7 +336,7 @@ class Acting:
         return self._answer(asked, Answer.DELETED, deleted)
 
     def _deliver(self, asked: Asked, row: HeldRow) -> ActionOutcome | Waits | HeldRow | None:
-        if asked.requester is not None and row.message.reason not in self.settings.policy.reasons:
+        if asked.is_limited and row.message.reason not in self.settings.policy.reasons:
             return self._answer(asked, Answer.NOT_RELEASABLE, row)
         match delivery := self.releasing.deliver(asked, row):
             case Answer():
@@ -319,6 +359,9 @@ class Acting:
         match delivery:
             case Released(row) if row.returned_for == asked.request_id:  # before the row could say released
                 return _came_back(row)
+            case Released(row) if asked.action is Ruling.APPROVE:
+                self.rulings.tell_asker(asked, Answer.GRANTED, row)
+                return self._answer(asked, Answer.APPROVED, row)
             case Released(row, answer, ses_message_id):
                 is_own = row.message.recipient == asked.requester
                 if answer is Answer.RELEASED and is_own:
@@ -327,6 +370,8 @@ class Acting:
                     return ActionOutcome(RequestStatus.DONE, answer, row.key, ses_message_id)
                 return self._answer(asked, answer, row)
             case Failed(row, answer, said):
+                if asked.action is Ruling.APPROVE:
+                    self.rulings.take_back(asked, row)
                 return self._answer(asked, answer, row, failure=said)
             case _:
                 assert_never(delivery)
@@ -336,38 +381,20 @@ class Acting:
     def _answer(
         self, asked: Asked, answer: Answer, row: HeldRow | None = None, failure: str | None = None
     ) -> ActionOutcome:
-        """Send the answer to the requester, but to no operator. failure: of a release; a stranger's words."""
-        held = None if row is None else row.key
-        status = RequestStatus.DONE if failure is None else RequestStatus.FAILED
-        if asked.requester is None:
-            return ActionOutcome(status, answer, held, reason=failure)
-        mail = render_answer(
-            answer,
-            None if row is None else row.message,
-            _deed(row),
-            request_id=asked.request_id,
-            requester=asked.requester,
-            asked_at=asked.asked_at,
-            reply=asked.reply,
-            sender=self.settings.report_sender,
-            reply_to=self.settings.reply_to,
-            now=self.clock(),
-            said=failure or "" if answer is Answer.REFUSED_BY_SERVER else "",
-        )
-        try:
-            ses_message_id = self._send(asked, MailKind.ANSWER, mail, asked.requester)
-        except SendRefused as e:
-            return ActionOutcome(RequestStatus.FAILED, answer, held, reason=failure or str(e))
-        return ActionOutcome(status, answer, held, ses_message_id, failure)
+        return self.answering.answer(asked, answer, row, failure=failure)
 
-    def _send(self, asked: Asked, kind: MailKind, mail: EmailMessage, to: Address) -> str:
-        return self.mailer.send(
-            mail,
-            sender=self.settings.report_sender,
-            to=to,
-            request_id=asked.request_id,
-            kind=kind,
-        )
+
+def _permission(action: Action | Ruling) -> Action | Ruling:
+    """Return the word of UserActions that lets a user do this."""
+    return Action.RELEASE if action is Action.ASK else action
+
+
+def _step(state: State, action: Action | Ruling) -> Step | Literal[Ruling.REFUSE]:
+    """Return what an action does in a state. An administrator's answer is about a release."""
+    if not isinstance(action, Ruling):
+        return STEPS[state][action]
+    step = STEPS[state][Action.RELEASE]
+    return Ruling.REFUSE if action is Ruling.REFUSE and step is Step.DELIVER else step
 
 
 def _agents(settings: ActSettings, clients: Clients) -> Agents | None:
@@ -379,10 +406,3 @@ def _agents(settings: ActSettings, clients: Clients) -> Agents | None:
 def _came_back(row: HeldRow) -> ActionOutcome:
     """Return the outcome of a release whose mail came back: feedback has told the requester."""
     return ActionOutcome(RequestStatus.FAILED, Answer.CAME_BACK, row.key, reason="its mail came back")
-
-
-def _deed(row: HeldRow | None) -> Deed | None:
-    """Return who released or deleted a message; None while it is held."""
-    if row is None or row.status is HeldStatus.HELD or row.acted_by is None or row.acted_at is None:
-        return None
-    return Deed(row.acted_by, row.acted_at)

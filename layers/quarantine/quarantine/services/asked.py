@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Self, assert_never
 
-from quarantine.acting.orders import ReleaseOrder
+from quarantine.acting.orders import Order
 from quarantine.acting.reference import Reference
-from quarantine.acting.rules import Action
+from quarantine.acting.rules import Action, Ruling
 from quarantine.asking.admission import Accepted
-from quarantine.asking.commands import ActionCommand, ReportCommand
+from quarantine.asking.commands import ActionCommand, ReportCommand, RulingCommand
 from quarantine.asking.replying import ReplyContext
 from quarantine.held import HeldKey
 from quarantine.mail.addresses import Address
@@ -21,11 +21,11 @@ class Asked:
 
     by: who asked, an address, or the ARN of an operator. requester: None for an operator, to whom no mail is
     sent, and whom no limit for users binds. mailbox: of an operator's order; a user's are read anew.
-    held: the message, if a process noted it. waited: for an agent, in vain.
+    held: the message, if a process noted it. waited: for an agent, in vain. administered: see Accepted.
     """
 
     request_id: str
-    action: Action
+    action: Action | Ruling
     reference: Reference
     by: str
     requester: Address | None
@@ -35,44 +35,54 @@ class Asked:
     attempt: int
     held: HeldKey | None
     waited: bool
+    administered: frozenset[str] = frozenset()
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether the limits for users bind it: neither an operator nor an administrator who answers."""
+        return self.requester is not None and not isinstance(self.action, Ruling)
 
     @classmethod
     def of(cls, claimed: Claimed) -> Self:
         match claimed.request:
             case Accepted():
                 return cls._of_user(claimed.request, claimed)
-            case ReleaseOrder():
+            case Order():
                 return cls._of_operator(claimed.request, claimed)
             case _:
                 assert_never(claimed.request)
 
     @classmethod
     def _of_user(cls, request: Accepted, claimed: Claimed) -> Self:
-        match command := request.command:
-            case ActionCommand():
-                return cls(
-                    request_id=request.request_id,
-                    action=command.action,
-                    reference=command.reference,
-                    by=str(request.requester),
-                    requester=request.requester,
-                    mailbox=None,
-                    asked_at=request.received_at,
-                    reply=request.reply,
-                    attempt=claimed.attempt,
-                    held=claimed.held,
-                    waited=claimed.waited,
-                )
+        match request.command:
+            case ActionCommand(action, reference):
+                pass
+            case RulingCommand(action, reference):
+                pass
             case ReportCommand():
                 raise AssertionError("claim_action claims no report")
             case _:
-                assert_never(command)
+                assert_never(request.command)
+        return cls(
+            request_id=request.request_id,
+            action=action,
+            reference=reference,
+            by=str(request.requester),
+            requester=request.requester,
+            mailbox=None,
+            asked_at=request.received_at,
+            reply=request.reply,
+            attempt=claimed.attempt,
+            held=claimed.held,
+            waited=claimed.waited,
+            administered=request.administered,
+        )
 
     @classmethod
-    def _of_operator(cls, order: ReleaseOrder, claimed: Claimed) -> Self:
+    def _of_operator(cls, order: Order, claimed: Claimed) -> Self:
         return cls(
             request_id=order.request_id,
-            action=Action.RELEASE,
+            action=order.action,
             reference=order.reference,
             by=order.operator,
             requester=None,

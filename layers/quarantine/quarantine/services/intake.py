@@ -1,7 +1,7 @@
 """Intake: it decides on each mail that SES received, and queues a job for report if it accepts the mail."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Self, assert_never
 
@@ -12,6 +12,7 @@ from quarantine.asking.admission import (
     Refused,
     decide,
     evidence,
+    not_theirs,
     request_id,
     screen,
     seen_before,
@@ -19,8 +20,16 @@ from quarantine.asking.admission import (
     too_much,
     too_soon,
 )
-from quarantine.asking.commands import MOST_COMMANDS, ActionCommand, Command, ReportCommand, read_commands
+from quarantine.asking.commands import (
+    MOST_COMMANDS,
+    ActionCommand,
+    Command,
+    ReportCommand,
+    RulingCommand,
+    read_commands,
+)
 from quarantine.asking.event import InboundMail, parse_event, with_raw_header
+from quarantine.asking.options import mailbox_named
 from quarantine.jobs import ActionJob, Job, ReportJob
 from quarantine.mail.addresses import Address
 from quarantine.mail.strict import MalformedHeader
@@ -104,12 +113,25 @@ class Judge:
         auth, relays = self.senders.facts_for(requester)
         networks = relays if len(commands) == 1 else tuple(relays)
         decisions = tuple(
-            decide(mail, command, requester, auth, networks, number=number)
+            self._narrowed(mail, decide(mail, command, requester, auth, networks, number=number))
             for number, command in enumerate(commands[:MOST_COMMANDS], start=1)
         )
         if len(commands) > MOST_COMMANDS and any(isinstance(each, Accepted) for each in decisions):
             return (too_many_commands(requester, len(commands)),)
         return decisions
+
+    def _narrowed(self, mail: InboundMail, decision: Decision) -> Decision:
+        """Limit a report to the mailbox that the Subject names, if the requester may see it."""
+        if not isinstance(decision, Accepted) or not isinstance(decision.command, ReportCommand):
+            return decision
+        if (mailbox := mailbox_named(mail)) is None:
+            return decision
+        is_own = mailbox in decision.mailboxes
+        requester = decision.requester
+        if not is_own and requester not in self.senders.administrators_of(mailbox.domain).may_answer:
+            return not_theirs(requester, mailbox)
+        command = replace(decision.command, of=mailbox, as_administrator=not is_own)
+        return replace(decision, command=command, mailboxes=(mailbox,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,7 +276,7 @@ def _job(request: Accepted) -> Job:
     match request.command:
         case ReportCommand():
             return ReportJob(request.request_id)
-        case ActionCommand():
+        case ActionCommand() | RulingCommand():
             return ActionJob(request.request_id)
         case _:
             assert_never(request.command)

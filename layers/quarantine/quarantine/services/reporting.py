@@ -6,9 +6,11 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Self, assert_never
 
-from quarantine.acting.offers import Offering, offers_on
+from quarantine.acting.offers import Offer, Offering, offers_on
 from quarantine.asking.admission import Accepted
+from quarantine.asking.commands import ReportCommand
 from quarantine.feedback.tags import MailKind
+from quarantine.held import HeldMessage
 from quarantine.jobs import ActionJob, BounceJob, MalformedJob, ReportJob, from_json
 from quarantine.outbox import Mailer, SendRefused
 from quarantine.reporting.message import render
@@ -104,7 +106,14 @@ class Reporting:
         )
 
     def _answer(self, request: Accepted) -> Outcome:
-        offering = partial(offers_on, policy=self.settings.policy, domain=self.settings.reports_domain)
+        offering: Offering = partial(
+            offers_on,
+            policy=self.settings.policy,
+            domain=self.settings.reports_domain,
+            administered=request.administered,
+        )
+        if isinstance(request.command, ReportCommand) and request.command.as_administrator:
+            offering = _nothing
         report = gather(request, self.quarantine, self.settings.max_rows, offering, self.clock())
         if not report.total and self.settings.when_empty is WhenEmpty.SILENT:
             return Outcome(RequestStatus.EMPTY, 0)
@@ -122,3 +131,8 @@ class Reporting:
             return Outcome(RequestStatus.FAILED, report.total, reason=str(e))
         status = RequestStatus.SENT if report.total else RequestStatus.EMPTY
         return Outcome(status, report.total, ses_message_id)
+
+
+def _nothing(_: HeldMessage) -> tuple[Offer, ...]:
+    """Offer nothing: an administrator looks at a mailbox of somebody else."""
+    return ()

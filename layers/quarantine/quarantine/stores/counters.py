@@ -67,6 +67,7 @@ class Kind(StrEnum):
 
     REPORTS = "reports"
     ACTIONS = "actions"
+    ASKS = "asks"  # each is a mail to every administrator
 
 
 def of_hour(item: Values, kind: Kind, now: datetime) -> int:

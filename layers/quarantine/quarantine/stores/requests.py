@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, assert_never
 from botocore.exceptions import ClientError
 
 from quarantine.acting.answers import Answer
-from quarantine.acting.orders import ReleaseOrder
+from quarantine.acting.orders import Order
 from quarantine.acting.reference import Reference, shortened
-from quarantine.acting.rules import Action
+from quarantine.acting.rules import Action, Ruling
 from quarantine.asking.admission import Accepted, Refusal, Refused
-from quarantine.asking.commands import ActionCommand, Command, ReportCommand
+from quarantine.asking.commands import ActionCommand, Command, ReportCommand, RulingCommand
 from quarantine.asking.replying import ReplyContext
 from quarantine.feedback.event import SendingEvent
 from quarantine.feedback.fate import report_of
@@ -59,10 +59,14 @@ class CommandWord(StrEnum):
     PREVIEW = Action.PREVIEW.value
     RELEASE = Action.RELEASE.value
     DELETE = Action.DELETE.value
+    ASK = Action.ASK.value
+    APPROVE = Ruling.APPROVE.value
+    REFUSE = Ruling.REFUSE.value
     BOUNCE = "bounce"  # a delivery report about a released message
 
 
-_ACTIONS = frozenset({CommandWord.PREVIEW, CommandWord.RELEASE, CommandWord.DELETE})
+_ACTIONS = frozenset(CommandWord(each.value) for each in (*Action, *Ruling))
+_ASKS_PER_HOUR = 20  # of a mailbox: each is a mail to every administrator
 
 
 class UnknownRequest(ValueError):
@@ -88,7 +92,11 @@ class Limits:
 
     @property
     def of_mailbox(self) -> Mapping[counters.Kind, int]:
-        return {counters.Kind.REPORTS: self.reports, counters.Kind.ACTIONS: self.actions}
+        return {
+            counters.Kind.REPORTS: self.reports,
+            counters.Kind.ACTIONS: self.actions,
+            counters.Kind.ASKS: _ASKS_PER_HOUR if self.actions else 0,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +137,7 @@ class Claimed:
     held: the message that it is about, if a process noted it. waited: for an agent, in vain.
     """
 
-    request: Accepted | ReleaseOrder
+    request: Accepted | Order
     attempt: int = 1
     held: HeldKey | None = None
     waited: bool = False
@@ -251,7 +259,8 @@ class Requests:
             request.request_id: request.replay_key for request in requests if request.replay_key is not None
         }
         mailbox = requests[0].requester.without_suffix()
-        counts = Counter(_kind(request.command) for request in requests)
+        limited = [each.request_id for each in requests if _kind(each.command) is not None]
+        counts = Counter(kind for request in requests if (kind := _kind(request.command)) is not None)
         # In the order of Admission: the writes of a step, and what each means if its condition fails.
         steps: list[tuple[Sequence[counters.Write], Callable[[int, Values], Mapping[str, Admission]]]] = [
             (
@@ -263,12 +272,16 @@ class Requests:
                 lambda place, _: {list(replays)[place]: SeenBefore()},
             ),
             (
-                [counters.mailbox_count(mailbox, now, limits.cooldown, counts, limits.of_mailbox)],
+                [counters.mailbox_count(mailbox, now, limits.cooldown, counts, limits.of_mailbox)]
+                if counts
+                else [],
                 lambda _, item: _over_limit(requests, item, now, limits),
             ),
             (
-                [counters.domain_count(mailbox, now, len(requests), limits.domain)] if limits.domain else [],
-                lambda *_: dict.fromkeys(ids, Exhausted(mailbox.domain, limits.domain)),
+                [counters.domain_count(mailbox, now, counts.total(), limits.domain)]
+                if limits.domain and counts
+                else [],
+                lambda *_: dict.fromkeys(limited, Exhausted(mailbox.domain, limits.domain)),
             ),
         ]
         failed = self._transact([write for writes, _ in steps for write in writes])
@@ -349,11 +362,11 @@ class Requests:
             return Known(RequestStatus(items.failed_item(e)["status"]))
         return None
 
-    def order(self, order: ReleaseOrder) -> None:
+    def order(self, order: Order) -> None:
         """Record what an operator orders, as an accepted request; its job must be queued."""
         row = {
             "request_id": order.request_id,
-            "command": CommandWord.RELEASE,
+            "command": CommandWord(order.action.value),
             "requester": order.operator,
             "by_operator": True,
             "mailboxes": {str(order.mailbox)},
@@ -703,6 +716,8 @@ class Requests:
             if seen and items.whole_number(seen["expires_at"]) > items.epoch(now):
                 return SeenBefore()
         kind, item = _kind(request.command), self.find(counters.mailbox_key(mailbox))
+        if kind is None:
+            return Admitted()
         if kind is counters.Kind.REPORTS and counters.cooling_until(item) > now:
             return CoolingDown()
         limit = limits.of_mailbox[kind]
@@ -760,6 +775,7 @@ _PREFIXES = {
     MailKind.REPORT: "delivery",
     MailKind.PREVIEW: "delivery",
     MailKind.RELEASE: "delivery",
+    MailKind.ASK: "delivery",
     MailKind.ANSWER: "answer_delivery",
     MailKind.NOTICE: "notice_delivery",
 }
@@ -794,16 +810,23 @@ def _word(command: Command) -> CommandWord:
             return CommandWord.REPORT
         case ActionCommand(action):
             return CommandWord(action.value)
+        case RulingCommand(ruling):
+            return CommandWord(ruling.value)
         case _:
             assert_never(command)
 
 
-def _kind(command: Command) -> counters.Kind:
+def _kind(command: Command) -> counters.Kind | None:
+    """Return what a command counts as; None for an administrator's answer, which no limit binds."""
     match command:
         case ReportCommand():
             return counters.Kind.REPORTS
+        case ActionCommand(Action.ASK):
+            return counters.Kind.ASKS
         case ActionCommand():
             return counters.Kind.ACTIONS
+        case RulingCommand():
+            return None
         case _:
             assert_never(command)
 
@@ -811,15 +834,21 @@ def _kind(command: Command) -> counters.Kind:
 def _over_limit(
     requests: Sequence[Accepted], item: Values, now: datetime, limits: Limits
 ) -> Mapping[str, Admission]:
-    """Return which requests the item of their mailbox forbids: the report, or else all actions."""
-    reports = [each.request_id for each in requests if _kind(each.command) is counters.Kind.REPORTS]
+    """Return which requests the item of their mailbox forbids: all those of one kind."""
     mailbox = str(requests[0].requester.without_suffix())
+    by_kind: dict[counters.Kind, list[str]] = {}
+    for each in requests:
+        if (kind := _kind(each.command)) is not None:
+            by_kind.setdefault(kind, []).append(each.request_id)
+    reports = by_kind.get(counters.Kind.REPORTS, [])
     if reports and counters.cooling_until(item) > now:
         return dict.fromkeys(reports, CoolingDown())
-    if reports and limits.reports and counters.of_hour(item, counters.Kind.REPORTS, now) >= limits.reports:
-        return dict.fromkeys(reports, Exhausted(mailbox, limits.reports))
-    actions = [each.request_id for each in requests if each.request_id not in reports]
-    return dict.fromkeys(actions or reports, Exhausted(mailbox, limits.actions))
+    for kind, ids in by_kind.items():
+        limit = limits.of_mailbox[kind]
+        if limit and counters.of_hour(item, kind, now) + len(ids) > limit:
+            return dict.fromkeys(ids, Exhausted(mailbox, limit))
+    # It changed after the condition failed: the event comes again.
+    raise AssertionError("a limit of a mailbox failed that no request is over")
 
 
 def _row(request: Accepted, evidence: Mapping[str, str], now: datetime) -> Values:
@@ -829,6 +858,7 @@ def _row(request: Accepted, evidence: Mapping[str, str], now: datetime) -> Value
         "requester": str(request.requester),
         "mailboxes": {str(mailbox) for mailbox in request.mailboxes},
         "asked": _asked(request),
+        **({"administered": set(request.administered)} if request.administered else {}),
         "status": RequestStatus.ACCEPTED,
         "detail": request.accepted_by,
         "evidence": dict(evidence),
@@ -841,15 +871,17 @@ def _row(request: Accepted, evidence: Mapping[str, str], now: datetime) -> Value
 def _asked(request: Accepted) -> Values:
     """Return what was asked. The reference of an action is whole until act has settled the request."""
     match request.command:
-        case ReportCommand():
-            reference = {}
-        case ActionCommand(reference=each):
-            reference = {"reference": str(each)}
+        case ReportCommand(of=None):
+            own: Values = {}
+        case ReportCommand(of=of, as_administrator=as_administrator):
+            own = {"of": str(of), "as_administrator": as_administrator}
+        case ActionCommand(reference=each) | RulingCommand(reference=each):
+            own = {"reference": str(each)}
         case _:
             assert_never(request.command)
     return {
         "written_to": shortened(str(request.command.written_to)),
-        **reference,
+        **own,
         "utc_offset_minutes": request.reply.utc_offset // timedelta(minutes=1),
         "message_id": request.reply.message_id,
         "references": list(request.reply.references),
@@ -861,14 +893,17 @@ def _read_accepted(row: Values, trigger: Address | None) -> Accepted:
     requester = Address.parse(items.text(row["requester"]))
     others = {Address.parse(mailbox) for mailbox in items.text_set(row, "mailboxes")} - {requester}
     asked = row.get("asked", {})
+    command = _read_command(row.get("command", CommandWord.REPORT), asked, trigger)
+    of = command.of if isinstance(command, ReportCommand) else None
     return Accepted(
         request_id=items.text(row["request_id"]),
         requester=requester,
-        mailboxes=(requester, *sorted(others)),
-        command=_read_command(row.get("command", CommandWord.REPORT), asked, trigger),
+        mailboxes=(requester, *sorted(others)) if of is None else (of,),
+        command=command,
         received_at=items.time(row["received_at"]),
         accepted_by=items.text(row.get("detail", "")),
         reply=_read_reply(asked),
+        administered=frozenset(items.text_set(row, "administered")),
     )
 
 
@@ -877,14 +912,16 @@ def is_order(row: Mapping[str, Any]) -> bool:
     return row.get("by_operator") is True
 
 
-def _read_order(row: Values) -> ReleaseOrder:
+def _read_order(row: Values) -> Order:
     (mailbox,) = items.text_set(row, "mailboxes")
-    return ReleaseOrder(
+    word = items.text(row["command"])
+    return Order(
         request_id=items.text(row["request_id"]),
         operator=items.text(row["requester"]),
         mailbox=Address.parse(mailbox),
         reference=Reference.parse(items.text(row["asked"]["reference"])),
         ordered_at=items.time(row["received_at"]),
+        action=Ruling(word) if word in Ruling else Action(word),
     )
 
 
@@ -904,15 +941,21 @@ def _read_command(word: object, asked: Values, trigger: Address | None) -> Comma
             written_to = Address.parse(items.text(asked["written_to"])) if "written_to" in asked else trigger
             if written_to is None:
                 raise ValueError("no address that was written to")
-            return ReportCommand(written_to)
-        case CommandWord.PREVIEW | CommandWord.RELEASE | CommandWord.DELETE:
-            _, _, domain = items.text(asked["written_to"]).rpartition("@")
-            reference = Reference.parse(items.text(asked["reference"]))
-            return ActionCommand(Action(command.value), reference, normalise_domain(domain))
+            of = Address.parse(items.text(asked["of"])) if "of" in asked else None
+            return ReportCommand(written_to, of, asked.get("as_administrator") is True)
+        case CommandWord.PREVIEW | CommandWord.RELEASE | CommandWord.DELETE | CommandWord.ASK:
+            return ActionCommand(Action(command.value), *_reference_and_domain(asked))
+        case CommandWord.APPROVE | CommandWord.REFUSE:
+            return RulingCommand(Ruling(command.value), *_reference_and_domain(asked))
         case CommandWord.BOUNCE:
             raise ValueError("a delivery report, which nobody asks for")
         case _:
             assert_never(command)
+
+
+def _reference_and_domain(asked: Values) -> tuple[Reference, str]:
+    _, _, domain = items.text(asked["written_to"]).rpartition("@")
+    return Reference.parse(items.text(asked["reference"])), normalise_domain(domain)
 
 
 def _held_key(row: Values) -> HeldKey | None:

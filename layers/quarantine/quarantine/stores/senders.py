@@ -19,6 +19,14 @@ _RELAY = "relay#"
 type Network = IPv4Network | IPv6Network
 
 
+@dataclass(frozen=True, slots=True)
+class Administrators:
+    """asked: those of a domain, or else those of `*`. may_answer: those of both."""
+
+    asked: tuple[Address, ...]
+    may_answer: frozenset[Address]
+
+
 class Senders:
     """The records that apply to a requester. unreadable: called with each record that cannot be read."""
 
@@ -38,6 +46,17 @@ class Senders:
         auth = tuple(self._auth_record(item) for item in items if item["record"] == _AUTH)
         relays = (item for item in items if item["record"].startswith(_RELAY))
         return auth, readable(relays, _relay_record, self._unreadable)
+
+    def administrators_of(self, domain: str) -> Administrators:
+        """Return who answers for a domain, with a consistent read."""
+        records = {
+            item["principal"]: item for item in self._records((domain, "*")) if item["record"] == _AUTH
+        }
+        own, everybodys = (
+            self._auth_record(records[name]).administrators if name in records else ()
+            for name in (domain, "*")
+        )
+        return Administrators(own or everybodys, frozenset((*own, *everybodys)))
 
     def _records(self, principals: Sequence[str]) -> Iterator[Values]:
         """Yield all records of some principals with one read, which covers one partition for each of them.
