@@ -2,7 +2,21 @@
 
 import typer
 
-from ops import activate, auth, doctor, exits, forget, held, options, redrive, relay, report, requests, why
+from ops import (
+    activate,
+    asks,
+    auth,
+    doctor,
+    exits,
+    forget,
+    held,
+    options,
+    redrive,
+    relay,
+    report,
+    requests,
+    why,
+)
 from ops.commandline import command_of, output_first
 from ops.deliver import command as deliver_command
 from ops.hold import command as hold_command
@@ -19,6 +33,7 @@ app.add_typer(relay.app, name="relay")
 app.add_typer(auth.app, name="auth")
 app.add_typer(held.app, name="held")
 app.add_typer(requests.app, name="requests")
+app.add_typer(asks.app, name="asks")
 app.add_typer(report.app, name="report")
 app.command()(doctor.doctor)
 app.command()(activate.activate)

@@ -14,6 +14,7 @@ from rich.text import Text
 from ops import arguments
 from ops.exits import PARTLY
 from ops.operator import Declined, Operator, Output
+from quarantine.acting.asks import Ask
 from quarantine.holding.notification import PREFIX as HELD
 from quarantine.mail.addresses import Address
 from quarantine.mail.escaping import escaped_lines
@@ -35,7 +36,7 @@ class Plan:
 
     rows: of held mail. mails: the keys of stored mails that only these rows and requests use. shared: mails
     that rows of others use, too. requests: their ids. incomplete: held mails of which some rows are missing.
-    in_progress: the ids of requests whose report is not sent yet.
+    in_progress: the ids of requests whose report is not sent yet. asks: that they made, or of their mailbox.
     """
 
     rows: Sequence[Values]
@@ -44,6 +45,7 @@ class Plan:
     requests: Sequence[str]
     incomplete: Sequence[str]
     in_progress: Sequence[str]
+    asks: Sequence[Ask]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +102,7 @@ def _plan(operator: Operator, mails: StoredMails, whom: Address) -> Plan:
         requests=settled,
         incomplete=sorted(incomplete),
         in_progress=in_progress,
+        asks=[ask for ask in operator.asks.all() if whom in {ask.asker, ask.mailbox}],
     )
 
 
@@ -129,10 +132,12 @@ def _remove(
         operator.held_rows.remove(row)
     for request_id in plan.requests:
         operator.requests.remove(request_id)
+    for ask in plan.asks:
+        operator.asks.remove(ask)
     return Removed(
         rows=len(plan.rows),
         mails=count,
-        requests=len(plan.requests),
+        requests=len(plan.requests) + len(plan.asks),
         counts=int(not plan.in_progress and operator.requests.remove_count(whom)),
         auth_records=int(auth_record and operator.sender_records.remove_auth(str(whom))),
     )

@@ -30,7 +30,7 @@ def release(context: typer.Context, mailbox: Mailbox, message_id: MessageId) -> 
     _check(row, operator)
     order = Order(
         f"operator-{uuid4()}",
-        _caller(operator),
+        caller(operator),
         address,
         Reference(time(row["received_at"]), row["code"]),
         operator.clock(),
@@ -79,7 +79,7 @@ def _change(operator: Operator, mailbox: Address, message_id: str, status: HeldS
         raise Declined(f"it is {status} already{_by(row)}")
     if row["status"] == HeldStatus.RELEASING:
         raise Declined("it is being delivered: try again in a few minutes")
-    who = _caller(operator)
+    who = caller(operator)
     if (now := operator.held_rows.change(row, status, who, operator.clock())) is not None:
         raise Declined(
             f"it has just become {shown(now.get('status', 'removed'))}{_by(now)}: look at it again"
@@ -92,7 +92,7 @@ def _change(operator: Operator, mailbox: Address, message_id: str, status: HeldS
     )
 
 
-def _caller(operator: Operator) -> str:
+def caller(operator: Operator) -> str:
     arn: Any = operator.client("sts").get_caller_identity()["Arn"]
     return str(arn)
 

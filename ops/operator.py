@@ -17,6 +17,7 @@ from quarantine.held import HoldReason
 from quarantine.mail.escaping import escaped_lines
 from quarantine.mail.text import clean_text
 from quarantine.settings import longest_retention
+from quarantine.stores.asks import Asks
 from quarantine.stores.quarantine import HeldRows, Quarantine
 from quarantine.stores.requests import Requests
 from quarantine.stores.senders import SenderRecords, Senders
@@ -86,6 +87,10 @@ class Operator:
     @functools.cached_property
     def requests(self) -> Requests:
         return Requests(self.dynamodb, self.name("RequestsTableName"))
+
+    @functools.cached_property
+    def asks(self) -> Asks:
+        return Asks(self.dynamodb, self.name("RequestsTableName"), self.unreadable)
 
     @functools.cached_property
     def stack(self) -> Mapping[str, Any]:

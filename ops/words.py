@@ -22,7 +22,8 @@ MEANING: Mapping[Refusal, str] = {
     Refusal.TOO_SOON: "the requester's mailbox asked within the cooldown",
     Refusal.TOO_MUCH: "the mailbox or its domain made all the requests that it may in this hour, or one mail"
     " asks for more than ten things",
-    Refusal.NOT_YOURS: "no message in the requester's mailboxes has the reference that they wrote to",
+    Refusal.NOT_YOURS: "no message in the requester's mailboxes, and no ask that they may answer, has the"
+    " reference that they wrote to; or the Subject asks for the report of a mailbox that is not theirs",
 }
 
 ADVICE: Mapping[Refusal, str] = {

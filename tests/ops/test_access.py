@@ -10,6 +10,7 @@ import shlex
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from fnmatch import fnmatchcase
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,8 +21,14 @@ from cfnlint.schema import PROVIDER_SCHEMA_MANAGER  # type: ignore[import-untype
 from typer.main import get_command
 
 from ops import cli
+from quarantine.acting.asks import Ask
+from quarantine.acting.reference import Reference
+from quarantine.held import HeldKey
+from quarantine.mail.addresses import Address
+from quarantine.stores.asks import Asks
 from tests.deploy.template import deployed
 from tests.deploy.test_policies import AUTHORISED_AS, STATED, TRANSACTED
+from tests.functions.test_hold import rows
 from tests.ops.conftest import Terminal
 from tests.ops.test_doctor import Account, account, attach_requests  # noqa: F401 - a fixture
 from tests.ops.test_redrive import record
@@ -196,6 +203,18 @@ def laid_out(world: World, tmp_path: Path) -> Path:
     world.records.put_held(
         BOB, "<1@x.example>", world.clock.now, "x@x.example", "Invoice 7", raw_key="held/1", code="a" * 16
     )
+    (held,) = rows(world, BOB)
+    question = Ask(
+        HeldKey(BOB, held["entry"]),
+        Reference(world.clock.now, "b" * 16),
+        Address.parse(BOB),
+        "ask",
+        world.clock.now,
+        world.clock.now + timedelta(days=7),
+    )
+    Asks(world.session.client("dynamodb"), world.stack.environ["REQUESTS_TABLE"], lambda *_: None).open(
+        question, world.clock.now
+    )
     assert world.intake(EVENT) == {"outcome": "accepted"}
     assert world.report(*world.jobs()) == []
     world.store_mail("stored", b"From: bob@example.com\r\n\r\n")
@@ -245,6 +264,9 @@ OPERATOR = (
     f"held fetch {BOB} <1@x.example> mail.out",
     f"held show {BOB} <1@x.example>",
     f"held release {BOB} <1@x.example>",
+    "asks list",
+    f"asks approve {BOB} <1@x.example>",
+    f"asks refuse {BOB} <1@x.example>",
     "held codes",
     f"held delete {BOB} <1@x.example>",
     f"held restore {BOB} <1@x.example>",
