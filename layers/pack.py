@@ -1,7 +1,7 @@
 """`python layers/pack.py .aws-sam/build`: make the output of `sam build` smaller and quicker to start.
 
 Run it after each `sam build`. Without it, everything works the same, but starts more slowly. It removes data
-of botocore and boto3 that no function reads, and never code. The measured effect of each step:
+of the libraries that no function reads, and never code. The measured effect of each step:
 docs/decisions/0008-start-up.md.
 """
 
@@ -49,6 +49,9 @@ def reduce_data(packages: Path) -> None:
         examples.unlink()
     # The time zones of dateutil, which only reads times and knows UTC here.
     (packages / "dateutil" / "zoneinfo" / "dateutil-zoneinfo.tar.gz").unlink(missing_ok=True)
+    # The pages of Powertools' web documentation, for functions behind a web address.
+    for page in (packages / "aws_lambda_powertools").glob("event_handler/openapi/swagger_ui/*.min.*"):
+        page.unlink()
     # pip's lists of the files that it installed, of which many are gone.
     for record in packages.glob("*.dist-info/RECORD"):
         record.unlink()

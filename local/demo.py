@@ -8,7 +8,7 @@ import mailbox
 import smtplib
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes, policy
@@ -27,12 +27,13 @@ from local.server import Local
 from local.ses import GRAY
 from quarantine.acting.offers import address_of
 from quarantine.acting.reference import Reference
-from quarantine.acting.rules import Action
+from quarantine.acting.rules import Action, Ruling
 from quarantine.mail.escaping import escaped, escaped_lines
 
 TRIGGER = "manual-report-request@anything.example"
 _DOMAIN = "reports.example.com"
-_MAILS = 6  # a report, a preview, two releases, the answer to the deletion, and the notice
+# A report, a preview, three releases, six answers, two questions to Alice and three notices.
+_MAILS = 16
 _MAIL_SERVER = "127.0.0.1"  # the server of Bob's company, which may relay
 _STRANGER = "127.0.0.2"  # somewhere else
 _PATIENCE = timedelta(seconds=30)
@@ -48,13 +49,14 @@ class Act:
     sender: str
     peer: str = _MAIL_SERVER
     fields: Mapping[str, str] = field(default_factory=dict)
-    action: Action | None = None
+    action: Action | Ruling | None = None
     on: str = ""
 
 
 _BOB = "Bob Builder <bob@example.com>"
 _CAROL = "Carol <carol@example.com>"
-_PARCEL, _OFFER = "held/parcel", "held/offer"
+_ALICE = "Alice <alice@example.com>"
+_PARCEL, _OFFER, _INVOICE, _PRIZE = "held/parcel", "held/offer", "held/invoice", "held/prize"
 _ACTS = (
     Act("Bob asks", _BOB),
     Act("A stranger asks as Bob", _BOB, peer=_STRANGER),
@@ -67,6 +69,12 @@ _ACTS = (
     Act("Bob releases it", _BOB, action=Action.RELEASE, on=_PARCEL),
     Act("Bob deletes it", _BOB, action=Action.DELETE, on=_PARCEL),
     Act("Bob releases one that SES rejects", _BOB, action=Action.RELEASE, on=_OFFER),
+    Act("Bob may not release an invoice", _BOB, action=Action.RELEASE, on=_INVOICE),
+    Act("Bob asks for it", _BOB, action=Action.ASK, on=_INVOICE),
+    Act("Bob approves it himself", _BOB, action=Ruling.APPROVE, on=_INVOICE),
+    Act("Alice, the administrator, approves", _ALICE, action=Ruling.APPROVE, on=_INVOICE),
+    Act("Bob asks for his prize", _BOB, action=Action.ASK, on=_PRIZE),
+    Act("Alice refuses", _ALICE, action=Ruling.REFUSE, on=_PRIZE),
 )
 _ACTS_WITH_AN_AGENT = (
     Act("Bob looks at it", _BOB, action=Action.PREVIEW, on=_PARCEL),
@@ -77,10 +85,18 @@ _STORED = {  # as a mail server with a filter stores them: key, mail
     b"From: Parcel Service <news@parcels.example>\r\nTo: bob@example.com\r\n"
     b"Subject: Your parcel is waiting\r\nMessage-ID: <parcel@parcels.example>\r\n\r\n"
     b"Dear Bob,\r\n\r\nyour parcel waits at the gate: https://parcels.example/gate\r\n",
+    _INVOICE: b"Received: from mail.billing.example by mx.example.com; %s\r\n"
+    b"From: Billing <billing@billing.example>\r\nTo: bob@example.com\r\n"
+    b"Subject: Your account data has changed\r\nMessage-ID: <invoice@billing.example>\r\n\r\n"
+    b"Please check the new bank account on your invoice.\r\n",
+    _PRIZE: b"Received: from mail.prize.example by mx.example.com; %s\r\n"
+    b"From: Lottery <win@prize.example>\r\nTo: bob@example.com\r\n"
+    b"Subject: You have won\r\nMessage-ID: <prize@prize.example>\r\n\r\nSend us your password.\r\n",
     _OFFER: b"Received: from mail.offers.example by mx.example.com; %s\r\n"
     b"From: Offers <best@offers.example>\r\nTo: bob@example.com\r\n"
     b"Subject: One offer, today only\r\nMessage-ID: <offer@offers.example>\r\n\r\n" + _HARMFUL + b"\r\n",
 }
+_REASONS = {_INVOICE: "phishing", _PRIZE: "phishing"}  # what is not here is spam
 _HELD = (  # recipient, hours ago, from, subject, reason
     ("bob@example.com", 3, "Accounts <invoices@supplier.example>", "Invoice 2026-1187 for November", "spam"),
     (
@@ -166,6 +182,7 @@ def _with_an_agent(console: Console, directory: Path) -> bytes:
 
 def _seed(records: Records) -> None:
     records.put_relay("example.com", f"{_MAIL_SERVER}/32")
+    records.put_auth("example.com", administrators=["alice@example.com"])
     for number, (recipient, hours, sender, subject, reason) in enumerate(_HELD):
         received_at = datetime.now(UTC) - timedelta(hours=hours)
         records.put_held(recipient, f"<{number}@held.example>", received_at, sender, subject, reason=reason)
@@ -181,7 +198,7 @@ def _store(local: Local) -> dict[str, Reference]:
             Bucket=environ["MAIL_BUCKET"],
             Key=key,
             Body=mail % received,
-            Metadata={"recipients": "bob@example.com", "reason": "spam"},
+            Metadata={"recipients": "bob@example.com", "reason": _REASONS.get(key, "spam")},
         )
 
     def noted() -> dict[str, Reference]:
@@ -216,7 +233,7 @@ def _play(
     table.add_column("Outcome", no_wrap=True)
     table.add_column("Why")
     for act in acts:
-        to = TRIGGER if act.action is None else str(address_of(act.action, references[act.on], _DOMAIN))
+        to = _written_to(act, records, references)
         row = _settled(records, _send(act, to, smtp))
         outcome = f"{row['status']}: {row['reason']}" if row["status"] == "refused" else row["status"]
         if "answer" in row:
@@ -225,6 +242,16 @@ def _play(
         came_in = Text.assemble((act.title, "bold"), f"\n{act.sender}\nby {act.peer}")
         table.add_row(came_in, Text(outcome, style=colour), Text(escaped(row["detail"])))
     console.print(table)
+
+
+def _written_to(act: Act, records: Records, references: Mapping[str, Reference]) -> str:
+    if act.action is None:
+        return TRIGGER
+    reference = references[act.on]
+    if isinstance(act.action, Ruling):  # the address in the mail to Alice
+        message = f"<{act.on.rpartition('/')[2]}@"
+        (reference,) = (ask.reference for ask in records.asks() if message in ask.held.entry)
+    return str(address_of(act.action, reference, _DOMAIN))
 
 
 def _send(act: Act, to: str, smtp: str) -> str:
@@ -265,8 +292,8 @@ def _maildir(directory: Path) -> mailbox.Maildir:
 
 
 def _show(console: Console, reports: list[bytes], directory: Path) -> None:
-    console.print(f"\nSES was asked to send [bold]{len(reports)}[/] mails:\n")
-    mails = sorted((message_from_bytes(raw, policy=policy.default) for raw in reports), key=_order)
+    console.print(f"\nSES was asked to send [bold]{len(reports)}[/] mails. One of each kind:\n")
+    mails = _one_of_each(message_from_bytes(raw, policy=policy.default) for raw in reports)
     for mail, path in zip(mails, _paths(directory), strict=False):
         assert isinstance(mail, EmailMessage)
         text, html = (mail.get_body((kind,)) for kind in ("plain", "html"))
@@ -290,10 +317,16 @@ def _show_in_mailbox(console: Console, mail: bytes, directory: Path) -> None:
     console.print(f"What the agent said: [bold]{directory / 'agent.log'}[/]")
 
 
-def _order(mail: Message) -> int:
-    """Return where a mail stands among the others: they are shown in the order of the acts."""
-    kinds = ("report", "preview", "release", "answer-deleted", "answer-rejected")
-    return next(place for place, kind in enumerate(kinds) if f".{kind}@" in str(mail["Message-ID"]))
+# What is shown of the mails, one of each, in the order of the acts.
+_SHOWN = (
+    *("report", "preview", "release", "answer-deleted", "answer-rejected"),
+    *("ask-1", "answer-granted", "answer-denied"),
+)
+
+
+def _one_of_each(mails: Iterable[Message]) -> list[Message]:
+    by_kind = {str(mail["Message-ID"]).rpartition("@")[0].rpartition(".")[2]: mail for mail in mails}
+    return [by_kind[kind] for kind in _SHOWN]
 
 
 def _paths(directory: Path) -> Iterator[Path]:

@@ -1,14 +1,16 @@
 """Puts records into the tables directly: for the demo, the tests and the benchmark."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import boto3
 
+from quarantine.acting.asks import Ask
 from quarantine.held import HoldReason
 from quarantine.mail.addresses import Address
 from quarantine.mail.lenient import ShownHeader
+from quarantine.stores.asks import Asks
 from quarantine.stores.items import from_wire, to_wire
 from quarantine.stores.quarantine import held_row
 from quarantine.stores.senders import auth_values, relay_values
@@ -70,6 +72,10 @@ class Records:
             noted_at=received_at,
         )
         self.put("QUARANTINE_TABLE", from_wire(row) | over)
+
+    def asks(self) -> Iterator[Ask]:
+        """Yield what is asked of the administrators."""
+        return Asks(self._client, self._environ["REQUESTS_TABLE"], lambda *_: None).all()
 
     def put(self, table: str, item: Mapping[str, Any]) -> None:
         """Put any item, even an unreadable one. table: the name of its environment variable."""

@@ -19,7 +19,7 @@ from tests.deploy.template import (
     sources,
 )
 from tests.feedback.test_event import sending
-from tests.functions.actions import address, asking, stored
+from tests.functions.actions import SPAM, address, ask, asking, stored
 from tests.functions.faults import Wire
 from tests.functions.test_feedback import release, released
 from tests.ops.conftest import Terminal
@@ -157,6 +157,9 @@ def counts(world: World, capsys: pytest.CaptureFixture[str]) -> set[Count]:
     wire = Wire()
     wire.fail("sesv2", "SendEmail", rejected)
     assert world.act(*world.actions(), session=wire.session) == []
+    world.records.put_auth("example.com", administrators=["alice@example.com"])
+    stored(world, mail=SPAM.replace(b"<1@", b"<2@"), key="held/2", reason="virus")
+    assert world.act(*ask(world, address(world, "ask"), message_id="ask")) == []
     world.act("not a job", received=5)
     world.report("not a job", received=20)
     world.hold("not a notification")

@@ -34,6 +34,12 @@ def test_demo(tmp_path: Path) -> None:
         ("Bob releases it", "done: delivered"),
         ("Bob deletes it", "done: deleted"),
         ("Bob releases one that SES rejects", "done: delivered"),
+        ("Bob may not release an invoice", "done: not_releasable"),
+        ("Bob asks for it", "done: asked"),
+        ("Bob approves it himself", "refused: not_yours"),
+        ("Alice, the administrator", "done: approved"),
+        ("Bob asks for his prize", "done: asked"),
+        ("Alice refuses", "done: refused"),
         ("Bob looks at it", "done: shown"),
         ("Bob releases it", "done: handed_over"),
     ):
@@ -43,12 +49,12 @@ def test_demo(tmp_path: Path) -> None:
         message_from_bytes(path.read_bytes(), policy=policy.default)
         for path in (directory / "outbox" / "new").iterdir()
     ]
-    assert {mail["To"] for mail in mails} == {"bob@example.com"}
-    by_subject = {str(mail["Subject"]): mail for mail in mails}
+    assert {mail["To"] for mail in mails} == {"bob@example.com", "alice@example.com"}
+    by_subject = {str(mail["Subject"]): mail for mail in mails if mail["To"] == "bob@example.com"}
     assert "The message did not arrive" in by_subject  # SES rejected it, and it is held again
     released = by_subject["The message that was held for bob@example.com"]
     assert [part.get_filename() for part in released.iter_attachments()] == ["original.eml"]
-    report = by_subject["Held mail for bob@example.com: 6 messages"]
+    report = by_subject["Held mail for bob@example.com: 8 messages"]
     text, html = (report.get_body((kind,)).get_content() for kind in ("plain", "html"))  # type: ignore[union-attr]
     for part in (text, html, (directory / "report.html").read_text()):
         assert "Invoice 2026-1187 for November" in part

@@ -98,9 +98,9 @@ class Journal:
         self._log.info(escaped(message), stacklevel=_CALLER, **_escaped_fields(details))
         self._count(self._metric, outcome=outcome)
 
-    def count(self, metric: str) -> None:
-        """Count something of this function without an outcome: an alarm cannot add up the outcomes."""
-        self._count(metric)
+    def count(self, metric: str, outcome: str | None = None) -> None:
+        """Count something else of this function; without an outcome for an alarm, which cannot add up."""
+        self._count(metric, **({} if outcome is None else {"outcome": outcome}))
 
     def dead_letter(self) -> None:
         """Count a message that moves to the dead-letter queue: SQS counts only what is sent there."""

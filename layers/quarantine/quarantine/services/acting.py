@@ -48,6 +48,7 @@ HOPELESS = (*claiming.HOPELESS, MalformedResult)
 """Errors of a job or result that fails each time; SQS moves it to the dead-letter queue."""
 
 _NEEDS_AGENTS = "only a request on a stack with agents waits for one"
+_COUNTED_AS_ASKS = frozenset({Answer.ASKED, Answer.APPROVED, Answer.REFUSED})
 _MOST_CHANGES = 5  # of a row, between two looks at it
 
 
@@ -182,6 +183,8 @@ class Acting:
     def _settle(self, asked: Asked, outcome: ActionOutcome) -> None:
         self.requests.settle_action(asked.request_id, asked.reference, outcome, self.clock())
         word = outcome.answer or outcome.reason or ""
+        if outcome.answer in _COUNTED_AS_ASKS:
+            self.journal.count("Asks", outcome.answer.value)
         self.journal.record(
             f"{asked.action}: {word}",
             outcome.status.value,
