@@ -1,6 +1,7 @@
-"""Previews, releases and deletions go through intake, act and feedback while everything fails.
+"""Actions on held mail go through intake, act and feedback while everything fails.
 
-SES reports late, twice, in any order or never what became of a mail, and some releases come back.
+SES reports late, twice, in any order or never what became of a mail, and some releases come back. For some
+messages users ask two administrators, who answer at the same time, as do strangers.
 """
 
 import base64
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from email import message_from_bytes, policy
+from email.message import EmailMessage
 from functools import partial
 from random import Random
 from typing import Any
@@ -23,7 +25,7 @@ from functions.feedback import app as feedback
 from functions.intake import app as intake
 from local.records import Records
 from local.ses import BOUNCING, SentMail, sending_event
-from quarantine.acting.rules import USER_ACTIONS, Action
+from quarantine.acting.rules import Action, Ruling
 from quarantine.stores.requests import RequestStatus
 from tests.chaos.faults import Chance, Fault, Invocation, Process, Wire, asked
 from tests.chaos.holdings import COMPANY, Message, asking, hold, rows
@@ -37,15 +39,18 @@ _FOREIGN = 0.5  # of the further commands of a mail may be about a message of so
 _NEVER, _TWICE, _REJECTED, _BOUNCED = 0.05, 0.1, 0.05, 0.05  # of the events of SES
 _LATEST_EVENT = 7200.0  # seconds
 _REJECT = b"a virus"
+_PHISH_EACH = 3
+_ADMINISTRATORS = (f"a0@{COMPANY}", f"a1@{COMPANY}")
+_ANSWERED, _FORWARDED, _LATEST_ANSWER = 0.8, 0.3, 40.0  # of the mails to administrators; seconds
 
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """A command of a mail. is_theirs: whether the requester may see the message."""
+    """A command of a mail. is_theirs: whether the requester may do so."""
 
     request_id: str
     requester: str
-    action: Action
+    action: Action | Ruling
     message: Message
     is_theirs: bool
 
@@ -65,6 +70,7 @@ class Ledger:
     """What SES accepted, by request. windows: as in requests.Ledger, by request."""
 
     report: Callable[[str, str, bytes, Mapping[str, str]], None] = lambda *_: None
+    question: Callable[[str, str], None] = lambda *_: None
     mails: defaultdict[str, list[Mail]] = field(default_factory=lambda: defaultdict(list))
     windows: Counter[str] = field(default_factory=Counter)
     count: int = 0
@@ -78,6 +84,8 @@ class Ledger:
             request_id, mail = _read(self.count, to, raw)
             self.count += 1
             self.mails[request_id].append(mail)
+            if mail.kind.startswith("ask-"):
+                self.question(to, _text(raw))
             self.report(
                 f"ses-{self.count}", to, raw, {tag["Name"]: tag["Value"] for tag in sent["EmailTags"]}
             )
@@ -97,10 +105,21 @@ def _read(number: int, to: str, raw: bytes) -> tuple[str, Mail]:
     return request_id, Mail(number, to, kind, frozenset(re.findall(r"body-(m\d+)", attached.decode())))
 
 
+def _text(raw: bytes) -> str:
+    mail = message_from_bytes(raw, policy=policy.default)
+    assert isinstance(mail, EmailMessage)
+    body = mail.get_body(("plain",))
+    assert body is not None
+    return str(body.get_content())
+
+
 def _settles(update: Mapping[str, Any]) -> bool:
     values = update.get("ExpressionAttributeValues", {})
     final = {RequestStatus.DONE, RequestStatus.FAILED, RequestStatus.REFUSED}
-    return values.get(":status", {}).get("S") in final or ":told_at" in values
+    return values.get(":status", {}).get("S") in final or not values.keys().isdisjoint(_TOLD)
+
+
+_TOLD = {":told_at", ":told", ":yes"}  # a mail was noted beside the row of its request
 
 
 @dataclass(slots=True)
@@ -139,7 +158,7 @@ class _Run:
 
     def __init__(self, chance: Chance, stage: Stage, number: int, progress: Callable[[int], None]) -> None:
         self._chance, self._stage, self._number, self._progress = chance, stage, number, progress
-        self._ledger = Ledger(self._report)
+        self._ledger = Ledger(self._report, self._question)
         self._agenda = Agenda(chance)
         wire = Wire(chance, self._ledger, stage.answer)
         wire.interleave = self._agenda.interleave
@@ -210,8 +229,10 @@ class _Run:
         users = [f"u{number}@{COMPANY}" for number in range(max(2, self._number // 5))]
         for reader in users[:2]:
             records.put_auth(reader, ["dmarc"], mailboxes=[f"shared@{COMPANY}"])
+        records.put_auth(COMPANY, administrators=_ADMINISTRATORS)
         mailboxes = [*users, f"shared@{COMPANY}"] * _MESSAGES_EACH
-        return hold(self._stage, self._chance.rng, mailboxes, self._chance.clock.now)
+        now = self._chance.clock.now
+        return hold(self._stage, self._chance.rng, mailboxes, now, phish_each=_PHISH_EACH)
 
     def _mail(self, at: datetime) -> dict[str, Any]:
         """Return the event of a mail with one to three distinct commands of one user."""
@@ -223,7 +244,7 @@ class _Run:
         for message in (first, *rng.sample(self._messages, rng.choice([0, 0, 0, 1, 2]))):
             is_theirs = requester in _readers(message.mailbox)
             if is_theirs or message is first or rng.random() < _FOREIGN:
-                wanted[rng.choice(USER_ACTIONS), message.name] = message
+                wanted[rng.choice(list(Action)), message.name] = message
         local_parts = []
         for number, ((action, _), message) in enumerate(wanted.items(), start=1):
             own_id = request_id if number == 1 else f"{request_id}.{number}"
@@ -232,6 +253,23 @@ class _Run:
             local_parts.append(f"{action}-{message.reference}")
         self._progress(len(self._commands))
         return asking(request_id, requester, local_parts, at)
+
+    def _question(self, to: str, text: str) -> None:
+        """Let an administrator answer a mail that SES has just accepted, or a stranger who was sent it on."""
+        rng = self._chance.rng
+        if rng.random() >= _ANSWERED:
+            return
+        ruling = rng.choice(list(Ruling))
+        (address,) = re.findall(rf"^({ruling}-\S+)@", text, re.MULTILINE)
+        (name,) = set(re.findall(r"body-(m\d+)", text))
+        message = next(each for each in self._messages if each.name == name)
+        is_theirs = rng.random() >= _FORWARDED
+        by = to if is_theirs else f"u0@{COMPANY}"
+        request_id = "".join(rng.choices(string.ascii_lowercase + string.digits, k=40))
+        self._commands.append(Asking(request_id, by, ruling, message, is_theirs))
+        seconds = rng.uniform(0, _LATEST_ANSWER)
+        at = self._chance.clock.now + timedelta(seconds=seconds)
+        self._agenda.at(at, partial(self._lambda.invoke, asking(request_id, by, [address], at)))
 
     def _message(self) -> Message:
         if self._commands and self._chance.rng.random() < _SAME_AGAIN:
@@ -296,7 +334,9 @@ class _Run:
             if mail.kind == "release":
                 if (mail.to, mail.carries) != (each.message.mailbox, frozenset({each.message.name})):
                     yield f"not what was released, or not to whom: {each} {mail}"
-            elif mail.to != each.requester:
+            elif mail.to != each.requester and not (
+                mail.kind.startswith("ask-") and mail.to in _ADMINISTRATORS
+            ):
                 yield f"an answer to another: {each} {mail}"
         if _again(mails) > self._ledger.windows[each.request_id]:
             yield f"sent again without cause: {each} {mails}"

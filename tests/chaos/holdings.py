@@ -30,8 +30,13 @@ class Message:
         return f"held/{self.name}"
 
 
-def hold(stage: Stage, rng: Random, mailboxes: Iterable[str], at: datetime) -> Iterator[Message]:
-    """Hold a message for each of the mailboxes, whose company's server may relay."""
+def hold(
+    stage: Stage, rng: Random, mailboxes: Iterable[str], at: datetime, *, phish_each: int = 0
+) -> Iterator[Message]:
+    """Hold a message for each of the mailboxes, whose company's server may relay.
+
+    phish_each: one of so many is held as phishing; 0 for none.
+    """
     records = Records(stage.session, stage.stack.environ)
     records.put_relay(COMPANY, "192.0.2.0/24")
     s3, bucket = stage.session.client("s3"), stage.stack.environ["MAIL_BUCKET"]
@@ -45,6 +50,7 @@ def hold(stage: Stage, rng: Random, mailboxes: Iterable[str], at: datetime) -> I
             at,
             "a@b.example",
             message.name,
+            reason="phishing" if phish_each and number % phish_each == 0 else "spam",
             raw_key=message.key,
             etag=etag,
             code=message.reference.code,

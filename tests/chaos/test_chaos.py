@@ -19,6 +19,7 @@ from quarantine.outbox import DeadLetters, Jobs
 from quarantine.release.handover import Reply
 from quarantine.runtime import TWO_ATTEMPTS
 from quarantine.services.acting import Acting
+from quarantine.services.ruling import Rulings
 from quarantine.stores.quarantine import HeldRows, Quarantine
 from quarantine.stores.requests import Requests, Settled
 from quarantine.stores.transitions import HeldRow, Transitions
@@ -100,13 +101,14 @@ def test_each_action_is_done_once_and_answered() -> None:
         pytest.param(Transitions, "finish_release", _nothing, "still on its way", id="no row says released"),
         pytest.param(Transitions, "delete", _unchanged, "deleted, and then", id="a deletion is not recorded"),
         pytest.param(Acting, "_mailboxes", _everybodys, "done for a stranger", id="rights are not read"),
+        pytest.param(Rulings, "_refusal", _nothing, "done for a stranger", id="anybody may approve"),
     ],
 )
 def test_what_is_wrong_with_actions_is_reported(
     where: type, name: str, broken: object, reported: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(where, name, broken)
-    account = actions.run(seed=8, number=12, rate=0)
+    account = actions.run(seed=8, number=24, rate=0)
     assert any(reported in violation for violation in account.violations)
 
 

@@ -324,6 +324,22 @@ def test_a_preview_that_imitates_our_block_stands_below_ours(held: World) -> Non
 # --- Where a process dies ---
 
 
+def test_a_job_that_comes_back_after_an_approval_asks_nothing_again(held: World) -> None:
+    """Its process died before the row said so; meanwhile the message was released, and it came back."""
+    jobs = ask(held, address(held, "ask"))
+    wire = Wire()
+    wire.die_after(8)  # the mail to the administrator is noted
+    with pytest.raises(ProcessDied):
+        held.act(*jobs, session=wire.session)
+    assert len(subjects(held, ALICE)) == 1
+    answered(held, "approve")
+    row = row_of(held)
+    held.records.put("QUARANTINE_TABLE", row | {"status": "held"})
+    held.clock.move(seconds=720)
+    assert held.act(*jobs) == []
+    assert len([each for each in subjects(held, ALICE) if "asks for" in each]) == 1
+
+
 @pytest.mark.parametrize("place", range(12))
 @pytest.mark.parametrize("word", ["ask", "approve", "refuse"])
 def test_after_a_death_the_job_is_done_once(held: World, word: str, place: int) -> None:

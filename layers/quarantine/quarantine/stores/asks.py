@@ -31,7 +31,8 @@ class Asks:
     def open(self, ask: Ask, now: datetime) -> Ask | None:
         """Open an ask, unless there is one about the message; return the one that there is.
 
-        One whose time is over, or that was approved while the message is held again, is replaced.
+        One whose time is over, or that was approved while the message is held again, is replaced; but not by
+        the request that made it, whose process died.
         """
         self._client.update_item(
             TableName=self._table,
@@ -56,7 +57,8 @@ class Asks:
             ask.held,
             f"SET {', '.join(f'{name} = :{name}' for name in values)}"
             " REMOVE told, answered_by, answered_at, answered_for, asker_told",
-            "attribute_not_exists(request_id) OR expires_at <= :now OR ask_state = :approved",
+            "attribute_not_exists(request_id) OR expires_at <= :now"
+            " OR (ask_state = :approved AND of_request <> :of_request)",
             {f":{name}": value for name, value in values.items()}
             | {":now": items.epoch(now), ":approved": AskState.APPROVED},
         )
