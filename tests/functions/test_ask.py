@@ -321,6 +321,68 @@ def test_a_preview_that_imitates_our_block_stands_below_ours(held: World) -> Non
     assert "mailto:approve-1795426200-aaaa" not in html.get_content()
 
 
+def test_a_mail_that_is_replayed_releases_nothing_again(held: World) -> None:
+    asked(held)
+    to = answer_address(held, "approve")
+    for number in range(2):
+        jobs = ask(held, to, sender=ALICE, message_id=f"answer{number}")
+        assert held.act(*jobs, *jobs) == []
+    released = [each for each in subjects(held, BOB) if each.startswith("The message that was held")]
+    assert len(released) == 1
+    assert subjects(held, ALICE)[1:] == ["You released the message", "This was answered before"]
+
+
+# --- At the same moment ---
+
+
+def acting_during(world: World, place: int, other: list[str]) -> Wire:
+    """Return the wire of a process during whose call at this place another process does its job."""
+    wire = Wire()
+    begun: list[int] = []
+
+    def meanwhile(**_: object) -> None:
+        if len(wire.calls) == place + 1 and not begun:
+            begun.append(place)
+            assert world.act(*other) == []
+
+    wire.session.events.register_last("before-call.*.*", meanwhile)
+    return wire
+
+
+@pytest.mark.parametrize("place", range(3, 14))
+@pytest.mark.parametrize("word", ["approve", "refuse"])
+def test_of_two_answers_at_once_one_counts(held: World, place: int, word: str) -> None:
+    held.records.put_auth("example.com", administrators=[ALICE, IT])
+    asked(held)
+    to = {each: answer_address(held, each) for each in ("approve", word)}
+    alices = ask(held, to["approve"], sender=ALICE, message_id="alice")
+    its = ask(held, to[word], sender=IT, message_id="it")
+    assert held.act(*alices, session=acting_during(held, place, its).session) == []
+    answers = {held.row("alice")["answer"], held.row("it")["answer"]}
+    assert "ruled_before" in answers
+    assert len(answers & {"approved", "refused"}) == 1
+    released = [each for each in subjects(held, BOB) if each.startswith("The message that was held")]
+    assert len(released) == (row_of(held)["status"] == "released") == ("approved" in answers)
+    assert len([each for each in subjects(held, BOB) if each.startswith("Your mail administrator")]) == 2
+
+
+@pytest.mark.parametrize("place", range(3, 14))
+def test_a_message_is_approved_or_deleted(held: World, place: int) -> None:
+    asked(held)
+    deletion = ask(held, address(held, "delete"), message_id="delete")
+    approval = ask(held, answer_address(held, "approve"), sender=ALICE, message_id="answer")
+    assert held.act(*approval, session=acting_during(held, place, deletion).session) == []
+    answers = held.row("answer")["answer"], held.row("delete")["answer"]
+    delivered = [each for each in subjects(held, BOB) if each.startswith("The message that was held")]
+    match answers:
+        case ("deleted_before", "deleted"):
+            assert delivered == []
+        case ("approved", "on_its_way" | "deleted"):  # a released message may be deleted
+            assert len(delivered) == 1
+        case _:
+            raise AssertionError(answers)
+
+
 # --- Where a process dies ---
 
 

@@ -1,6 +1,7 @@
 """The ways back but the attachment: what act and an agent do, and what users hear."""
 
 import contextlib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -11,6 +12,7 @@ import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 
 from ops.deliver.agent import Agent
+from quarantine.acting.asks import AskState
 from quarantine.acting.ways import bounce_code
 from quarantine.mail.addresses import Address
 from quarantine.release.deliverable import RELEASED
@@ -18,6 +20,7 @@ from quarantine.release.handover import Envelope, Protocol, Reply, Server, hand_
 from quarantine.release.pointer import Pointer, Result
 from quarantine.release.wire import WireMail
 from quarantine.services import relaying
+from quarantine.stores.asks import Asks
 from quarantine.stores.objects import HeldObjects
 from tests.functions.actions import (
     BOB,
@@ -330,6 +333,51 @@ def test_an_agent_delivers_and_bob_is_told(waiting: World) -> None:
     assert told(waiting) == "The message was delivered"
     assert (row_of(waiting)["status"], waiting.row(MESSAGE_ID)["status"]) == ("released", "done")
     assert pointers(waiting) == []
+
+
+ALICE = "alice@example.com"
+
+
+def approved_with_agents(world: World) -> None:
+    """Bob has asked for a phish, and Alice approves it: it waits for an agent."""
+    world.records.put_auth("example.com", administrators=[ALICE])
+    stored(world, mail=SPAM.replace(b"<1@", b"<2@"), key="held/2", reason="phishing")
+    assert world.act(*ask(world, address(world, "ask"), message_id="ask1")) == []
+    question = next(mail for mail in mails(world) if mail["To"] == ALICE)
+    (to,) = re.findall(r"^approve-\S+", text_of(question), re.MULTILINE)
+    assert world.act(*ask(world, to, sender=ALICE, message_id="answer1")) == []
+
+
+def told_last(world: World) -> list[tuple[str, str]]:
+    return [(str(mail["To"]), str(mail["Subject"])) for mail in mails(world)[2:]]
+
+
+def test_an_agent_delivers_what_an_administrator_approves(with_agents: World) -> None:
+    approved_with_agents(with_agents)
+    assert told_last(with_agents) == []
+    door = Door()
+    agent(with_agents, door).serve_next()
+    assert with_agents.results(*results(with_agents)) == []
+    assert told_last(with_agents) == [
+        (BOB, "Your mail administrator released the message"),
+        (ALICE, "You released the message"),
+    ]
+    ((envelope, _),) = door.mails
+    assert str(envelope.recipient) == BOB
+
+
+def test_an_approval_that_no_agent_carries_out_leaves_the_ask_open(with_agents: World) -> None:
+    approved_with_agents(with_agents)
+    agent(with_agents, Door([Reply(550, "no")])).serve_next()
+    assert with_agents.results(*results(with_agents)) == []
+    assert told_last(with_agents) == [(ALICE, "The mail server refused the message")]
+    asks = Asks(
+        with_agents.session.client("dynamodb"),
+        with_agents.stack.environ["REQUESTS_TABLE"],
+        lambda *_: None,
+    )
+    (open_ask,) = asks.all()
+    assert open_ask.state is AskState.OPEN
 
 
 def test_a_result_that_comes_twice_is_told_once(waiting: World) -> None:
