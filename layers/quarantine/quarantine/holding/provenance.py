@@ -15,7 +15,6 @@ from quarantine.mail.lenient import end_of_header, field_sender, header_fields, 
 _LONGEST_HEADER: Final = 128 * 1024  # bytes
 _RECEIVED = re.compile(rb"^received[ \t]*:", re.IGNORECASE | re.MULTILINE)
 _RESULTS: Final = b"authentication-results"
-_PROVING: Final = {"dmarc=pass": "header.from", "dkim=pass": "header.d"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,25 +40,35 @@ def provenance_of(raw: bytes, families: Collection[Family]) -> Provenance:
 
 
 def _is_proven(header: bytes) -> bool:
-    """Return whether a field above the first Received says so, where no sender can write."""
+    """Return whether a field above the first Received says so, where no sender can write.
+
+    But a filter repeats there what a sender said, so a result that stands twice proves nothing.
+    """
     received = _RECEIVED.search(header)
     senders = header_fields(header, frozenset({b"from"})).every.get(b"from", ())
     if received is None or len(senders) != 1:
         return False
     domain = parse_sender(field_sender(senders[0])).address.rpartition("@")[2]
-    results = header_fields(header[: received.start()], frozenset({_RESULTS})).every.get(_RESULTS, ())
-    return any(
-        _proves(result, domain)
-        for value in results
+    fields = header_fields(header[: received.start()], frozenset({_RESULTS})).every.get(_RESULTS, ())
+    results = [
+        [word.lower() for word in result]
+        for value in fields
         for result in split_results(value.decode("ascii", "replace"))[1:]
-    )
+        if result
+    ]
+    if dmarc := [result for result in results if result[0].startswith("dmarc=")]:
+        return len(dmarc) == 1 and _proves(dmarc[0], "dmarc=pass", "header.from", domain)
+    return any(_proves(result, "dkim=pass", "header.d", domain) for result in results)
 
 
-def _proves(result: list[str], domain: str) -> bool:
-    name = _PROVING.get(result[0].lower()) if result else None
-    properties = [word.partition("=") for word in result[1:]]
-    named = {value for each, _, value in properties if each.lower() == name}
+def _proves(result: list[str], word: str, name: str, domain: str) -> bool:
+    """Return whether a result reads `word`, with one domain under `name` that is aligned (RFC 7489 3.1)."""
+    named = {value for each, _, value in (other.partition("=") for other in result[1:]) if each == name}
     try:
-        return len(named) == 1 and aligned(normalise_domain(named.pop()), normalise_domain(domain))
+        return (
+            result[0] == word
+            and len(named) == 1
+            and aligned(normalise_domain(named.pop()), normalise_domain(domain))
+        )
     except InvalidDomain:
         return False
