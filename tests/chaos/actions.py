@@ -257,11 +257,12 @@ class _Run:
     def _question(self, to: str, text: str) -> None:
         """Let an administrator answer a mail that SES has just accepted, or a stranger who was sent it on."""
         rng = self._chance.rng
-        if rng.random() >= _ANSWERED:
+        names = set(re.findall(r"body-(m\d+)", text))  # none if the message was not read again
+        if not names or rng.random() >= _ANSWERED:
             return
         ruling = rng.choice(list(Ruling))
         (address,) = re.findall(rf"^({ruling}-\S+)@", text, re.MULTILINE)
-        (name,) = set(re.findall(r"body-(m\d+)", text))
+        (name,) = names
         message = next(each for each in self._messages if each.name == name)
         is_theirs = rng.random() >= _FORWARDED
         by = to if is_theirs else f"u0@{COMPANY}"

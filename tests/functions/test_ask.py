@@ -402,6 +402,19 @@ def test_a_job_that_comes_back_after_an_approval_asks_nothing_again(held: World)
     assert len([each for each in subjects(held, ALICE) if "asks for" in each]) == 1
 
 
+def test_who_was_not_told_yet_is_not_asked_what_is_answered(held: World) -> None:
+    held.records.put_auth("example.com", administrators=[ALICE, IT])
+    jobs = ask(held, address(held, "ask"))
+    wire = Wire()
+    wire.die_after(8)  # Alice is asked, and it is noted
+    with pytest.raises(ProcessDied):
+        held.act(*jobs, session=wire.session)
+    answered(held, "refuse")
+    held.clock.move(seconds=720)
+    assert held.act(*jobs) == []
+    assert (subjects(held, IT), held.row(MESSAGE_ID)["answer"]) == ([], "asked")
+
+
 @pytest.mark.parametrize("place", range(12))
 @pytest.mark.parametrize("word", ["ask", "approve", "refuse"])
 def test_after_a_death_the_job_is_done_once(held: World, word: str, place: int) -> None:
