@@ -69,9 +69,9 @@ class Asking:
         if ask.request_id != asked.request_id:
             before = Answer.REFUSED_BEFORE if ask.state is AskState.REFUSED else Answer.ASKED_BEFORE
             return self.answering.answer(asked, before, row)
-        if ask.state is not AskState.OPEN:  # somebody has answered before all were told
-            return self.answering.answer(asked, Answer.ASKED, row)
-        if not self._tell_all(administrators, asked, ask, row, content):
+        # Somebody may have answered before all were told, if a process died.
+        is_open = ask.state is AskState.OPEN
+        if is_open and not self._tell_all(administrators, asked, ask, row, content):
             self.asks.withdraw(ask)
             return self.answering.answer(asked, Answer.NO_ADMINISTRATOR, row)
         return self.answering.answer(asked, Answer.ASKED, row)
