@@ -13,6 +13,7 @@ import pytest
 
 from quarantine.acting.answers import Answer
 from tests.rendering import node
+from tests.reporting import test_ask
 from tests.reporting.hostile import LINKS
 from tests.reporting.test_answering import SALES, answer_of
 from tests.reporting.test_links import MAILS, OWN, body_of, part
@@ -33,14 +34,16 @@ def links(texts: list[str], pages: list[str]) -> dict[str, list[str]]:
 @cache
 def links_of_mails() -> dict[str, list[str]]:
     answers = [answer_of(answer, said=said) for answer, said in zip(cycle(TOLD), LINKS, strict=False)]
-    mails = [*MAILS, *LINKED, *answers]
+    mails = [*MAILS, *LINKED, *test_ask.LINKED, *answers]
     texts = [text for mail in mails for text in (part(mail, "plain"), body_of(mail))]
     return links(texts, [re.sub("(?s)<style>.*?</style>", "", part(mail, "html")) for mail in mails])
 
 
 @pytest.mark.parametrize("linker", LINKERS)
 def test_the_only_links_are_our_own_addresses(linker: str) -> None:
-    assert set(links_of_mails()[linker]) <= OWN | {str(SALES)} | {str(offer.address) for offer in OFFERS}
+    assert set(links_of_mails()[linker]) <= OWN | test_ask.OWN | {str(SALES)} | {
+        str(offer.address) for offer in OFFERS
+    }
 
 
 def test_the_linkers_link_what_is_shown_as_it_is() -> None:

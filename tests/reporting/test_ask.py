@@ -19,8 +19,10 @@ from quarantine.mail.addresses import Address
 from quarantine.previewing.preview import read_preview
 from quarantine.previewing.structure import CannotBeShown
 from quarantine.reporting.ask import render_ask
-from tests.previewing.mails import HOSTILE, ORDINARY
+from tests.previewing.mails import HEADER, HOSTILE, ORDINARY, plain
 from tests.release.reading import text
+from tests.reporting.hostile import LINKS
+from tests.reporting.test_links import DATE, FORBIDDEN, body_of
 from tests.reporting.test_preview import BOB, HELPDESK, NOW, OURS, PHISH, VIRUS
 
 APPROVED = Path(__file__).parents[1] / "approved"
@@ -71,6 +73,27 @@ def test_the_whole_mail_is_as_approved(name: str) -> None:
     if os.environ.get("APPROVE"):
         approved.write_bytes(raw)
     assert raw == approved.read_bytes()
+
+
+LINKED = [
+    mail_of(message=replace(PHISH, sender=sender, subject=sender), raw=raw)
+    for sender in (f"{LINKS[0]} <{LINKS[0]}>", "x <eve@evil.com>", *(f"x <{text}>" for text in LINKS[:40]))
+    for raw in (CannotBeShown.TOO_DEEP,)
+] + [mail_of(HEADER + plain("\n".join(LINKS)))]
+"""Asks about what programs turn into links; tests/rendering shows them to linkers."""
+OWN = {
+    *(str(address) for address in (ALICE, BOB, HELPDESK)),
+    *(f"{word}-{ASK.reference}@reports.example.com" for word in ("approve", "refuse")),
+}
+
+
+@pytest.mark.parametrize("mail", LINKED)
+def test_nothing_but_our_own_addresses_can_become_a_link(mail: EmailMessage) -> None:
+    for said in (text(mail), body_of(mail)):
+        for own in sorted(OWN, key=len, reverse=True):
+            said = said.replace(own, "")  # noqa: PLW2901 - what is left
+        held = said.partition("What can you do?")[0] + said.partition("What the message says")[2]
+        assert [found[0] for found in FORBIDDEN.finditer(DATE.sub("", held))] == []
 
 
 def test_what_the_sender_wrote_stands_below_what_we_write() -> None:
