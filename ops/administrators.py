@@ -39,7 +39,7 @@ def add(context: typer.Context, domain: Domain, address: Administrator) -> None:
     record = records.change_auth(name, change, operator.clock())
     if not proofs(operator, administrator):
         operator.warn(
-            f"no record proves {administrator}, so every answer of theirs is refused:"
+            f"no record proves {administrator}, so their answers are refused:"
             f" quarantine auth allow {administrator} -m dmarc, or a relay"
         )
     operator.say(

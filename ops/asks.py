@@ -6,17 +6,14 @@ from uuid import uuid4
 import typer
 
 from ops import arguments
-from ops.handling import caller
+from ops.handling import caller, check_virus, place
 from ops.messages import Mailbox, MessageId, one
 from ops.operator import Declined, Operator
 from ops.words import moment, shown
 from quarantine.acting.asks import Ask, AskState
 from quarantine.acting.orders import Order
 from quarantine.acting.rules import Ruling
-from quarantine.acting.ways import WayBack
-from quarantine.held import HeldKey, HoldReason
-from quarantine.jobs import ActionJob
-from quarantine.outbox import Jobs
+from quarantine.held import HeldKey
 from quarantine.stores.items import iso_milliseconds
 
 app = typer.Typer(help="What users ask the administrators to release.", no_args_is_help=True)
@@ -77,15 +74,12 @@ def _answer(operator: Operator, ruling: Ruling, mailbox: str, message_id: str) -
     if ask.state is not AskState.OPEN:
         since = "" if ask.answered_at is None else f", since {moment(iso_milliseconds(ask.answered_at))}"
         raise Declined(f"it is {ask.state} already{since} by {shown(ask.answered_by or 'somebody')}")
-    by_ses = operator.parameter("ReleaseBy") in ("", WayBack.ATTACHMENT)
-    if ruling is Ruling.APPROVE and row["reason"] == HoldReason.VIRUS and by_ses:
-        raise Declined("SES sends no virus: use held fetch, and look at it first")
+    if ruling is Ruling.APPROVE:
+        check_virus(operator, row)
     order = Order(
         f"operator-{uuid4()}", caller(operator), address, ask.reference, operator.clock(), action=ruling
     )
-    operator.requests.order(order)
-    reports, actions = operator.name("JobsQueueUrl"), operator.name("ActionsQueueUrl")
-    Jobs(operator.client("sqs"), reports, actions).put(ActionJob(order.request_id), str(address))
+    place(operator, order)
     operator.say(
         f"{shown(row['message_id'])} of {address}: {ruling}, within seconds."
         f" To see the outcome: quarantine requests show {order.request_id}",

@@ -35,9 +35,7 @@ def release(context: typer.Context, mailbox: Mailbox, message_id: MessageId) -> 
         Reference(time(row["received_at"]), row["code"]),
         operator.clock(),
     )
-    operator.requests.order(order)
-    reports, actions = operator.name("JobsQueueUrl"), operator.name("ActionsQueueUrl")
-    Jobs(operator.client("sqs"), reports, actions).put(ActionJob(order.request_id), str(address))
+    place(operator, order)
     operator.say(
         f"{shown(row['message_id'])} of {address} will be released within seconds."
         f" To see the outcome: quarantine requests show {order.request_id}",
@@ -58,9 +56,21 @@ def _check(row: Values, operator: Operator) -> None:
         raise Declined(f"it is {row['status']}{_by(row)}: restore it first, or wait until it is delivered")
     if int(row.get("expires_at", now.timestamp() + 1)) <= now.timestamp():
         raise Declined("its time is over, and it is about to be removed: use held fetch")
+    check_virus(operator, row)
+
+
+def check_virus(operator: Operator, row: Values) -> None:
+    """Raises Declined for a virus on a stack whose way back is SES."""
     by_ses = operator.parameter("ReleaseBy") in ("", WayBack.ATTACHMENT)
     if row["reason"] == HoldReason.VIRUS and by_ses:
         raise Declined("SES sends no virus: use held fetch, and look at it first")
+
+
+def place(operator: Operator, order: Order) -> None:
+    """Record an order, and queue its job: act carries it out."""
+    operator.requests.order(order)
+    reports, actions = operator.name("JobsQueueUrl"), operator.name("ActionsQueueUrl")
+    Jobs(operator.client("sqs"), reports, actions).put(ActionJob(order.request_id), str(order.mailbox))
 
 
 def delete(context: typer.Context, mailbox: Mailbox, message_id: MessageId) -> None:

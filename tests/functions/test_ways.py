@@ -414,7 +414,7 @@ def test_a_result_is_settled_only_when_no_agent_can_follow_its_pointer_again(wai
     assert waiting.results(result, session=wire.session) == ["0"]
     assert (row_of(waiting)["status"], waiting.sent()) == ("releasing", [])
     waiting.clock.now += timedelta(minutes=12)
-    assert waiting.results(result) == []  # the handle is not valid: so is no pointer
+    assert waiting.results(result) == []  # the handle is not valid any more: the pointer is gone
     assert told(waiting) == "The message was delivered"
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
-from ops import auth, held, redrive, relay, report, requests, tables
+from ops import administrators, asks, auth, held, redrive, relay, report, requests, tables
 from quarantine.mail.text import clean_text
 
 APPROVED = Path(__file__).parents[1] / "approved" / "tables"
@@ -87,6 +87,23 @@ def _record(number: int) -> Row:
     }
 
 
+def _administrator(number: int) -> Row:
+    proof = "the auth record of example.com, the relay records of example.com" if number % 2 else "nothing"
+    return {"domain": "example.com", "administrator": REQUESTERS[number % 2], "proven_by": proof}
+
+
+def _ask(number: int) -> Row:
+    return {
+        "asked_at": _time(number),
+        "mailbox": REQUESTERS[number % 2],
+        "asker": REQUESTERS[number % 2],
+        "state": ("open", "approved", "refused")[number % 3],
+        "answered_by": "alice@example.com" if number % 3 else "",
+        "expires_at": "2026-11-30T12:00:00.000Z",
+        "message_id": f"<{number}.1795435800@mail.versand.example>",
+    }
+
+
 TABLES = {
     "requests list": (requests.COLUMNS, _request),
     "redrive": (redrive.COLUMNS, _letter),
@@ -94,6 +111,8 @@ TABLES = {
     "report preview": (report.COLUMNS, _message),
     "relay list": (relay.COLUMNS, _network),
     "auth list": (auth.COLUMNS, _record),
+    "auth administrators list": (administrators.COLUMNS, _administrator),
+    "asks list": (asks.COLUMNS, _ask),
 }
 
 

@@ -52,7 +52,7 @@ class AnsweredAction:
 
     @property
     def is_ruling(self) -> bool:
-        """Whether it goes to an administrator who has answered an ask."""
+        """Whether it goes to an administrator, about their answer to an ask."""
         return self.answer in _OF_ADMINISTRATORS
 
     @property

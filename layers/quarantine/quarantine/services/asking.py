@@ -69,7 +69,7 @@ class Asking:
         if ask.request_id != asked.request_id:
             before = Answer.REFUSED_BEFORE if ask.state is AskState.REFUSED else Answer.ASKED_BEFORE
             return self.answering.answer(asked, before, row)
-        # Somebody may have answered before all were told, if a process died.
+        # If a process died, somebody may have answered before every administrator got the mail.
         is_open = ask.state is AskState.OPEN
         if is_open and not self._tell_all(administrators, asked, ask, row, content):
             self.asks.withdraw(ask)
@@ -107,7 +107,7 @@ class Asking:
     def _tell_all(
         self, administrators: Iterable[Address], asked: Asked, ask: Ask, row: HeldRow, content: Content
     ) -> bool:
-        """Send the mail to each who has not got it; return whether anybody has it now."""
+        """Send the mail to each administrator who has not got it; return whether any of them has it now."""
         told = {each for each in administrators if str(each) in ask.told}
         for number, administrator in enumerate(administrators, start=1):
             if administrator in told:
