@@ -54,7 +54,7 @@ PAGES = (
     *ANSWERS,
     *("ordinary", "shared-mailbox", "nothing-held", "hostile", "release", "release-shared"),
     *("preview", "preview-hostile", "preview-impossible"),
-    *("ask", "ask-hostile", "ask-impossible"),
+    *("ask", "ask-hostile", "ask-impossible", "of-another", "to-be-asked-for"),
 )
 VIEWS = ("light", "dark", "phone", "phone-dark")
 PICTURED = [  # the other pages show no further colour or line break

@@ -32,7 +32,7 @@ from quarantine.mail.addresses import Address
 from quarantine.reporting.message import render
 from quarantine.reporting.summary import summarise
 from quarantine.settings import policy_of
-from tests.reporting.requests import CODE, EVERYTHING
+from tests.reporting.requests import CODE, DOMAIN, EVERYTHING
 
 APPROVED = Path(__file__).parents[1] / "approved"
 TEMPLATE = Path(__file__).parents[2] / "layers/quarantine/quarantine/reporting/templates/report/html.j2"
@@ -165,6 +165,32 @@ def part(mail: EmailMessage, subtype: str) -> str:
             id="shared-mailbox",
         ),
         pytest.param(
+            "of-another",
+            lambda: mail_of(
+                replace(INVOICE, recipient=SALES),
+                request=replace(
+                    REQUEST,
+                    mailboxes=(SALES,),
+                    command=ReportCommand(REQUEST.command.written_to, of=SALES, as_administrator=True),
+                ),
+                offering=NOTHING,
+            ),
+            id="of-another",
+        ),
+        pytest.param(
+            "to-be-asked-for",
+            lambda: mail_of(
+                replace(INVOICE, reason=HoldReason.PHISHING, code=CODE, is_stored=True),
+                offering=partial(
+                    offers_on,
+                    policy=Policy(frozenset(USER_ACTIONS), frozenset({HoldReason.SPAM})),
+                    domain=DOMAIN,
+                    administered=frozenset({"*"}),
+                ),
+            ),
+            id="to-be-asked-for",
+        ),
+        pytest.param(
             "many-mailboxes",
             lambda: mail_of(
                 request=replace(
@@ -188,6 +214,7 @@ def test_the_whole_mail_is_as_approved(name: str, make: Callable[[], EmailMessag
 def test_every_approved_mail_is_one_of_the_above() -> None:
     newest = {"newest-of-many", "newest-of-more"}
     names = {"ordinary", "one", "nothing-held", "shared-mailbox", "many-mailboxes"} | newest
+    names |= {"of-another", "to-be-asked-for"}
     others = ("answer", "ask", "preview", "release")  # approved by tests of their own
     stems = {path.stem for path in APPROVED.glob("*.eml")}
     assert {stem for stem in stems if not stem.startswith(others)} == names
