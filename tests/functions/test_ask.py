@@ -267,6 +267,15 @@ def test_what_was_deleted_meanwhile_is_not_released(held: World) -> None:
     assert row_of(held)["status"] == "deleted"
 
 
+def test_an_answer_that_could_not_be_carried_out_leaves_the_question_open(held: World) -> None:
+    asked(held)
+    assert held.act(*ask(held, address(held, "delete"), message_id="delete1")) == []
+    answered(held, "approve")
+    held.records.put("QUARANTINE_TABLE", row_of(held) | {"status": "held"})  # the operator restores it
+    answered(held, "approve", message_id="answer2")
+    assert row_of(held)["status"] == "released"
+
+
 def test_a_virus_is_not_released_by_ses_and_the_question_stays_open(held: World) -> None:
     stored(held, mail=PHISH.replace(b"<2@", b"<5@"), key="held/5", reason="virus")
     asked(held)
