@@ -7,7 +7,9 @@ from email.message import EmailMessage
 import pytest
 
 from quarantine.acting.reference import Reference
+from quarantine.held import HeldStatus
 from quarantine.stores.items import time
+from quarantine.stores.quarantine import HeldRows
 from tests.functions.actions import (
     BOB,
     CAROL,
@@ -271,7 +273,8 @@ def test_an_answer_that_could_not_be_carried_out_leaves_the_question_open(held: 
     asked(held)
     assert held.act(*ask(held, address(held, "delete"), message_id="delete1")) == []
     answered(held, "approve")
-    held.records.put("QUARANTINE_TABLE", row_of(held) | {"status": "held"})  # the operator restores it
+    client, table = held.session.client("dynamodb"), held.stack.environ["QUARANTINE_TABLE"]
+    HeldRows(client, table).change(row_of(held), HeldStatus.HELD, "operator", held.clock.now)
     answered(held, "approve", message_id="answer2")
     assert row_of(held)["status"] == "released"
 
