@@ -18,7 +18,14 @@ PARAMETERS = {
     "ReportSender": "quarantine@reports.example.com",
     "DeletionProtection": "false",  # nothing outlives a run
 }
-FUNCTIONS = ("IntakeFunction", "ReportFunction", "ActFunction", "HoldFunction", "FeedbackFunction")
+FUNCTIONS = (
+    "IntakeFunction",
+    "ReportFunction",
+    "ActFunction",
+    "HoldFunction",
+    "FeedbackFunction",
+    "DigestFunction",
+)
 
 # The resources in which the functions keep state. The local run replaces the rest of the template.
 _KEPT_TYPES = {"AWS::DynamoDB::Table", "AWS::SQS::Queue", "AWS::S3::Bucket"}

@@ -27,7 +27,7 @@ _OF_DATA = {
     "s3": {"DeleteObject", "PutObject", "PutObjectTagging"},
     "ses": {"CreateReceiptRule", "CreateReceiptRuleSet", "SetActiveReceiptRuleSet"},
     "sesv2": {"SendEmail"},
-    "sqs": {"ChangeMessageVisibility", "DeleteMessage", "ReceiveMessage", "SendMessage"},
+    "sqs": {"ChangeMessageVisibility", "DeleteMessage", "ReceiveMessage", "SendMessage", "SendMessageBatch"},
 }
 
 type _Call = tuple[str, str]  # service, operation

@@ -20,6 +20,7 @@ from quarantine.settings import (
 INTAKE = {
     "SENDERS_TABLE": "senders",
     "REQUESTS_TABLE": "requests",
+    "MAILBOXES_TABLE": "mailboxes",
     "JOBS_QUEUE_URL": "https://sqs.example/jobs",
     "ACTIONS_QUEUE_URL": "https://sqs.example/actions",
     "MAIL_BUCKET": "mail",
@@ -29,6 +30,7 @@ INTAKE = {
 REPORT = {
     "QUARANTINE_TABLE": "quarantine",
     "REQUESTS_TABLE": "requests",
+    "MAILBOXES_TABLE": "mailboxes",
     "REPORTS_DOMAIN": "reports.example.com",
     "REPORT_SENDER": "quarantine@reports.example.com",
     "STACK_NAME": "quarantine-report",
@@ -37,6 +39,7 @@ ACT = {
     "SENDERS_TABLE": "senders",
     "QUARANTINE_TABLE": "quarantine",
     "REQUESTS_TABLE": "requests",
+    "MAILBOXES_TABLE": "mailboxes",
     "MAIL_BUCKET": "mail",
     "REPORTS_DOMAIN": "reports.example.com",
     "REPORT_SENDER": "quarantine@reports.example.com",
@@ -47,6 +50,9 @@ DAYS = "spam=30,phishing=31,virus=32,bulk=33,policy=34,blocked=35"
 HOLD = {
     "MAIL_BUCKET": "mail",
     "QUARANTINE_TABLE": "quarantine",
+    "SENDERS_TABLE": "senders",
+    "MAILBOXES_TABLE": "mailboxes",
+    "REPORTS_DOMAIN": "reports.example.com",
     "HELD_DEAD_LETTERS_URL": "https://sqs.example/dead",
     "RETENTION_DAYS": DAYS,
     "STACK_NAME": "quarantine-report",

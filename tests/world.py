@@ -14,6 +14,7 @@ from botocore.loaders import Loader
 from moto.ses.models import ses_backends
 
 from functions.act import app as act_app
+from functions.digest import app as digest_app
 from functions.feedback import app as feedback_app
 from functions.hold import app as hold_app
 from functions.intake import app as intake_app
@@ -110,6 +111,14 @@ class World:
             {**self.stack.environ, **environ}, session or self.session, self.clock
         )
         return _failed(handler(_batch(bodies, received), None))
+
+    def digest(self, session: boto3.Session | None = None, **environ: str) -> dict[str, int]:
+        """Let digest look for readers who are due; return how many were, and how many digests were made."""
+        handler = digest_app.make_handler(
+            {**self.stack.environ, **environ}, session or self.session, self.clock
+        )
+        tick: dict[str, int] = handler({}, None)
+        return tick
 
     def feedback(
         self,

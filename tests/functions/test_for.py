@@ -5,7 +5,7 @@ import re
 import pytest
 
 from quarantine.asking.event import parse_event
-from quarantine.asking.options import mailbox_named
+from quarantine.asking.options import read_options
 from tests.functions.actions import BOB, CAROL, MESSAGE_ID, SALES, asking, mails, stored, text_of
 from tests.world import World
 
@@ -96,10 +96,10 @@ def test_one_of_ones_own_mailboxes_keeps_its_addresses(held: World) -> None:
     ],
 )
 def test_any_other_subject_is_somebodys_own(held: World, subject: str) -> None:
-    assert mailbox_named(parse_event(with_subject(held, subject))) is None
+    assert read_options(parse_event(with_subject(held, subject))).of is None
 
 
 @pytest.mark.parametrize("prefix", ["", "Re: ", "re:Fwd: ", "[spam] [list] ", "  [a]Re :  "])
 def test_what_mail_programs_put_before_a_subject_does_not_matter(held: World, prefix: str) -> None:
-    found = mailbox_named(parse_event(with_subject(held, f"{prefix}FOR sales@Example.com ")))
+    found = read_options(parse_event(with_subject(held, f"{prefix}FOR sales@Example.com "))).of
     assert str(found) == SALES

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
 from enum import StrEnum
 from typing import Final
 
@@ -22,6 +23,24 @@ class HoldReason(StrEnum):
     BULK = "bulk"  # newsletters and other mail to many
     POLICY = "policy"  # a rule of the organization: a file type, a size, a country
     BLOCKED = "blocked"  # its sender is on a block list of the organization
+
+
+SEVERITY: Final = (
+    HoldReason.VIRUS,
+    HoldReason.PHISHING,
+    HoldReason.POLICY,
+    HoldReason.BLOCKED,
+    HoldReason.SPAM,
+    HoldReason.BULK,
+)
+"""The reasons, the worst first: the reader must know of a virus before a phish, and so on."""
+
+
+class Order(StrEnum):
+    """The order of the messages in a report."""
+
+    NEWEST = "newest"  # first
+    WANTED = "wanted"  # what the reader most likely wants first
 
 
 class HeldStatus(StrEnum):
@@ -49,7 +68,8 @@ class HeldMessage:
     received_at, expires_at: aware; expires_at is when the message is deleted, None if no time is set.
     code: by which a user names it in an address; None for a row of a version without codes, or of a program
     that wrote none. is_stored: whether the mail itself is kept, not only this row. is_releasing: it is on its
-    way to the reader.
+    way to the reader. written_at: when its row was written; None where the row does not say.
+    score: on the filter's own scale; None if there is none.
 
     Raises ValueError for a time without an offset, or in a year that a mail cannot have.
     """
@@ -64,6 +84,13 @@ class HeldMessage:
     code: str | None = None
     is_stored: bool = False
     is_releasing: bool = False
+    written_at: datetime | None = None
+    score: Decimal | None = None
+
+    @property
+    def noted_at(self) -> datetime:
+        """When its row was written, as far as it is known."""
+        return self.written_at or self.received_at
 
     def __post_init__(self) -> None:
         for time in filter(None, (self.received_at, self.expires_at)):
@@ -76,8 +103,12 @@ class MailboxListing:
     """The newest messages held for one mailbox, and the number of all of them.
 
     at_least: the mailbox was not read completely, so `total` counts only the rows read; there may be more.
+    others: the number of messages that were read and are left out, because they are not new.
+    reached: where a search stopped early, by the time of the last message that it looked at.
     """
 
     newest: tuple[HeldMessage, ...]
     total: int
     at_least: bool = False
+    others: int = 0
+    reached: datetime | None = None

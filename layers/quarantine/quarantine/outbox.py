@@ -1,5 +1,6 @@
 """What the functions send: jobs and dead letters to SQS, mail to SES."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -37,6 +38,13 @@ class _Options(TypedDict, total=False):
     ConfigurationSetName: str
 
 
+_JOBS_OF_A_CALL = 10  # of SQS
+
+
+class NotQueued(RuntimeError):
+    """SQS did not take all jobs: queue them again."""
+
+
 class SendRefused(RuntimeError):
     """SES will never accept this mail; the message is SES's error."""
 
@@ -57,6 +65,20 @@ class Jobs:
             MessageBody=to_json(job),
             MessageGroupId=_hashed(group),
         )
+
+    def put_all(self, jobs: Sequence[tuple[Job, str]]) -> None:
+        """Queue jobs of one queue, each with its group, ten with a call. Raises NotQueued."""
+        for start in range(0, len(jobs), _JOBS_OF_A_CALL):
+            batch = jobs[start : start + _JOBS_OF_A_CALL]
+            response = self._client.send_message_batch(
+                QueueUrl=self._url(batch[0][0]),
+                Entries=[
+                    {"Id": str(place), "MessageBody": to_json(job), "MessageGroupId": _hashed(group)}
+                    for place, (job, group) in enumerate(batch)
+                ],
+            )
+            if failed := response.get("Failed"):
+                raise NotQueued(f"{len(failed)} of {len(batch)}: {failed[0]['Code']}")
 
     def _url(self, job: Job) -> str:
         match job:

@@ -102,6 +102,12 @@ class Journal:
         """Count something else of this function; without an outcome for an alarm, which cannot add up."""
         self._count(metric, **({} if outcome is None else {"outcome": outcome}))
 
+    def measure(self, metric: str, seconds: float) -> None:
+        """Record a duration of this function."""
+        with single_metric(metric, MetricUnit.Seconds, seconds, namespace="QuarantineReport") as found:
+            for dimension, value in {"stack": self._stack, "service": self._service}.items():
+                found.add_dimension(dimension, value)
+
     def dead_letter(self) -> None:
         """Count a message that moves to the dead-letter queue: SQS counts only what is sent there."""
         self._count("DeadLetters")

@@ -10,7 +10,7 @@ from typing import Final, Self
 from quarantine.acting.offers import Policy
 from quarantine.acting.rules import USER_ACTIONS, Action
 from quarantine.acting.ways import WayBack
-from quarantine.held import LONGEST_RETENTION, HoldReason
+from quarantine.held import LONGEST_RETENTION, HoldReason, Order
 from quarantine.holding.filters.family import Family
 from quarantine.mail.addresses import Address
 from quarantine.mail.domains import normalise_domain
@@ -47,6 +47,7 @@ class IntakeSettings:
 
     senders_table: str
     requests_table: str
+    mailboxes_table: str
     jobs_queue_url: str
     actions_queue_url: str
     feedback_queue_url: str
@@ -66,6 +67,7 @@ class IntakeSettings:
         return cls(
             senders_table=_read(environ, "SENDERS_TABLE", str),
             requests_table=_read(environ, "REQUESTS_TABLE", str),
+            mailboxes_table=_read(environ, "MAILBOXES_TABLE", str),
             jobs_queue_url=_read(environ, "JOBS_QUEUE_URL", str),
             actions_queue_url=_read(environ, "ACTIONS_QUEUE_URL", str),
             feedback_queue_url=environ.get("FEEDBACK_QUEUE_URL", ""),
@@ -88,18 +90,20 @@ class ReportSettings:
     reports_domain: of every address that a report prints. policy: what users may do to held mail.
     lease: how long a claim lasts; longer than the function's timeout.
     configuration_set: of SES, which counts bounces and complaints; None for the identity's default.
-    longest_retention: no older message is listed.
+    order: of the messages in a report. longest_retention: no older message is listed.
     attempts: after so many, SQS moves a job to the dead letters. stack: as for intake.
     """
 
     quarantine_table: str
     requests_table: str
+    mailboxes_table: str
     trigger: Address
     reports_domain: str
     policy: Policy
     report_sender: Address
     reply_to: Address | None
     max_rows: int
+    order: Order
     when_empty: WhenEmpty
     lease: timedelta
     configuration_set: str | None
@@ -116,12 +120,14 @@ class ReportSettings:
         return cls(
             quarantine_table=_read(environ, "QUARANTINE_TABLE", str),
             requests_table=_read(environ, "REQUESTS_TABLE", str),
+            mailboxes_table=_read(environ, "MAILBOXES_TABLE", str),
             trigger=Address(trigger, domain),
             reports_domain=domain,
             policy=policy_of(environ),
             report_sender=_read(environ, "REPORT_SENDER", address),
             reply_to=_read(environ, "REPLY_TO", address) if environ.get("REPLY_TO") else None,
             max_rows=_read(environ, "MAX_ROWS", _positive, "100"),
+            order=_read(environ, "REPORT_ORDER", Order, Order.NEWEST),
             when_empty=_read(environ, "WHEN_EMPTY", WhenEmpty, "silent"),
             lease=_read(environ, "LEASE_SECONDS", _seconds, "60"),
             configuration_set=environ.get("CONFIGURATION_SET") or None,
@@ -144,6 +150,7 @@ class ActSettings:
     senders_table: str
     quarantine_table: str
     requests_table: str
+    mailboxes_table: str
     mail_bucket: str
     reports_domain: str
     report_sender: Address
@@ -173,6 +180,7 @@ class ActSettings:
             senders_table=_read(environ, "SENDERS_TABLE", str),
             quarantine_table=_read(environ, "QUARANTINE_TABLE", str),
             requests_table=_read(environ, "REQUESTS_TABLE", str),
+            mailboxes_table=_read(environ, "MAILBOXES_TABLE", str),
             mail_bucket=_read(environ, "MAIL_BUCKET", str),
             reports_domain=domain,
             report_sender=_read(environ, "REPORT_SENDER", address),
@@ -203,6 +211,9 @@ class HoldSettings:
 
     mail_bucket: str
     quarantine_table: str
+    senders_table: str
+    mailboxes_table: str
+    reports_domain: str
     dead_letters_url: str
     families: frozenset[Family]
     retention: Mapping[HoldReason, timedelta]
@@ -215,6 +226,9 @@ class HoldSettings:
         return cls(
             mail_bucket=_read(environ, "MAIL_BUCKET", str),
             quarantine_table=_read(environ, "QUARANTINE_TABLE", str),
+            senders_table=_read(environ, "SENDERS_TABLE", str),
+            mailboxes_table=_read(environ, "MAILBOXES_TABLE", str),
+            reports_domain=_read(environ, "REPORTS_DOMAIN", normalise_domain),
             dead_letters_url=_read(environ, "HELD_DEAD_LETTERS_URL", str),
             families=_read(environ, "FILTER_FAMILIES", partial(_words, Family), ",".join(Family)),
             retention=_read(environ, "RETENTION_DAYS", _retention),
@@ -234,6 +248,7 @@ class FeedbackSettings:
 
     quarantine_table: str
     requests_table: str
+    mailboxes_table: str
     configuration_set: str
     report_sender: Address
     reply_to: Address | None
@@ -249,11 +264,46 @@ class FeedbackSettings:
         return cls(
             quarantine_table=_read(environ, "QUARANTINE_TABLE", str),
             requests_table=_read(environ, "REQUESTS_TABLE", str),
+            mailboxes_table=_read(environ, "MAILBOXES_TABLE", str),
             configuration_set=_read(environ, "CONFIGURATION_SET", str),
             report_sender=_read(environ, "REPORT_SENDER", address),
             reply_to=_read(environ, "REPLY_TO", address) if environ.get("REPLY_TO") else None,
             lease=_read(environ, "LEASE_SECONDS", _seconds, "60"),
             attempts=_read(environ, "FEEDBACK_ATTEMPTS", _positive, _ONE_ATTEMPT),
+            stack=_read(environ, "STACK_NAME", str),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class DigestSettings:
+    """The settings of digest.
+
+    trigger: the address that a digest says to write to. time_left: how long before the function's timeout it
+    begins no other page of readers. stack: as for intake.
+    """
+
+    senders_table: str
+    requests_table: str
+    mailboxes_table: str
+    jobs_queue_url: str
+    trigger: Address
+    reports_domain: str
+    time_left: timedelta
+    stack: str
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> Self:
+        """Raises BadSetting."""
+        trigger = _read(environ, "TRIGGER", _trigger, _DEFAULT_TRIGGER)
+        domain = _read(environ, "REPORTS_DOMAIN", normalise_domain)
+        return cls(
+            senders_table=_read(environ, "SENDERS_TABLE", str),
+            requests_table=_read(environ, "REQUESTS_TABLE", str),
+            mailboxes_table=_read(environ, "MAILBOXES_TABLE", str),
+            jobs_queue_url=_read(environ, "JOBS_QUEUE_URL", str),
+            trigger=Address(trigger, domain),
+            reports_domain=domain,
+            time_left=_read(environ, "TIME_LEFT_SECONDS", _seconds, "30"),
             stack=_read(environ, "STACK_NAME", str),
         )
 

@@ -39,3 +39,8 @@ class Answer(StrEnum):
     DENIED = "denied"  # to who asked: an administrator refused
     REJECTED = "rejected"  # SES rejected it after it had accepted it; it is held again
     CAME_BACK = "came_back"  # the mail server of the mailbox refused it; it is held again
+    DIGEST_ON = "digest_on"  # scheduled reports come
+    DIGEST_OFF = "digest_off"  # they do not come any more
+    DIGEST_OFF_BEFORE = "digest_off_before"  # they did not come before; the reader was answered then
+    DIGEST_UNPLANNED = "digest_unplanned"  # there is no schedule for the reader
+    DIGEST_STOPPED = "digest_stopped"  # the administrator has switched them off for the reader

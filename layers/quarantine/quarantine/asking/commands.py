@@ -6,15 +6,25 @@ fails to type-check.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
 from typing import Final, assert_never
 
 from quarantine.acting.offers import address_of
 from quarantine.acting.reference import Reference
 from quarantine.acting.rules import Action, Ruling
+from quarantine.asking.views import Cursor, View
 from quarantine.mail.addresses import Address, InvalidAddress
 
 MOST_COMMANDS: Final = 10
 """How many distinct commands one mail may hold; a mail with more is refused as a whole."""
+
+
+WHOLE: Final = View()
+"""What a report lists unless its request says otherwise: what is held, the newest first."""
+
+_OLDER = "older-"
+_DIGEST = "digest"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +33,13 @@ class ReportCommand:
 
     written_to: the trigger's address without suffix; the report says to write to it again.
     of: the one mailbox that it is about; None for all that the requester may see. as_administrator: whether
-    that mailbox is not the requester's.
+    that mailbox is not the requester's. view: what of it is listed.
     """
 
     written_to: Address
     of: Address | None = None
     as_administrator: bool = False
+    view: View = WHOLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +70,55 @@ class RulingCommand:
         return address_of(self.ruling, self.reference, self.domain)
 
 
-type Command = ReportCommand | ActionCommand | RulingCommand
+class Wish(StrEnum):
+    """What a reader says about scheduled reports; without it, the administrator's schedule decides."""
+
+    ON = "on"
+    OFF = "off"
+
+
+@dataclass(frozen=True, slots=True)
+class WishCommand:
+    """Let scheduled reports come, or not, to who writes. domain: of the address written to."""
+
+    wish: Wish
+    domain: str
+
+    @property
+    def written_to(self) -> Address:
+        """The address, such as digest-off@reports.example.com."""
+        return wish_address(self.wish, self.domain)
+
+
+@dataclass(frozen=True, slots=True)
+class DigestCommand:
+    """Send a scheduled report of what is new. No mail asks for it: the digest function does.
+
+    written_to: the trigger's address, as for a report. due_at: the time of the schedule.
+    """
+
+    written_to: Address
+    due_at: datetime
+
+
+type Command = ReportCommand | ActionCommand | RulingCommand | WishCommand | DigestCommand
+
+
+def wish_address(wish: Wish, domain: str) -> Address:
+    """Return the address to write to, such as digest-off@reports.example.com."""
+    return Address(f"{_DIGEST}-{wish.value}", domain)
+
+
+def older_address(trigger: Address, cursor: Cursor) -> Address:
+    """Return the address to write to for what comes after a list: trigger+older-1795426200-1@..."""
+    return Address(f"{trigger.local}+{_OLDER}{cursor}", trigger.domain)
 
 
 def read_command(recipient: str, trigger: str) -> Command | None:
     """Return what a mail to this envelope recipient asks for; None if we do not know its local part.
 
-    The case of the local part and the domain do not matter, nor does a `+suffix` of the trigger (RFC 5233).
+    The case of the local part and the domain do not matter, nor does a `+suffix` of the trigger (RFC 5233),
+    unless it says where an earlier report goes on.
     """
     try:
         address = Address.parse(recipient)
@@ -73,16 +126,31 @@ def read_command(recipient: str, trigger: str) -> Command | None:
         return None
     mailbox = address.without_suffix()
     if mailbox.local == trigger:
-        return ReportCommand(mailbox)
-    word, _, reference = address.local.partition("-")
+        return ReportCommand(mailbox, view=_view(address))
     try:
-        if word in Action:
-            return ActionCommand(Action(word), Reference.parse(reference), address.domain)
-        if word in Ruling:
-            return RulingCommand(Ruling(word), Reference.parse(reference), address.domain)
+        return _other_command(address)
     except ValueError:
         return None
+
+
+def _other_command(address: Address) -> Command | None:
+    """Read an address that is not the trigger. Raises ValueError for one that is almost ours."""
+    word, _, rest = address.local.partition("-")
+    if word == _DIGEST:
+        return WishCommand(Wish(rest), address.domain)
+    if word in Action:
+        return ActionCommand(Action(word), Reference.parse(rest), address.domain)
+    if word in Ruling:
+        return RulingCommand(Ruling(word), Reference.parse(rest), address.domain)
     return None
+
+
+def _view(address: Address) -> View:
+    suffix = address.local.partition("+")[2]
+    try:
+        return View(older=Cursor.parse(suffix.removeprefix(_OLDER))) if suffix.startswith(_OLDER) else WHOLE
+    except ValueError:
+        return WHOLE
 
 
 def read_commands(recipients: Iterable[str], trigger: str) -> tuple[Command, ...]:
@@ -101,6 +169,10 @@ def read_commands(recipients: Iterable[str], trigger: str) -> tuple[Command, ...
                 commands.setdefault((action, reference), command)
             case RulingCommand(ruling, reference):
                 commands.setdefault((ruling, reference), command)
+            case WishCommand(wish):
+                commands.setdefault(wish, command)
+            case DigestCommand():
+                raise AssertionError("no mail asks for a digest")
             case _:
                 assert_never(command)
     return tuple(commands.values())

@@ -13,6 +13,7 @@ class MailKind(StrEnum):
     """What a mail is to the request that it belongs to; the value of the tag `mail`."""
 
     REPORT = "report"  # the report that was asked for
+    DIGEST = "digest"  # a scheduled report
     PREVIEW = "preview"  # the text of a held message
     RELEASE = "release"  # a held message itself, to the mailbox that it was held for
     ASK = "ask"  # asks an administrator to release a message

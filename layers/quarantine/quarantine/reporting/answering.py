@@ -35,6 +35,7 @@ class AnsweredAction:
 
     message: None if the answer is about no message. by: None for an operator, and if nobody acted.
     said: by a mail server, safe to show; "" if none said anything.
+    undo: the address to write to for the contrary. next_at: of a digest, in the zone of its schedule.
     """
 
     answer: Answer
@@ -44,6 +45,8 @@ class AnsweredAction:
     by: Address | None
     acted_at: datetime | None
     said: str
+    undo: Address | None = None
+    next_at: datetime | None = None
 
     @property
     def is_notice(self) -> bool:
@@ -54,6 +57,11 @@ class AnsweredAction:
     def is_ruling(self) -> bool:
         """Whether it goes to an administrator, about their answer to an ask."""
         return self.answer in _OF_ADMINISTRATORS
+
+    @property
+    def next_zone(self) -> str:
+        """The name of the time zone of the schedule, such as Europe/Berlin."""
+        return str(self.next_at.tzinfo) if self.next_at else ""
 
     @property
     def zone(self) -> str:
@@ -74,11 +82,14 @@ def render_answer(
     reply_to: Address | None,
     now: datetime,
     said: str = "",
+    undo: Address | None = None,
+    next_at: datetime | None = None,
 ) -> EmailMessage:
     """Return the mail that answers a request. The same arguments give the same mail.
 
     message: the held message; None where the answer is about none. deed: what was done to it before.
     request_id, requester, asked_at, reply: of the request. said: by a mail server; hostile.
+    undo, next_at: see AnsweredAction.
     """
     zone = zone_of(reply.utc_offset)
     answered = AnsweredAction(
@@ -89,6 +100,8 @@ def render_answer(
         by=_person(deed),
         acted_at=None if deed is None else deed.at.astimezone(zone),
         said=clipped(defanged(clean_text(said)), _LONGEST_SAID),
+        undo=undo,
+        next_at=next_at,
     )
     return compose(
         _TEMPLATES.render(answered=answered, reply_to=reply_to),

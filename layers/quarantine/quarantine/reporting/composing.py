@@ -28,11 +28,13 @@ def compose(
     sender: Address,
     reply_to: Address | None,
     now: datetime,
+    unsubscribe: Address | None = None,
 ) -> EmailMessage:
     """Return the mail that carries rendered parts to a requester; SES sends its `as_bytes()`.
 
     kind: a word in the Message-ID, so that two mails about one request differ.
     reply: how the mail joins the thread of the request. now: for the Date field, aware.
+    unsubscribe: where to write to so that no such mail comes any more; None for a mail that was asked for.
     The same arguments give the same mail, byte for byte.
     """
     mail = EmailMessage(policy=_POLICY)
@@ -41,11 +43,14 @@ def compose(
     mail["Subject"] = parts.subject
     mail["Date"] = now
     mail["Message-ID"] = f"<{request_id}.{kind}@{sender.domain}>"
-    for field in _FIXED:
+    auto_submitted = _ANSWERED if unsubscribe is None else _GENERATED
+    for field in (auto_submitted, *_FIXED):
         mail[field.name] = field
     mail[LOOP_MARKER] = request_id
     if reply_to is not None:
         mail["Reply-To"] = str(reply_to)
+    if unsubscribe is not None:
+        mail["List-Unsubscribe"] = f"<mailto:{unsubscribe}>"  # RFC 2369 3.2
     _thread(mail, reply)
     mail["Content-Type"] = f'multipart/alternative; boundary="=_{request_id}"'
     mail.attach(_part(parts.text, "plain"))
@@ -83,8 +88,8 @@ def _encoded(text: str) -> tuple[str, str]:
 # --- Header fields ---
 
 
-class _MessageIds(UnstructuredHeader, BaseHeader):
-    """Message ids, one per line: EmailMessage turns long ones into encoded words (python/cpython#79986)."""
+class _InBrackets(UnstructuredHeader, BaseHeader):
+    """What stands in < >, one per line: EmailMessage encodes what is long (python/cpython#79986)."""
 
     def fold(self, *, policy: policy.Policy) -> str:
         return f"{self.name}: " + f"{policy.linesep} ".join(self.split()) + policy.linesep
@@ -102,16 +107,18 @@ class _Registry(HeaderRegistry):
 
 def _header_registry() -> HeaderRegistry:
     registry = _Registry()
-    for name in ("message-id", "in-reply-to", "references"):
-        registry.map_to_type(name, _MessageIds)
+    for name in ("message-id", "in-reply-to", "references", "list-unsubscribe"):
+        registry.map_to_type(name, _InBrackets)
     return registry
 
 
 _POLICY = policy.SMTP.clone(header_factory=_header_registry())
 
 # These are parsed only once, because EmailMessage takes as long for a field as a report for a row.
+_ANSWERED, _GENERATED = (  # RFC 3834 5: what answers a mail, and what comes by itself
+    _POLICY.header_factory("Auto-Submitted", word) for word in ("auto-replied", "auto-generated")
+)
 _FIXED = (
-    _POLICY.header_factory("Auto-Submitted", "auto-replied"),  # RFC 3834 3.1.7
     _POLICY.header_factory("X-Auto-Response-Suppress", "All"),  # Exchange: MS-OXCMAIL 2.2.3.2.14
     _POLICY.header_factory("MIME-Version", "1.0"),
     _POLICY.header_factory("Content-Language", "en"),

@@ -23,6 +23,7 @@ from quarantine.reporting.summary import QuarantineReport, Row
 _CUT_AT = 102 * 1024
 _PAGE_WEIGHT = 11_000  # of all but the rows, with long addresses
 _ROW_WEIGHT = 245  # of a row without its texts, its mailbox and its links
+_NEW_WEIGHT = 16  # of the mark of a row that is new
 _LEAST_WEIGHT = 20  # no text is cut below this, even if thousands of rows exceed the 102 KB
 _HEAVIEST_ADDRESS = 95  # about 80 ASCII letters, and the brackets
 _HEAVIEST_DOMAIN = 75
@@ -42,6 +43,7 @@ def fit(report: QuarantineReport) -> QuarantineReport:
     fixed = _PAGE_WEIGHT + _ROW_WEIGHT * len(report.rows)
     fixed += sum(_weight(address or "(no address that can be read)") for address in addresses)
     fixed += sum(_link_weight(offer) for row in report.rows for offer in row.offers)
+    fixed += _NEW_WEIGHT * sum(row.is_new for row in report.rows)
     if report.other_mailboxes:  # then each row names its mailbox
         fixed += sum(_mailbox_weight(str(row.mailbox)) for row in report.rows)
     texts = names + subjects
@@ -65,6 +67,7 @@ def _with_texts(row: Row, address: str, name: str, subject: str) -> Row:
         row.reason,
         row.offers,
         row.is_releasing,
+        row.is_new,
     )
 
 

@@ -22,7 +22,8 @@ def render(
     """
     return compose(
         _TEMPLATES.render(report=fit(report), reply_to=reply_to),
-        kind="report",
+        kind="digest" if report.is_digest else "report",
+        unsubscribe=report.unsubscribe,
         request_id=report.request.request_id,
         requester=report.requester,
         reply=report.request.reply,

@@ -11,7 +11,8 @@ from quarantine.acting.answers import Answer
 from quarantine.acting.offers import Offer, offers_on
 from quarantine.acting.rules import OLDEST, STEPS, Action, Ruling, State, Step
 from quarantine.acting.ways import WayBack
-from quarantine.asking.admission import Refusal, denial, mailboxes_of
+from quarantine.asking.admission import Accepted, Refusal, denial, mailboxes_of
+from quarantine.asking.commands import WishCommand
 from quarantine.feedback.tags import MailKind
 from quarantine.held import HeldStatus, HoldReason
 from quarantine.jobs import ActionJob, BounceJob, MalformedJob, ReportJob, from_json
@@ -30,8 +31,10 @@ from quarantine.services.claiming import claimed
 from quarantine.services.relaying import relay_of
 from quarantine.services.releasing import Failed, NotReached, Released, Releasing, Taken, Waits
 from quarantine.services.ruling import Rulings
+from quarantine.services.wishing import Wishing
 from quarantine.settings import ActSettings
 from quarantine.stores.asks import Asks
+from quarantine.stores.mailboxes import Mailboxes
 from quarantine.stores.objects import HeldObjects
 from quarantine.stores.requests import ActionOutcome, Claim, Claimed, Requests, RequestStatus, Waiting
 from quarantine.stores.senders import Senders
@@ -79,6 +82,7 @@ class Acting:
     answering: Answering
     asking: Asking
     rulings: Rulings
+    wishing: Wishing
     journal: Journal
     clock: Callable[[], datetime]
 
@@ -111,6 +115,12 @@ class Acting:
             answering,
             Asking(settings, senders, asks, releasing, answering, journal, clock),
             Rulings(senders, asks, transitions, requests, answering, journal, clock),
+            Wishing(
+                senders,
+                Mailboxes(clients.dynamodb, settings.mailboxes_table, journal.unreadable),
+                answering,
+                clock,
+            ),
             journal,
             clock,
         )
@@ -135,8 +145,29 @@ class Acting:
                 return
             case Waiting(until):
                 self._look_again(request_id, until)
+            case Claimed(Accepted(command=WishCommand() as command) as request):
+                self._wish(request, command)
             case Claimed() as found:
                 self._serve(Asked.of(found))
+
+    def _wish(self, request: Accepted, command: WishCommand) -> None:
+        try:
+            outcome = self.wishing.serve(request, command)
+        except Exception as e:  # after any error, the row must not stay `sending`
+            self.requests.give_back(request.request_id, reason=type(e).__name__, counts=False)
+            raise
+        self.requests.settle_action(request.request_id, None, outcome, self.clock())
+        word = outcome.answer or outcome.reason or ""
+        self.journal.record(
+            f"digest-{command.wish}: {word}",
+            outcome.status.value,
+            message_id=request.request_id,
+            requester=str(request.requester),
+            action=f"digest-{command.wish}",
+            answer=word,
+            ses_message_id=outcome.ses_message_id,
+            reason=outcome.reason,
+        )
 
     def _look_again(self, request_id: str, until: datetime) -> None:
         """Come back when no agent may deliver the message any more."""

@@ -6,6 +6,7 @@ from datetime import datetime
 from email.message import EmailMessage
 
 from quarantine.acting.answers import Answer
+from quarantine.asking.admission import Accepted
 from quarantine.feedback.tags import MailKind
 from quarantine.held import HeldStatus
 from quarantine.mail.addresses import Address
@@ -60,6 +61,33 @@ class Answering:
         except SendRefused as e:
             return ActionOutcome(RequestStatus.FAILED, answer, held, reason=failure or str(e))
         return ActionOutcome(status, answer, held, ses_message_id, failure)
+
+    def answer_wish(
+        self, request: Accepted, answer: Answer, undo: Address | None, next_at: datetime | None
+    ) -> ActionOutcome:
+        """Send the answer to a wish for scheduled reports. Raises temporary errors.
+
+        undo: the address to write to for the contrary. next_at: when the next report is due.
+        """
+        mail = render_answer(
+            answer,
+            None,
+            None,
+            request_id=request.request_id,
+            requester=request.requester,
+            asked_at=request.received_at,
+            reply=request.reply,
+            sender=self.settings.report_sender,
+            reply_to=self.settings.reply_to,
+            now=self.clock(),
+            undo=undo,
+            next_at=next_at,
+        )
+        try:
+            ses_message_id = self.send(request.request_id, MailKind.ANSWER, mail, request.requester)
+        except SendRefused as e:
+            return ActionOutcome(RequestStatus.FAILED, answer, reason=str(e))
+        return ActionOutcome(RequestStatus.DONE, answer, ses_message_id=ses_message_id)
 
     def send(self, request_id: str, kind: MailKind, mail: EmailMessage, to: Address) -> str:
         """Send a mail about a request; return SES's id of it. Raises SendRefused, and temporary errors."""

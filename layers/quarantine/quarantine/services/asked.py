@@ -8,7 +8,7 @@ from quarantine.acting.orders import Order
 from quarantine.acting.reference import Reference
 from quarantine.acting.rules import Action, Ruling
 from quarantine.asking.admission import Accepted
-from quarantine.asking.commands import ActionCommand, ReportCommand, RulingCommand
+from quarantine.asking.commands import ActionCommand, DigestCommand, ReportCommand, RulingCommand, WishCommand
 from quarantine.asking.replying import ReplyContext
 from quarantine.held import HeldKey
 from quarantine.mail.addresses import Address
@@ -59,8 +59,10 @@ class Asked:
                 pass
             case RulingCommand(action, reference):
                 pass
-            case ReportCommand():
+            case ReportCommand() | DigestCommand():
                 raise AssertionError("claim_action claims no report")
+            case WishCommand():
+                raise AssertionError("a wish is about no message")
             case _:
                 assert_never(request.command)
         return cls(

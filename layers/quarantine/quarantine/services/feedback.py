@@ -14,6 +14,7 @@ from quarantine.mail.addresses import Address
 from quarantine.outbox import SendRefused
 from quarantine.runtime import Journal, utc_now
 from quarantine.settings import FeedbackSettings
+from quarantine.stores.mailboxes import Mailboxes
 from quarantine.stores.quarantine import ReleasedRows, Returned
 from quarantine.stores.requests import Bounce, Concerned, Requests, Telling, UnknownRequest
 
@@ -60,6 +61,7 @@ class Feedback:
     settings: FeedbackSettings
     requests: Requests
     released: ReleasedRows
+    mailboxes: Mailboxes
     tell: Tell | None
     journal: Journal
     clock: Callable[[], datetime]
@@ -73,12 +75,14 @@ class Feedback:
         clock: Callable[[], datetime] = utc_now,
     ) -> Self:
         """Return the service over these clients."""
+        journal = Journal("feedback", "SentMails", settings.stack)
         return cls(
             settings,
             Requests(dynamodb, settings.requests_table),
             ReleasedRows(dynamodb, settings.quarantine_table),
+            Mailboxes(dynamodb, settings.mailboxes_table, journal.unreadable),
             tell,
-            Journal("feedback", "SentMails", settings.stack),
+            journal,
             clock,
         )
 
@@ -100,8 +104,15 @@ class Feedback:
             self._record(event, report_of(event).fate.value)
         else:
             self._note(event, "nothing new")
-        if event.mail_kind is MailKind.RELEASE:
-            self._follow(event, concerned)
+        match event.mail_kind:
+            case MailKind.RELEASE:
+                self._follow(event, concerned)
+            case MailKind.DIGEST | MailKind.REPORT if concerned.requester is not None and _is_unwelcome(
+                event
+            ):
+                self.mailboxes.bounced(concerned.requester, event.at)
+            case _:
+                pass
 
     def _follow(self, event: SendingEvent, concerned: Concerned) -> None:
         """Let the released message follow the mail that released it."""
@@ -184,6 +195,11 @@ def _event_of(bounce: Bounce) -> SendingEvent:
         is_permanent=True,
         detail=bounce.detail,
     )
+
+
+def _is_unwelcome(event: SendingEvent) -> bool:
+    """Return whether no mail like this one should be sent to its reader, unless they ask again."""
+    return event.kind is Sending.COMPLAINT or (event.kind is Sending.BOUNCE and event.is_permanent)
 
 
 def _can_be_told(event: SendingEvent, held: HeldKey, requester: Address) -> bool:

@@ -10,11 +10,15 @@ from typing import TYPE_CHECKING, Final, Self, assert_never
 
 from quarantine.holding.judging import QuarantinedMail, RejectedObject, Rejection, judge
 from quarantine.holding.notification import MalformedNotification, ObjectCreated, parse_notification
+from quarantine.mail.addresses import Address
 from quarantine.outbox import DeadLetters
 from quarantine.runtime import Journal, utc_now
+from quarantine.services.scheduling import Scheduling
 from quarantine.settings import HoldSettings
+from quarantine.stores.mailboxes import Mailboxes
 from quarantine.stores.objects import Gone, HeldObjects
 from quarantine.stores.quarantine import HeldRows
+from quarantine.stores.senders import Senders
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -31,6 +35,7 @@ class Holding:
     settings: HoldSettings
     objects: HeldObjects
     rows: HeldRows
+    scheduling: Scheduling
     dead_letters: DeadLetters
     journal: Journal
     clock: Callable[[], datetime]
@@ -45,12 +50,18 @@ class Holding:
         clock: Callable[[], datetime] = utc_now,
     ) -> Self:
         """Return the service over these clients."""
+        journal = Journal("hold", "HeldMails", settings.stack)
         return cls(
             settings,
             HeldObjects(s3, settings.mail_bucket),
             HeldRows(dynamodb, settings.quarantine_table),
+            Scheduling(
+                Senders(dynamodb, settings.senders_table, journal.unreadable),
+                Mailboxes(dynamodb, settings.mailboxes_table, journal.unreadable),
+                settings.reports_domain,
+            ),
             DeadLetters(sqs, settings.dead_letters_url),
-            Journal("hold", "HeldMails", settings.stack),
+            journal,
             clock,
         )
 
@@ -90,7 +101,7 @@ class Holding:
 
     def _hold(self, mail: QuarantinedMail) -> None:
         expires_at = mail.received_at + self.settings.retention[mail.reason]
-        put = partial(self.rows.put, mail=mail, expires_at=expires_at, noted_at=self.clock())
+        put = partial(self._put, mail=mail, expires_at=expires_at, noted_at=self.clock())
         if len(mail.recipients) == 1:
             are_new = [put(*mail.recipients)]
         else:
@@ -109,6 +120,14 @@ class Holding:
             reason=mail.reason.value,
             rows=sum(are_new),  # fewer than the recipients if the object was handled before
         )
+
+    def _put(
+        self, recipient: Address, mail: QuarantinedMail, expires_at: datetime, noted_at: datetime
+    ) -> bool:
+        """Put the row of a recipient, and make them due, also if a process died in between."""
+        is_new = self.rows.put(recipient, mail, expires_at, noted_at)
+        self.scheduling.note_held(recipient, noted_at)
+        return is_new
 
     def _reject(self, body: str, key: str | None, rejected: RejectedObject) -> None:
         self.dead_letters.put(body, rejected)

@@ -24,12 +24,15 @@ from quarantine.asking.commands import (
     MOST_COMMANDS,
     ActionCommand,
     Command,
+    DigestCommand,
     ReportCommand,
     RulingCommand,
+    WishCommand,
     read_commands,
 )
 from quarantine.asking.event import InboundMail, parse_event, with_raw_header
-from quarantine.asking.options import mailbox_named
+from quarantine.asking.options import read_options
+from quarantine.asking.views import View
 from quarantine.jobs import ActionJob, Job, ReportJob
 from quarantine.mail.addresses import Address
 from quarantine.mail.strict import MalformedHeader
@@ -38,6 +41,7 @@ from quarantine.runtime import Journal, utc_now
 from quarantine.services.bouncing import Bouncing, bounce_code_of
 from quarantine.settings import IntakeSettings
 from quarantine.stores.items import Unreadable
+from quarantine.stores.mailboxes import Mailboxes
 from quarantine.stores.objects import InboundObjects
 from quarantine.stores.requests import (
     Admission,
@@ -121,16 +125,19 @@ class Judge:
         return decisions
 
     def _narrowed(self, mail: InboundMail, decision: Decision) -> Decision:
-        """Limit a report to the mailbox that the Subject names, if the requester may see it."""
+        """Limit a report to what the Subject names: some messages, or a mailbox that they may see."""
         if not isinstance(decision, Accepted) or not isinstance(decision.command, ReportCommand):
             return decision
-        if (mailbox := mailbox_named(mail)) is None:
-            return decision
+        options = read_options(mail)
+        view = View(decision.command.view.older, options.find, options.days)
+        command = replace(decision.command, view=view)
+        mailbox, requester = options.of, decision.requester
+        if mailbox is None:
+            return replace(decision, command=command)
         is_own = mailbox in decision.mailboxes
-        requester = decision.requester
         if not is_own and requester not in self.senders.administrators_of(mailbox.domain).may_answer:
             return not_theirs(requester, mailbox)
-        command = replace(decision.command, of=mailbox, as_administrator=not is_own)
+        command = replace(command, of=mailbox, as_administrator=not is_own)
         return replace(decision, command=command, mailboxes=(mailbox,))
 
 
@@ -142,6 +149,7 @@ class Intake:
     judge: Judge
     bouncing: Bouncing
     requests: Requests
+    mailboxes: Mailboxes
     jobs: Jobs
     journal: Journal
     clock: Callable[[], datetime]
@@ -166,6 +174,7 @@ class Intake:
             judge,
             Bouncing(judge.mails, requests, jobs),
             requests,
+            Mailboxes(dynamodb, settings.mailboxes_table, journal.unreadable),
             jobs,
             journal,
             clock,
@@ -217,6 +226,8 @@ class Intake:
         accepted = [each for each in decisions if isinstance(each, Accepted)]
         limits = limits_of(self.settings)
         admissions = dict(zip(accepted, self.requests.accept(accepted, seen, now, limits), strict=True))
+        if any(isinstance(each, Admitted) for each in admissions.values()):
+            self.mailboxes.prove(accepted[0].requester, mail.received_at)
         outcomes: list[Decision | Known] = []
         for number, decision in enumerate(decisions, start=1):
             outcome = (
@@ -276,7 +287,9 @@ def _job(request: Accepted) -> Job:
     match request.command:
         case ReportCommand():
             return ReportJob(request.request_id)
-        case ActionCommand() | RulingCommand():
+        case ActionCommand() | RulingCommand() | WishCommand():
             return ActionJob(request.request_id)
+        case DigestCommand():
+            raise AssertionError("no mail asks for a digest")
         case _:
             assert_never(request.command)

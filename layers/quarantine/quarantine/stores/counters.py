@@ -81,20 +81,23 @@ def mailbox_count(
     cooldown: timedelta,
     counts: Mapping[Kind, int],
     limits: Mapping[Kind, int],
+    *,
+    cools: bool,
 ) -> Write:
-    """Return the write that counts requests, and starts a cooldown with a report, where both allow it.
+    """Return the write that counts requests, and may start a cooldown, where both allow it.
 
-    counts: how many to add. limits: requests in a clock hour; 0 for no limit.
+    counts: how many to add. limits: requests in a clock hour; 0 for no limit. cools: whether a report is
+    among them that waits for the cooldown and starts it.
     """
     hour = _hour(now)
     old = [f"{kind}_{hour - ago}" for kind in Kind for ago in range(1, _STALE_HOURS + 1)]
     names = {f"#old{number}": name for number, name in enumerate(old)}
     removed = ", ".join(names)
     until = now + cooldown
-    # Without a report the cooldown stays as it is. It may end later than this hour.
+    # Otherwise the cooldown stays as it is. It may end later than this hour.
     values = {":expires": items.epoch(max(until, _end_of(hour))), ":never": 0}
     cooling, conditions, added = "if_not_exists(cooling_until, :never)", [], []
-    if counts.get(Kind.REPORTS):
+    if cools:
         values |= {":now": items.epoch(now), ":until": items.epoch(until)}
         del values[":never"]
         cooling = ":until"

@@ -1,12 +1,15 @@
 """Converts DynamoDB items to values and back: the codec of all tables."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import ClientError
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
 
 type Values = Mapping[str, Any]
 """An item as Python values: str, Decimal, bool, set, list, dict."""
@@ -17,7 +20,14 @@ type Wire = dict[str, Any]
 type Unreadable = Callable[[Values, Exception], None]
 """Called with a record that cannot be read: the attributes of its key, and the error."""
 
-_KEYS = ("principal", "record", "recipient", "entry", "request_id")
+_KEYS = ("principal", "record", "recipient", "entry", "request_id", "reader")
+
+_MOST_ROUNDS = 5  # of BatchGetItem, for keys that it leaves out
+
+
+class Unprocessed(RuntimeError):
+    """DynamoDB left out some keys of a batch: the work must be tried again."""
+
 
 _serialize = TypeSerializer().serialize
 _deserialize = TypeDeserializer().deserialize
@@ -64,6 +74,27 @@ def failed_item(error: ClientError) -> dict[str, Any]:
     """Return the item on which a condition failed; empty if there is none."""
     response: dict[str, Any] = {**error.response}
     return from_wire(response.get("Item") or {})
+
+
+_MOST_IN_A_BATCH = 100  # keys of one BatchGetItem
+
+
+def batch_get(client: "DynamoDBClient", table: str, keys: Sequence[Wire]) -> Iterator[dict[str, Any]]:
+    """Yield the items of a table that have these keys, with consistent reads, in any order.
+
+    Raises Unprocessed if DynamoDB leaves keys out again and again, because it is too busy.
+    """
+    waiting: list[Any] = list(keys)
+    for _ in range(_MOST_ROUNDS + -(-len(keys) // _MOST_IN_A_BATCH)):
+        if not waiting:
+            return
+        batch, waiting = waiting[:_MOST_IN_A_BATCH], waiting[_MOST_IN_A_BATCH:]
+        response = client.batch_get_item(RequestItems={table: {"Keys": batch, "ConsistentRead": True}})
+        yield from map(from_wire, response["Responses"].get(table, []))
+        if table in (left := response.get("UnprocessedKeys", {})):
+            waiting += left[table]["Keys"]
+    if waiting:
+        raise Unprocessed(f"{len(waiting)} keys of {table}")
 
 
 # --- Values ---

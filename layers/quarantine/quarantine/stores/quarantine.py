@@ -3,6 +3,7 @@
 import functools
 import secrets
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
@@ -26,8 +27,25 @@ _PAGE = 200  # rows that the first query of a mailbox reads: about one report
 # The attributes of a row that a report uses, and its key for the log. Reading others would only cost time.
 _SHOWN = (
     *("recipient", "entry", "message_id", "received_at", "sender", "subject", "reason", "expires_at"),
-    *("status", "code", "raw_key", "lease_until"),
+    *("status", "code", "raw_key", "lease_until", "noted_at", "score"),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Which rows are read: those received since a time, and before a whole second. None for no limit."""
+
+    since: datetime | None = None
+    before: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HeldPage:
+    """A part of a mailbox. looked_at: the number of rows that were read. more: whether others may follow."""
+
+    messages: tuple[HeldMessage, ...]
+    looked_at: int
+    more: bool
 
 
 class Quarantine:
@@ -46,13 +64,34 @@ class Quarantine:
         self._client, self._table, self._unreadable = client, table, unreadable
         self._longest_retention = longest_retention
 
-    def held_for(self, mailbox: Address, now: datetime, limit: int) -> MailboxListing:
+    def held_for(
+        self, mailbox: Address, now: datetime, limit: int, span: Span | None = None
+    ) -> MailboxListing:
         """Return the newest messages held for a mailbox, at most `limit`, and the number that was seen.
 
         The newest page is read. Older pages are read only while fewer than `limit` rows are still held, so a
-        full mailbox costs no more than one page (docs/decisions/0010-count-up-to-a-page.md). Rows that are
-        older than the longest retention have expired, and are not read even if TTL has not deleted them yet.
+        full mailbox costs no more than one page (docs/decisions/0010-count-up-to-a-page.md).
+        span: those received then only.
         """
+        held: list[HeldMessage] = []
+        more = False
+        for page in self.pages(mailbox, now, limit, span or Span()):
+            held += page.messages
+            if (more := page.more) and len(held) >= limit:
+                break
+        return MailboxListing(tuple(held[:limit]), len(held), at_least=more)
+
+    def pages(
+        self, mailbox: Address, now: datetime, size: int, span: Span, *, consistent: bool = False
+    ) -> Iterator[HeldPage]:
+        """Yield all messages held for a mailbox, newest first, in pages that are read when they are needed.
+
+        Rows that are older than the longest retention have expired, and are not read even if TTL has not
+        deleted them yet. size: of the first page, in rows. span: those received then only.
+        """
+        earliest = max(filter(None, (now - self._longest_retention, span.since)))
+        if span.before is not None and span.before <= earliest:  # DynamoDB refuses such a range
+            return
         query: dict[str, Any] = {
             "TableName": self._table,
             "KeyConditionExpression": "recipient = :recipient AND entry >= :earliest",
@@ -66,7 +105,7 @@ class Quarantine:
                 {
                     ":recipient": str(mailbox),
                     # Without its Z, so that a time with a fraction of a second sorts after it.
-                    ":earliest": items.iso_seconds(now - self._longest_retention).removesuffix("Z"),
+                    ":earliest": items.iso_seconds(earliest).removesuffix("Z"),
                     ":held": HeldStatus.HELD.value,
                     ":releasing": HeldStatus.RELEASING.value,
                     ":now": items.epoch(now),
@@ -75,15 +114,22 @@ class Quarantine:
             ),
             "ScanIndexForward": False,
         }
+        if span.before is not None:
+            query["KeyConditionExpression"] = "recipient = :recipient AND entry BETWEEN :earliest AND :before"
+            query["ExpressionAttributeValues"][":before"] = {
+                "S": items.iso_seconds(span.before).removesuffix("Z")
+            }
+        if consistent:
+            query["ConsistentRead"] = True
         read = functools.partial(read_message, now=now)
-        rows = max(limit, _PAGE)  # usually the whole mailbox
-        held: list[HeldMessage] = []
+        rows = max(size, _PAGE)  # usually the whole mailbox
         while True:
             page = self._client.query(**query, Limit=rows)
-            held += readable(map(from_wire, page.get("Items", [])), read, self._unreadable)
+            found = readable(map(from_wire, page.get("Items", [])), read, self._unreadable)
             more = "LastEvaluatedKey" in page
-            if not more or len(held) >= limit:
-                return MailboxListing(tuple(held[:limit]), len(held), at_least=more)
+            yield HeldPage(tuple(found), page.get("ScannedCount", 0), more)
+            if not more:
+                return
             query["ExclusiveStartKey"] = page["LastEvaluatedKey"]
             rows *= 2  # few calls for many rows, without reading many more than needed
 
@@ -421,7 +467,17 @@ def read_message(item: Values, now: datetime) -> HeldMessage:
         code=item["code"] if is_code(item.get("code")) else None,
         is_stored="raw_key" in item,
         is_releasing=state_of(status, expires_at, lease_until, now) is State.RELEASING,
+        written_at=_noted_at(item),
+        score=score if isinstance(score := item.get("score"), Decimal) else None,
     )
+
+
+def _noted_at(item: Values) -> datetime | None:
+    """Read when a row was written; None if it does not say so in a way that can be read."""
+    try:
+        return items.time(item["noted_at"])
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return None
 
 
 def _time_in(item: Values, name: str) -> datetime | None:

@@ -18,8 +18,18 @@ from quarantine.acting.orders import Order
 from quarantine.acting.reference import Reference, shortened
 from quarantine.acting.rules import Action, Ruling
 from quarantine.asking.admission import Accepted, Refusal, Refused
-from quarantine.asking.commands import ActionCommand, Command, ReportCommand, RulingCommand
+from quarantine.asking.commands import (
+    WHOLE,
+    ActionCommand,
+    Command,
+    DigestCommand,
+    ReportCommand,
+    RulingCommand,
+    Wish,
+    WishCommand,
+)
 from quarantine.asking.replying import ReplyContext
+from quarantine.asking.views import Cursor, View
 from quarantine.feedback.event import SendingEvent
 from quarantine.feedback.fate import report_of
 from quarantine.feedback.tags import MailKind
@@ -63,9 +73,14 @@ class CommandWord(StrEnum):
     APPROVE = Ruling.APPROVE.value
     REFUSE = Ruling.REFUSE.value
     BOUNCE = "bounce"  # a delivery report about a released message
+    DIGEST = "digest"  # a scheduled report, which the digest function asks for
+    DIGEST_ON = "digest-on"
+    DIGEST_OFF = "digest-off"
 
 
-_ACTIONS = frozenset(CommandWord(each.value) for each in (*Action, *Ruling))
+_WISHES = {Wish.ON: CommandWord.DIGEST_ON, Wish.OFF: CommandWord.DIGEST_OFF}
+_REPORTS = frozenset({CommandWord.REPORT, CommandWord.DIGEST})
+_ACTIONS = frozenset({*(CommandWord(each.value) for each in (*Action, *Ruling)), *_WISHES.values()})
 _ASKS_PER_HOUR = 20  # of a mailbox: each is a mail to every administrator
 
 
@@ -272,7 +287,16 @@ class Requests:
                 lambda place, _: {list(replays)[place]: SeenBefore()},
             ),
             (
-                [counters.mailbox_count(mailbox, now, limits.cooldown, counts, limits.of_mailbox)]
+                [
+                    counters.mailbox_count(
+                        mailbox,
+                        now,
+                        limits.cooldown,
+                        counts,
+                        limits.of_mailbox,
+                        cools=any(map(_cools, requests)),
+                    )
+                ]
                 if counts
                 else [],
                 lambda _, item: _over_limit(requests, item, now, limits),
@@ -362,6 +386,28 @@ class Requests:
             return Known(RequestStatus(items.failed_item(e)["status"]))
         return None
 
+    def record_digest(self, request: Accepted, now: datetime) -> Admitted | Known:
+        """Record a digest, whose id names its reader and its time, once; its job must then be queued."""
+        try:
+            self._client.put_item(
+                TableName=self._table,
+                Item=to_wire(_row(request, {}, now)),
+                ConditionExpression="attribute_not_exists(request_id)",
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+            )
+        except self._client.exceptions.ConditionalCheckFailedException as e:
+            return _known(items.failed_item(e))
+        return Admitted()
+
+    def open_since(self, request_ids: Sequence[str]) -> Mapping[str, datetime]:
+        """Return which of these requests are not final, and when each was recorded; with consistent reads."""
+        keys = [to_wire({"request_id": each}) for each in request_ids]
+        return {
+            row["request_id"]: items.time(row["decided_at"])
+            for row in items.batch_get(self._client, self._table, keys)
+            if row.get("status") in {RequestStatus.ACCEPTED, RequestStatus.SENDING}
+        }
+
     def order(self, order: Order) -> None:
         """Record what an operator orders, as an accepted request; its job must be queued."""
         row = {
@@ -387,7 +433,7 @@ class Requests:
 
         Raises UnknownRequest, and UnreadableRequest for a row that cannot be served.
         """
-        return self._claim(request_id, now, lease, {CommandWord.REPORT})
+        return self._claim(request_id, now, lease, _REPORTS)
 
     def claim_action(self, request_id: str, now: datetime, lease: timedelta) -> Claim:
         """Claim a request for an action. Raises as claim_report."""
@@ -570,16 +616,19 @@ class Requests:
         )
 
     def settle_action(
-        self, request_id: str, reference: Reference, outcome: ActionOutcome, now: datetime
+        self, request_id: str, reference: Reference | None, outcome: ActionOutcome, now: datetime
     ) -> None:
-        """Record the outcome of a claimed action. The reference is shortened: nobody needs it any more."""
+        """Record the outcome of a claimed action. The reference is shortened: nobody needs it any more.
+
+        reference: None for a command that names no message.
+        """
         attributes = {
             "answer": outcome.answer,
             "reason": outcome.reason,
             "ses_message_id": outcome.ses_message_id,
             "held_recipient": outcome.held and outcome.held.recipient,
             "held_entry": outcome.held and outcome.held.entry,
-            "asked.reference": shortened(str(reference)),
+            "asked.reference": reference and shortened(str(reference)),
             "finished_at": items.iso_milliseconds(now),
         }
         self._leave(
@@ -718,7 +767,7 @@ class Requests:
         kind, item = _kind(request.command), self.find(counters.mailbox_key(mailbox))
         if kind is None:
             return Admitted()
-        if kind is counters.Kind.REPORTS and counters.cooling_until(item) > now:
+        if _cools(request) and counters.cooling_until(item) > now:
             return CoolingDown()
         limit = limits.of_mailbox[kind]
         if limit and counters.of_hour(item, kind, now) >= limit:
@@ -773,6 +822,7 @@ class Requests:
 # mail that it asks for, and may have an answer and a notice beside it.
 _PREFIXES = {
     MailKind.REPORT: "delivery",
+    MailKind.DIGEST: "delivery",
     MailKind.PREVIEW: "delivery",
     MailKind.RELEASE: "delivery",
     MailKind.ASK: "delivery",
@@ -812,23 +862,35 @@ def _word(command: Command) -> CommandWord:
             return CommandWord(action.value)
         case RulingCommand(ruling):
             return CommandWord(ruling.value)
+        case WishCommand(wish):
+            return _WISHES[wish]
+        case DigestCommand():
+            return CommandWord.DIGEST
         case _:
             assert_never(command)
 
 
 def _kind(command: Command) -> counters.Kind | None:
-    """Return what a command counts as; None for an administrator's answer, which no limit binds."""
+    """Return what a command counts as; None for what no limit binds: an administrator's answer, a digest."""
     match command:
         case ReportCommand():
             return counters.Kind.REPORTS
         case ActionCommand(Action.ASK):
             return counters.Kind.ASKS
-        case ActionCommand():
+        case ActionCommand() | WishCommand():
             return counters.Kind.ACTIONS
-        case RulingCommand():
+        case RulingCommand() | DigestCommand():
             return None
         case _:
             assert_never(command)
+
+
+def _cools(request: Accepted) -> bool:
+    """Return whether a request waits for the cooldown and starts it.
+
+    One that asks for more of what a report showed, or for a choice of it, does not: it follows a report.
+    """
+    return isinstance(request.command, ReportCommand) and request.command.view.is_whole
 
 
 def _over_limit(
@@ -840,7 +902,7 @@ def _over_limit(
     for each in requests:
         if (kind := _kind(each.command)) is not None:
             by_kind.setdefault(kind, []).append(each.request_id)
-    reports = by_kind.get(counters.Kind.REPORTS, [])
+    reports = [each.request_id for each in requests if _cools(each)]
     if reports and counters.cooling_until(item) > now:
         return dict.fromkeys(reports, CoolingDown())
     for kind, ids in by_kind.items():
@@ -871,10 +933,14 @@ def _row(request: Accepted, evidence: Mapping[str, str], now: datetime) -> Value
 def _asked(request: Accepted) -> Values:
     """Return what was asked. The reference of an action is whole until act has settled the request."""
     match request.command:
-        case ReportCommand(of=None):
-            own: Values = {}
-        case ReportCommand(of=of, as_administrator=as_administrator):
-            own = {"of": str(of), "as_administrator": as_administrator}
+        case ReportCommand(of=of, as_administrator=as_administrator, view=view):
+            own: Values = {} if of is None else {"of": str(of), "as_administrator": as_administrator}
+            if not view.is_whole:
+                own = {**own, "options": _options(view)}
+        case WishCommand():
+            own = {}
+        case DigestCommand(due_at=due_at):
+            own = {"due_at": items.epoch(due_at)}
         case ActionCommand(reference=each) | RulingCommand(reference=each):
             own = {"reference": str(each)}
         case _:
@@ -886,6 +952,23 @@ def _asked(request: Accepted) -> Values:
         "message_id": request.reply.message_id,
         "references": list(request.reply.references),
     }
+
+
+def _options(view: View) -> Values:
+    options = {
+        "older": None if view.older is None else str(view.older),
+        "find": list(view.find) or None,
+        "days": view.days,
+    }
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _read_view(options: Values) -> View:
+    return View(
+        Cursor.parse(items.text(options["older"])) if "older" in options else None,
+        tuple(items.text(word) for word in options.get("find", [])),
+        items.whole_number(options["days"]) if "days" in options else None,
+    )
 
 
 def _read_accepted(row: Values, trigger: Address | None) -> Accepted:
@@ -937,12 +1020,20 @@ def _read_reply(asked: Values) -> ReplyContext:
 def _read_command(word: object, asked: Values, trigger: Address | None) -> Command:
     command = CommandWord(items.text(word))
     match command:
-        case CommandWord.REPORT:
+        case CommandWord.REPORT | CommandWord.DIGEST:
             written_to = Address.parse(items.text(asked["written_to"])) if "written_to" in asked else trigger
             if written_to is None:
                 raise ValueError("no address that was written to")
+            if command is CommandWord.DIGEST:
+                due_at = datetime.fromtimestamp(items.whole_number(asked["due_at"]), UTC)
+                return DigestCommand(written_to, due_at)
             of = Address.parse(items.text(asked["of"])) if "of" in asked else None
-            return ReportCommand(written_to, of, asked.get("as_administrator") is True)
+            view = _read_view(asked["options"]) if "options" in asked else WHOLE
+            return ReportCommand(written_to, of, asked.get("as_administrator") is True, view)
+        case CommandWord.DIGEST_ON | CommandWord.DIGEST_OFF:
+            wish = Wish.ON if command is CommandWord.DIGEST_ON else Wish.OFF
+            _, _, domain = items.text(asked["written_to"]).rpartition("@")
+            return WishCommand(wish, normalise_domain(domain))
         case CommandWord.PREVIEW | CommandWord.RELEASE | CommandWord.DELETE | CommandWord.ASK:
             return ActionCommand(Action(command.value), *_reference_and_domain(asked))
         case CommandWord.APPROVE | CommandWord.REFUSE:

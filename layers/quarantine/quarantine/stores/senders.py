@@ -1,4 +1,4 @@
-"""The senders table: the auth records and relay records that say who may ask."""
+"""The senders table: who may ask, by auth and relay records, and who gets digests, by digest records."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -7,7 +7,10 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import TYPE_CHECKING, Any
 
 from quarantine.asking.admission import AuthRecord, Method, RelayRecord, principals
+from quarantine.digests.rules import Covering, DigestRecord
+from quarantine.digests.schedule import Schedule, Weekday, sorted_days
 from quarantine.mail.addresses import Address
+from quarantine.stores import items as codec
 from quarantine.stores.items import Unreadable, Values, from_wire, key_of, readable, text_set, to_wire
 
 if TYPE_CHECKING:
@@ -15,6 +18,8 @@ if TYPE_CHECKING:
 
 _AUTH = "auth"
 _RELAY = "relay#"
+_DIGEST = "digest"
+_BY_RECORD = "by_record"  # the index that finds all digest records with one query
 
 type Network = IPv4Network | IPv6Network
 
@@ -58,6 +63,77 @@ class Senders:
         )
         return Administrators(own or everybodys, frozenset((*own, *everybodys)))
 
+    def covering(self, reader: Address) -> Covering:
+        """Return what decides on the digests of a reader: with one consistent read."""
+        return self._covering(reader, list(self._records(principals(reader))))
+
+    def covering_all(self, readers: Sequence[Address]) -> Mapping[Address, Covering]:
+        """Return the same for many readers: one read for each domain, and one for fifty addresses."""
+        shared = {
+            domain: list(self._records((domain, "*"))) for domain in sorted({each.domain for each in readers})
+        }
+        keys = [
+            to_wire({"principal": str(reader), "record": record})
+            for reader in readers
+            for record in (_AUTH, _DIGEST)
+        ]
+        own: dict[str, list[Values]] = {}
+        for item in codec.batch_get(self._client, self._table, keys):
+            own.setdefault(item["principal"], []).append(item)
+        return {
+            reader: self._covering(reader, [*own.get(str(reader), []), *shared[reader.domain]])
+            for reader in readers
+        }
+
+    def _covering(self, reader: Address, records: Sequence[Values]) -> Covering:
+        by_principal: dict[str, list[Values]] = {principal: [] for principal in principals(reader)}
+        for item in records:
+            by_principal[item["principal"]].append(item)
+        ordered = [item for found in by_principal.values() for item in found]
+        return Covering(
+            digests=tuple(self._digest_record(item) for item in ordered if item["record"] == _DIGEST),
+            auth=tuple(self._auth_record(item) for item in ordered if item["record"] == _AUTH),
+            is_known=any(_admits(item) for item in by_principal[reader.domain]),
+        )
+
+    def digest_records(self) -> Mapping[str, DigestRecord]:
+        """Return all digest records by their principals: a query of an index, a moment behind the table."""
+        pages = self._client.get_paginator("query").paginate(
+            TableName=self._table,
+            IndexName=_BY_RECORD,
+            KeyConditionExpression="#record = :record",
+            ExpressionAttributeNames={"#record": "record"},
+            ExpressionAttributeValues=to_wire({":record": _DIGEST}),
+        )
+        found = (from_wire(item) for page in pages for item in page["Items"])
+        return {item["principal"]: self._digest_record(item) for item in found}
+
+    def is_known(self, domain: str) -> bool:
+        """Return whether a domain has an auth or a relay record."""
+        pages = self._client.get_paginator("query").paginate(
+            TableName=self._table,
+            KeyConditionExpression="principal = :principal",
+            ExpressionAttributeValues=to_wire({":principal": domain}),
+        )
+        return any(_admits(from_wire(item)) for page in pages for item in page["Items"])
+
+    def _digest_record(self, item: Values) -> DigestRecord:
+        """Read a digest record. One that cannot be read still counts before a more general one."""
+        principal = item["principal"]
+        try:
+            changed_at = codec.time(item["updated_at"]) if "updated_at" in item else None
+            is_off = item.get("off", False) is not False  # anything but a clear `false` switches it off
+            schedule = None
+            if not is_off:
+                zone = codec.text(item["zone"])
+                schedule = Schedule.parse(text_set(item, "at"), text_set(item, "days") or _EVERY_DAY, zone)
+        except (KeyError, ValueError, TypeError) as e:
+            self._unreadable(key_of(item), e)
+            return DigestRecord(principal, None, is_readable=False)
+        # It waives a check: only a clear `true` of a domain counts.
+        everyone = item.get("everyone", False) is True and "@" not in principal and principal != "*"
+        return DigestRecord(principal, schedule, everyone, changed_at)
+
     def _records(self, principals: Sequence[str]) -> Iterator[Values]:
         """Yield all records of some principals with one read, which covers one partition for each of them.
 
@@ -99,6 +175,36 @@ class Senders:
                 yield Address.parse(text)
         except (ValueError, TypeError) as e:
             self._unreadable(key_of(item), e)
+
+
+_EVERY_DAY = frozenset(Weekday)
+
+
+def _admits(item: Values) -> bool:
+    """Return whether a record is one by which somebody may ask: an auth or a relay record."""
+    record: str = item["record"]
+    return record == _AUTH or record.startswith(_RELAY)
+
+
+def digest_values(
+    principal: str,
+    schedule: Schedule | None,
+    *,
+    everyone: bool = False,
+    note: str = "",
+    now: datetime,
+) -> Values:
+    """Return the digest record of an address, a domain or everybody (`*`). schedule: None for off."""
+    record: Values = {"principal": principal, "record": _DIGEST, **_noted(note, now)}
+    if schedule is None:
+        return {**record, "off": True}
+    return {
+        **record,
+        "at": {f"{each:%H:%M}" for each in schedule.at},
+        "days": {day.value for day in sorted_days(schedule.days)},
+        "zone": schedule.zone.key,
+        **({"everyone": True} if everyone else {}),
+    }
 
 
 def auth_values(
@@ -151,7 +257,7 @@ class SenderRecords:
         self._client, self._table = client, table
 
     def put(self, record: Values) -> None:
-        """Put the result of relay_values; it replaces an existing record."""
+        """Put the result of relay_values or digest_values; it replaces an existing record."""
         self._client.put_item(TableName=self._table, Item=to_wire(record))
 
     def change_auth(self, principal: str, change: AuthChange, now: datetime) -> Values:
@@ -195,6 +301,14 @@ class SenderRecords:
     def remove_relay(self, principal: str, network: Network) -> bool:
         """Remove a relay record; return whether there was one."""
         return self._remove(principal, f"{_RELAY}{network}")
+
+    def remove_digest(self, principal: str) -> bool:
+        """Remove a digest record; return whether there was one."""
+        return self._remove(principal, _DIGEST)
+
+    def digest_records(self) -> Iterator[Values]:
+        """Yield all digest records, including those that cannot be read."""
+        yield from self._scanned("#record = :record", _DIGEST)
 
     def auth_records(self) -> Iterator[Values]:
         """Yield all auth records, including those that intake cannot read."""

@@ -5,18 +5,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
-from quarantine.held import HoldReason
+from quarantine.held import SEVERITY, HoldReason
 from quarantine.mail.lenient import Fields
 
-# The worst reason first: the reader must know of a virus before a phish, and so on.
-_SEVERITY = (
-    HoldReason.VIRUS,
-    HoldReason.PHISHING,
-    HoldReason.POLICY,
-    HoldReason.BLOCKED,
-    HoldReason.SPAM,
-    HoldReason.BULK,
-)
 _NUMBER = re.compile(r"[+-]?\d{1,6}(?:\.\d{1,6})?(?!\d)")  # a score; a longer number is not a score
 
 
@@ -58,4 +49,4 @@ def first_number(candidates: Iterable[str]) -> Decimal | None:
 
 def worst(reasons: Iterable[HoldReason | None]) -> HoldReason | None:
     """Return the worst of some reasons; None if there is none."""
-    return min((reason for reason in reasons if reason is not None), key=_SEVERITY.index, default=None)
+    return min((reason for reason in reasons if reason is not None), key=SEVERITY.index, default=None)
