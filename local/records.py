@@ -7,13 +7,14 @@ from typing import Any
 import boto3
 
 from quarantine.acting.asks import Ask
+from quarantine.digests.schedule import Schedule, Weekday
 from quarantine.held import HoldReason
 from quarantine.mail.addresses import Address
 from quarantine.mail.lenient import ShownHeader
 from quarantine.stores.asks import Asks
 from quarantine.stores.items import from_wire, to_wire
 from quarantine.stores.quarantine import held_row
-from quarantine.stores.senders import auth_values, relay_values
+from quarantine.stores.senders import auth_values, digest_values, relay_values
 
 _KEPT_FOR = timedelta(days=14)
 
@@ -49,6 +50,23 @@ class Records:
             administrators=administrators,
             now=datetime.now(UTC),
         )
+        self.put("SENDERS_TABLE", record)
+
+    def put_digest(
+        self,
+        principal: str,
+        *at: str,
+        days: Iterable[str] = tuple(Weekday),
+        zone: str = "UTC",
+        everyone: bool = False,
+        now: datetime | None = None,
+    ) -> None:
+        """Let reports come to an address, a domain or everybody (`*`); without a time, let none come.
+
+        now: when the schedule is changed.
+        """
+        schedule = Schedule.parse(at, tuple(days), zone) if at else None
+        record = digest_values(principal, schedule, everyone=everyone, now=now or datetime.now(UTC))
         self.put("SENDERS_TABLE", record)
 
     def put_held(
