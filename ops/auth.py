@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ops import administrators, arguments
+from ops import administrators, arguments, due
 from ops.operator import Declined, Operator
 from quarantine.asking.admission import Method
 from quarantine.stores.items import Values, plain
@@ -62,6 +62,8 @@ def allow(
             raise Declined("this lets every domain in; say --force if it is meant")
     change = _permission(method, mailboxes, forwarded=forwarded, only=only, note=note)
     record = operator.sender_records.change_auth(name, change, operator.clock())
+    if mailboxes:
+        due.place_one(operator, arguments.address(name), operator.clock())
     accepted, seen = sorted(record["accept"]), sorted(record.get("mailboxes", ()))
     if {Method.SPF, Method.DKIM} & set(accepted):
         operator.warn(

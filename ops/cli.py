@@ -6,6 +6,7 @@ from ops import (
     activate,
     asks,
     auth,
+    digest,
     doctor,
     exits,
     forget,
@@ -34,6 +35,7 @@ app.add_typer(auth.app, name="auth")
 app.add_typer(held.app, name="held")
 app.add_typer(requests.app, name="requests")
 app.add_typer(asks.app, name="asks")
+app.add_typer(digest.app, name="digest")
 app.add_typer(report.app, name="report")
 app.command()(doctor.doctor)
 app.command()(activate.activate)

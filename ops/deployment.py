@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from mypy_boto3_sesv2 import SESV2Client
     from mypy_boto3_sqs import SQSClient
 
-_FUNCTIONS = ("intake", "report", "hold", "feedback")
+_FUNCTIONS = ("intake", "report", "hold", "feedback", "digest")
+_LATE = timedelta(minutes=30)  # of DigestsLateAlarm
 _LOOKED_BACK = timedelta(hours=1)
 _LATE = timedelta(minutes=10)  # the threshold of IntakeLateAlarm
 _EVENTS = "s3:ObjectCreated:*"
@@ -322,6 +323,46 @@ def waiting(site: Site) -> CheckResult:
         )
         return CheckResult(Health.WARNING, seen, step)
     return CheckResult(Health.OK, seen if age else "no mail waits for intake")
+
+
+def schedule(site: Site) -> CheckResult:
+    """Check that EventBridge Scheduler invokes digest, and that a run of it came to its end lately."""
+    operator = site.operator
+    scheduler, name = operator.client("scheduler"), operator.name("DigestScheduleName")
+    try:
+        found = scheduler.get_schedule(Name=name)
+    except scheduler.exceptions.ResourceNotFoundException:
+        return CheckResult(Health.FAULT, f"there is no schedule {name}", drift(site))
+    if found["State"] != "ENABLED":
+        seen = f"the schedule {name} is {found['State'].lower()}, so no report comes by itself"
+        return CheckResult(Health.FAULT, seen, drift(site))
+    if found["Target"]["Arn"] != operator.name("DigestFunctionArn"):
+        return CheckResult(
+            Health.FAULT, f"the schedule {name} invokes {found['Target']['Arn']}, not digest", drift(site)
+        )
+    cloudwatch: CloudWatchClient = operator.client("cloudwatch")
+    now = operator.clock()
+    points: Sequence[Mapping[str, Any]] = cloudwatch.get_metric_statistics(
+        Namespace="QuarantineReport",
+        MetricName="DigestsLate",
+        Dimensions=[
+            {"Name": "stack", "Value": operator.stack_name},
+            {"Name": "service", "Value": "digest"},
+        ],
+        StartTime=now - _LOOKED_BACK,
+        EndTime=now,
+        Period=_PERIOD,
+        Statistics=["Maximum"],
+    )["Datapoints"]
+    if not points:
+        step = f"aws logs tail {operator.name('DigestLogGroup')} --since 1h"
+        return CheckResult(Health.FAULT, "no run of digest came to its end within the last hour", step)
+    last = max(points, key=lambda point: point["Timestamp"])
+    if last["Maximum"] > _LATE.total_seconds():
+        minutes = int(last["Maximum"] // 60)
+        seen = f"a scheduled report was {minutes} minutes late at {iso_seconds(last['Timestamp'])}"
+        return CheckResult(Health.WARNING, seen, "see docs/operating.md, Why did Bob get no digest?")
+    return CheckResult(Health.OK, f"digest last looked at {iso_seconds(last['Timestamp'])}, or later")
 
 
 def agents(site: Site) -> CheckResult:

@@ -120,6 +120,7 @@ class Removed:
     mails: int
     requests: int
     counts: int
+    told: int
     auth_records: int
 
 
@@ -139,8 +140,17 @@ def _remove(
         mails=count,
         requests=len(plan.requests) + len(plan.asks),
         counts=int(not plan.in_progress and operator.requests.remove_count(whom)),
+        told=_forget_told(operator, whom),
         auth_records=int(auth_record and operator.sender_records.remove_auth(str(whom))),
     )
+
+
+def _forget_told(operator: Operator, whom: Address) -> int:
+    """Remove what the person was told and wants, and that others were told of their mailbox."""
+    readers = list(operator.mailboxes.readers_told_of(whom))
+    for reader in readers:
+        operator.mailboxes.forget_mailbox(reader, whom)
+    return operator.mailboxes.remove(whom) + len(readers)
 
 
 # --- What is left elsewhere ---
@@ -148,14 +158,20 @@ def _remove(
 
 def _remainders(operator: Operator, whom: Address, *, auth_record: bool) -> Iterator[Remainder]:
     """Yield what keeps something of the person, from the settings that the stack has now."""
-    tables = ["QuarantineTableName", "RequestsTableName", *(["SendersTableName"] if auth_record else [])]
-    logs = ("IntakeLogGroup", "ReportLogGroup", "HoldLogGroup", "FeedbackLogGroup")
+    tables = [
+        "QuarantineTableName",
+        "RequestsTableName",
+        "MailboxesTableName",
+        *(["SendersTableName"] if auth_record else []),
+    ]
+    logs = ("IntakeLogGroup", "ReportLogGroup", "HoldLogGroup", "FeedbackLogGroup", "DigestLogGroup")
     queues = ("IntakeFailuresUrl", "HeldDeadLettersUrl", "JobsDeadLettersUrl", "FeedbackDeadLettersUrl")
     looks = (
         *((f"backups of {name}", partial(_backups, operator, name)) for name in map(operator.name, tables)),
         *((f"log {name}", partial(_log, operator, name)) for name in map(operator.name, logs)),
         *((f"queue {name.removesuffix('Url')}", partial(_queue, operator, name)) for name in queues),
         ("auth records", partial(_records, operator, whom)),
+        ("digest records", partial(_schedules, operator, whom)),
     )
     for place, look in looks:
         try:
@@ -213,6 +229,12 @@ def _records(operator: Operator, whom: Address) -> Iterator[Remainder]:
             yield Remainder(place, f"until: quarantine auth administrators remove {principal} {whom}")
 
 
+def _schedules(operator: Operator, whom: Address) -> Iterator[Remainder]:
+    for record in operator.sender_records.digest_records():
+        if record["principal"] == str(whom):
+            yield Remainder(f"digest record of {whom}", f"until: quarantine digest remove {whom}")
+
+
 def _day(time: datetime) -> str:
     return f"until {time:%Y-%m-%d}"
 
@@ -260,5 +282,6 @@ _WORDS = {
     "mails": "stored mails",
     "requests": "requests",
     "counts": "counts",
+    "told": "notes of what was told",
     "auth_records": "auth records",
 }

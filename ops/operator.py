@@ -18,6 +18,7 @@ from quarantine.mail.escaping import escaped_lines
 from quarantine.mail.text import clean_text
 from quarantine.settings import longest_retention
 from quarantine.stores.asks import Asks
+from quarantine.stores.mailboxes import Mailboxes
 from quarantine.stores.quarantine import HeldRows, Quarantine
 from quarantine.stores.requests import Requests
 from quarantine.stores.senders import SenderRecords, Senders
@@ -89,6 +90,10 @@ class Operator:
         return Requests(self.dynamodb, self.name("RequestsTableName"))
 
     @functools.cached_property
+    def mailboxes(self) -> Mailboxes:
+        return Mailboxes(self.dynamodb, self.name("MailboxesTableName"), self.unreadable)
+
+    @functools.cached_property
     def asks(self) -> Asks:
         return Asks(self.dynamodb, self.name("RequestsTableName"), self.unreadable)
 
@@ -123,6 +128,7 @@ class Operator:
             "SENDERS_TABLE": "SendersTableName",
             "QUARANTINE_TABLE": "QuarantineTableName",
             "REQUESTS_TABLE": "RequestsTableName",
+            "MAILBOXES_TABLE": "MailboxesTableName",
             "JOBS_QUEUE_URL": "JobsQueueUrl",
             "ACTIONS_QUEUE_URL": "ActionsQueueUrl",
             "MAIL_BUCKET": "MailBucketName",
@@ -139,6 +145,7 @@ class Operator:
             "USER_ACTIONS": "UserActions",
             "RELEASE_REASONS": "ReleaseReasons",
             "MAX_ROWS": "MaxRows",
+            "REPORT_ORDER": "ReportOrder",
             "WHEN_EMPTY": "WhenEmpty",
         }
         return (

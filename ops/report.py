@@ -21,7 +21,7 @@ from quarantine.mail.addresses import Address
 from quarantine.reporting.fitting import fit
 from quarantine.reporting.message import render
 from quarantine.reporting.summary import QuarantineReport
-from quarantine.services.reporting import gather
+from quarantine.services.gathering import gather
 from quarantine.settings import ReportSettings, WhenEmpty
 
 app = typer.Typer(help="Reports, without sending them.", no_args_is_help=True)
@@ -74,7 +74,15 @@ def _report(
     auth, _ = operator.senders.facts_for(requester)
     mailboxes = mailboxes_of(requester, auth)
     request = Accepted("preview", requester, mailboxes, ReportCommand(settings.trigger), now)
-    return gather(request, operator.quarantine, settings.max_rows, partial(_offering, settings), now)
+    return gather(
+        request,
+        operator.quarantine,
+        settings.max_rows,
+        partial(_offering, settings),
+        now,
+        told=operator.mailboxes.row(requester).told,
+        order=settings.order,
+    )
 
 
 def _offering(settings: ReportSettings, message: HeldMessage) -> tuple[Offer, ...]:

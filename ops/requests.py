@@ -116,6 +116,8 @@ def story(row: Row) -> Iterator[str]:
     yield f"Request {shown(row['request_id'])} of {shown(requester)}: {status}."
     if is_order(row):
         yield f"An operator ordered it on {_moment_of(row, 'received_at')} with `quarantine held release`."
+    elif _is_digest(row):
+        yield f"It is a scheduled report, for {_time_of_schedule(row)}."
     else:
         yield from arrival(row.get("evidence", {}), row.get("received_at", "unknown"))
     yield from _action(row)
@@ -131,7 +133,8 @@ def story(row: Row) -> Iterator[str]:
     else:
         if not is_order(row):
             detail = shown(row.get("detail", "unknown"))
-            yield f"Intake accepted it on {_moment_of(row, 'decided_at')}: {detail}."
+            who = "Digest asked for" if _is_digest(row) else "Intake accepted"
+            yield f"{who} it on {_moment_of(row, 'decided_at')}: {detail}."
         yield from _outcome(row, status)
         yield from _fates(row)
         yield f"What to do: {_next_step(row, status)}"
@@ -154,7 +157,9 @@ def _bounce_story(row: Row, status: RequestStatus) -> Iterator[str]:
 
 def _action(row: Row) -> Iterator[str]:
     """Say what an action was about; nothing for a report."""
-    if _worker(row) == "Act":
+    if row.get("command") in {CommandWord.DIGEST_ON, CommandWord.DIGEST_OFF}:
+        yield f"It asks for: {shown(row['command'])}, for themselves."
+    elif _worker(row) == "Act":
         reference = shortened(shown(row.get("asked", {}).get("reference", "unknown")))
         held = f", a message of {shown(row['held_recipient'])}" if "held_recipient" in row else ""
         yield f"It asks for: {shown(row['command'])} {reference}{held}."
@@ -162,7 +167,17 @@ def _action(row: Row) -> Iterator[str]:
 
 def _worker(row: Row) -> str:
     """Return the function that serves a request."""
-    return "Report" if row.get("command", CommandWord.REPORT) == CommandWord.REPORT else "Act"
+    reports = {CommandWord.REPORT, CommandWord.DIGEST}
+    return "Report" if row.get("command", CommandWord.REPORT) in reports else "Act"
+
+
+def _is_digest(row: Row) -> bool:
+    return row.get("command") == CommandWord.DIGEST
+
+
+def _time_of_schedule(row: Row) -> str:
+    due_at = row.get("asked", {}).get("due_at", 0)
+    return moment(datetime.fromtimestamp(int(due_at), UTC).isoformat())
 
 
 def _outcome(row: Row, status: RequestStatus) -> Iterator[str]:
@@ -188,7 +203,8 @@ def _outcome(row: Row, status: RequestStatus) -> Iterator[str]:
                 if "ses_message_id" in row
                 else "no mail was sent"
             )
-            yield f"Report finished on {finished}: nothing was held, and {answer}."
+            new = "new " if _is_digest(row) else ""
+            yield f"Report finished on {finished}: nothing {new}was held, and {answer}."
         case RequestStatus.DONE:
             answer = shown(row.get("answer", "unknown"))
             sent = f", and SES accepted the mail as {ses}" if "ses_message_id" in row else ""

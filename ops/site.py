@@ -43,6 +43,7 @@ class Check(StrEnum):
     SENDERS = "senders table"  # who may ask
     QUARANTINE = "quarantine table"  # what is held
     REQUESTS = "requests table"  # the requests and their outcomes
+    MAILBOXES = "mailboxes table"  # what each reader was told, and who is due for a scheduled report
     PERMISSION = "permission"  # at least one record lets somebody ask
     ADMINISTRATORS = "administrators"  # each who is asked can be proven to have answered
     VERSION = "version"  # the stack's, its functions' and this command's are one
@@ -53,6 +54,7 @@ class Check(StrEnum):
     CONCURRENCY = "concurrency"  # no function is switched off
     THROTTLES = "throttles"  # Lambda had room for each function
     WAITING = "waiting mail"  # intake looks at a mail soon
+    SCHEDULE = "schedule"  # it invokes digest, and a run has looked for readers who are due
     AGENTS = "agents"  # one asks for released messages, where the stack needs one
     FAILURES = "failures"  # nothing waits in a dead-letter queue
     ALARMS = "alarms"  # none is in alarm, and a topic with a subscriber is notified

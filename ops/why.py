@@ -21,7 +21,14 @@ from ops.operator import Operator, OperatorError
 from ops.words import ADVICE, MEANING, arrival, moment, shown
 from quarantine.acting.reference import shortened
 from quarantine.asking.admission import Accepted, Decision, Refused, evidence, request_id
-from quarantine.asking.commands import ActionCommand, Command, ReportCommand, RulingCommand
+from quarantine.asking.commands import (
+    ActionCommand,
+    Command,
+    DigestCommand,
+    ReportCommand,
+    RulingCommand,
+    WishCommand,
+)
 from quarantine.asking.event import InboundMail, Verdict, Verdicts, parse_event, with_raw_header
 from quarantine.asking.trace import authentication_results, read_hop
 from quarantine.mail.strict import MalformedHeader, parse_header
@@ -257,6 +264,10 @@ def _asked(command: Command) -> str:
             return f"{action} {shortened(str(reference))}"
         case RulingCommand(ruling, reference):
             return f"{ruling} {shortened(str(reference))}"
+        case WishCommand(wish):
+            return f"digest-{wish}"
+        case DigestCommand():
+            raise AssertionError("no mail asks for a digest")
         case _:
             assert_never(command)
 
@@ -272,7 +283,8 @@ def _sentences(answer: dict[str, Any]) -> Iterator[str]:
             yield f"Accepted: {requester} gets a report of the mail held for {mailboxes}."
         else:
             yield f"Accepted: {requester} asks: {answer['command']}."
-            yield f"Act does it if the message is held for {mailboxes}."
+            if not answer["command"].startswith("digest-"):
+                yield f"Act does it if the message is held for {mailboxes}."
         yield f"Accepted by: {shown(answer['detail'])}."
     yield f"The mail: request {answer['message_id']} of {requester}."
     yield from arrival(answer["evidence"], answer["received_at"])

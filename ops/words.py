@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from quarantine.asking.admission import Refusal
+from quarantine.digests.rules import NoDigest
 from quarantine.feedback.fate import Fate
 from quarantine.mail.text import clean_text
 from quarantine.stores.items import iso_seconds, time
@@ -48,6 +49,23 @@ ADVICE: Mapping[Refusal, str] = {
     " went to. For a shared mailbox, see quarantine auth allow --mailbox. The row may also have expired."
     " Otherwise somebody tried the reference of another's report: do nothing.",
     Refusal.TOO_SOON: "nothing; the earlier report is in their inbox, or its request says why not.",
+}
+
+NO_DIGEST: Mapping[NoDigest, str] = {
+    NoDigest.NO_SCHEDULE: "no digest record covers the address. To set one: quarantine digest set DOMAIN"
+    " --at 07:00",
+    NoDigest.SWITCHED_OFF: "the digest record that covers the address says off",
+    NoDigest.UNREADABLE: "the digest record that covers the address cannot be read: see quarantine"
+    " digest list",
+    NoDigest.UNKNOWN_DOMAIN: "only the record of * covers the address, and its domain has neither an auth"
+    " nor a relay record",
+    NoDigest.OUR_DOMAIN: "the address is at the domain of the reports, and could write to ourselves",
+    NoDigest.DENIED: "an auth record denies the address or its domain",
+    NoDigest.UNWANTED: "the reader wrote to digest-off; they can write to digest-on",
+    NoDigest.BOUNCED: "a report to the address bounced or was complained of; any request from the address"
+    " that is accepted ends this",
+    NoDigest.UNPROVEN: "no request from the address was accepted within a year, and it has no record of its"
+    " own. For all addresses of a domain: quarantine digest set DOMAIN --everyone",
 }
 
 WHAT_NEXT: Mapping[RequestStatus, str] = {

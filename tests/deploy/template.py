@@ -26,7 +26,10 @@ PSEUDO = {
 }
 NO_VALUE = "${AWS::NoValue}"  # CloudFormation leaves out a property or an element that is this
 SES = "arn:aws:ses:eu-west-1:111122223333"
-FUNCTIONS = ("IntakeFunction", "ReportFunction", "ActFunction", "HoldFunction", "FeedbackFunction")
+FUNCTIONS = (
+    *("IntakeFunction", "ReportFunction", "ActFunction"),
+    *("HoldFunction", "FeedbackFunction", "DigestFunction"),
+)
 
 
 class ManagedPolicies:

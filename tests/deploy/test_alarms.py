@@ -138,7 +138,7 @@ type Count = tuple[str, str, str, str | None]
 
 @pytest.fixture
 def counts(world: World, capsys: pytest.CaptureFixture[str]) -> set[Count]:
-    """What the functions count: of a refused request, a rejected report, a held mail and a failed release."""
+    """What they count of a refused request, a rejected report, held mail, a digest and a failed release."""
     world.records.put_relay("example.com", "192.0.2.0/24")
     world.records.put_held("bob@example.com", "<1@x.example>", world.clock.now, "x@x.example", "Invoice 7")
     assert world.intake(load_event("refused_unauthenticated")) == {"outcome": Refusal.UNAUTHENTICATED}
@@ -163,6 +163,11 @@ def counts(world: World, capsys: pytest.CaptureFixture[str]) -> set[Count]:
     world.act("not a job", received=5)
     world.report("not a job", received=20)
     world.hold("not a notification")
+    world.records.put_digest("bob@example.com", "07:00")
+    stored(world, mail=SPAM.replace(b"<1@", b"<3@"), key="held/3")
+    world.clock.move(days=1)
+    world.digest()
+    world.report(*world.jobs())
     release(world)
     world.feedback(released(sending("bounce_permanent")))
     world.feedback("not an event", received=5)

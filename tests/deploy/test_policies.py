@@ -11,6 +11,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from ops.hold.writer import HeldMailWriter, HoldMetadata
+from quarantine.feedback.tags import MailKind
 from quarantine.held import HoldReason
 from quarantine.release.handover import Reply
 from quarantine.stores.requests import Requests
@@ -19,7 +20,7 @@ from tests.feedback.test_event import sending
 from tests.functions.actions import SPAM, address, ask, asking, stored
 from tests.functions.faults import Wire
 from tests.functions.test_ask import answer_address
-from tests.functions.test_feedback import release, released
+from tests.functions.test_feedback import about, release, released
 from tests.functions.test_ways import Door, agent, bounced, results, waiting, with_agents  # noqa: F401 - fixtures
 from tests.world import World, load_event
 
@@ -70,6 +71,7 @@ WITHOUT_A_CALL: Mapping[str, set[Grant]] = {
     "ActFunction": LAMBDA_TAKES_ACTIONS | TELLS_GONE_FROM_FORBIDDEN | lambda_writes_log("ActFunction"),
     "HoldFunction": LAMBDA_TAKES_HELD_OBJECTS | TELLS_GONE_FROM_FORBIDDEN | lambda_writes_log("HoldFunction"),
     "FeedbackFunction": LAMBDA_TAKES_SENDING_EVENTS | lambda_writes_log("FeedbackFunction"),
+    "DigestFunction": lambda_writes_log("DigestFunction"),
 }
 
 # The actions that authorise the parts of a transaction.
@@ -110,7 +112,9 @@ class Ledger:
     def _take_down(self, model: Any, params: Mapping[str, Any], **_: object) -> None:
         self.needed |= set(self._grants(model.service_model.service_name, model.name, params))
 
-    def _grants(self, service: str, operation: str, params: Mapping[str, Any]) -> Iterator[Grant]:
+    def _grants(  # noqa: C901 - one case for each form of call
+        self, service: str, operation: str, params: Mapping[str, Any]
+    ) -> Iterator[Grant]:
         match service, operation:
             case "dynamodb", "TransactWriteItems":
                 for item in params["TransactItems"]:
@@ -118,8 +122,14 @@ class Ledger:
                         yield TRANSACTED[part], self._arn(what["TableName"])
             case "dynamodb", "ExecuteStatement":
                 yield STATED[params["Statement"].split()[0]], self._arn(params["Statement"].split('"')[1])
+            case "dynamodb", "BatchGetItem":
+                for table in params["RequestItems"]:
+                    yield "dynamodb:BatchGetItem", self._arn(table)
             case "dynamodb", _:
-                yield f"dynamodb:{operation}", self._arn(params["TableName"])
+                index = f"/index/{params['IndexName']}" if "IndexName" in params else ""
+                yield f"dynamodb:{operation}", f"{self._arn(params['TableName'])}{index}"
+            case "sqs", "SendMessageBatch":  # SQS authorises it as SendMessage
+                yield "sqs:SendMessage", self._arn(params["QueueUrl"])
             case "sqs", _:
                 yield f"sqs:{operation}", self._arn(params["QueueUrl"])
             case "s3", _:
@@ -234,6 +244,14 @@ def ask_and_refuse(world: World, ledger: Ledger) -> None:
     assert world.act(*jobs, session=ledger.wire().session) == []
 
 
+def want_no_digest(world: World, ledger: Ledger) -> None:
+    """Let Bob write to digest-off, twice."""
+    for number in range(2):
+        jobs = ask(world, "digest-off@reports.example.com", message_id=f"off{number}")
+        assert world.act(*jobs, session=ledger.wire().session) == []
+        world.clock.move(minutes=1)
+
+
 def test_act_is_granted_what_it_calls_and_nothing_more(world: World) -> None:
     ledger = Ledger(world, "ActFunction")
     world.records.put_relay("example.com", "192.0.2.0/24")
@@ -243,6 +261,7 @@ def test_act_is_granted_what_it_calls_and_nothing_more(world: World) -> None:
         assert world.act(*jobs, session=ledger.wire().session) == []
         assert world.act(*jobs, session=ledger.wire().session) == []  # delivered again
     ask_and_refuse(world, ledger)
+    want_no_digest(world, ledger)
     assert ledger.needed.isdisjoint(WITHOUT_A_CALL["ActFunction"])
     assert ledger.needed | WITHOUT_A_CALL["ActFunction"] == grants(STACK["ActFunctionRole"])
 
@@ -262,6 +281,7 @@ def test_act_is_granted_what_it_calls_on_a_stack_with_agents(waiting: World) -> 
     jobs = ask(waiting, address(waiting, "release"), message_id="again")
     assert waiting.act(*jobs, session=ledger.wire().session) == []
     ask_and_refuse(waiting, ledger)
+    want_no_digest(waiting, ledger)
     without = WITHOUT_A_CALL["ActFunction"] | LAMBDA_TAKES_RESULTS
     assert ledger.needed | without == grants(WITH_AGENTS["ActFunctionRole"])
 
@@ -300,10 +320,11 @@ def test_only_act_and_hold_may_read_held_mail_and_no_function_writes_senders() -
         of_senders = {
             action for action, resource in grants(STACK[f"{function}Role"]) if "Senders" in resource
         }
-        assert of_senders <= {"dynamodb:PartiQLSelect"}
+        assert of_senders <= {f"dynamodb:{action}" for action in ("PartiQLSelect", "Query", "BatchGetItem")}
 
 
 def test_hold_is_granted_what_it_calls_and_nothing_more(world: World) -> None:
+    world.records.put_relay("example.com", "192.0.2.0/24")
     ledger = Ledger(world, "HoldFunction")
     bucket = world.stack.environ["MAIL_BUCKET"]
     objects: dict[str, tuple[bytes, dict[str, str]]] = {
@@ -315,6 +336,7 @@ def test_hold_is_granted_what_it_calls_and_nothing_more(world: World) -> None:
     }
     for key, (body, metadata) in objects.items():
         world.session.client("s3").put_object(Bucket=bucket, Key=key, Body=body, Metadata=metadata)
+    world.records.put_digest("*", "07:00")  # which makes hold look at the domain
     messages = world.held_messages()
     world.session.client("s3").delete_object(Bucket=bucket, Key="held/long")
     assert world.hold(*messages, "no notification", session=ledger.wire().session) == []
@@ -328,10 +350,33 @@ def test_feedback_is_granted_what_it_calls_and_nothing_more(world: World) -> Non
     release(world, "sales@example.com")
     events = [released(sending("delivery")), sending("delay"), sending("bounce_content_rejected"), "no event"]
     session = ledger.wire().session
+    world.records.put(
+        "REQUESTS_TABLE", {"request_id": "d", "status": "sent", "requester": BOB, "expires_at": 2**40}
+    )
+    digest = about(sending("bounce_permanent"), MailKind.DIGEST, "d")
+    assert world.feedback(digest, session=session) == []
     assert world.feedback(*events, session=session) == ["3"]
     assert world.feedback(*events, session=session) == ["3"]  # delivered again
     assert ledger.needed.isdisjoint(WITHOUT_A_CALL["FeedbackFunction"])
     assert ledger.needed | WITHOUT_A_CALL["FeedbackFunction"] == grants(STACK["FeedbackFunctionRole"])
+
+
+def test_digest_is_granted_what_it_calls_and_nothing_more(world: World) -> None:
+    ledger = Ledger(world, "DigestFunction")
+    world.records.put_relay("example.com", "192.0.2.0/24")
+    world.records.put_digest("example.com", "07:00")
+    world.records.put_digest(BOB, "07:00")
+    for mailbox in (BOB, "stranger@example.com"):
+        stored(world, mailbox, key=f"held/{mailbox}")
+    for _ in range(2):  # the second time, there was a digest before
+        world.clock.move(days=1)
+        assert world.digest(session=ledger.wire().session)["made"] == 1
+    assert ledger.needed.isdisjoint(WITHOUT_A_CALL["DigestFunction"])
+    assert ledger.needed | WITHOUT_A_CALL["DigestFunction"] == grants(STACK["DigestFunctionRole"])
+
+
+def test_the_schedule_may_invoke_digest_and_nothing_else() -> None:
+    assert grants(STACK["DigestScheduleRole"]) == {("lambda:InvokeFunction", "${DigestFunction.Arn}")}
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)

@@ -47,7 +47,8 @@ JOB = json.dumps({"version": 2, "kind": "report", "request_id": REQUEST_ID})
 
 # The functions of the tests for doctor, as CloudFormation would name them.
 FUNCTION_NAMES = {
-    name: f"quarantine-{name.title()}Function-1" for name in ("intake", "report", "hold", "feedback")
+    name: f"quarantine-{name.title()}Function-1"
+    for name in ("intake", "report", "hold", "feedback", "digest")
 }
 
 # An action has the name of its call, but for these.
@@ -56,6 +57,7 @@ NAMED_OTHERWISE = {
     "s3:GetBucketNotificationConfiguration": "s3:GetBucketNotification",
     "s3:ListObjectsV2": "s3:ListBucket",
     "lambda:Invoke": "lambda:InvokeFunction",
+    "sqs:SendMessageBatch": "sqs:SendMessage",
     **{f"s3:{call}": f"s3:{action}" for call, action in AUTHORISED_AS.items()},
 }
 # https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html
@@ -125,6 +127,8 @@ def _grants(service: Any, operation: str, params: Mapping[str, Any]) -> Iterator
             yield action, _arn("ses", f"configuration-set/{name}")
         case "events", {"Name": rule} | {"Rule": rule}:
             yield action, _arn("events", f"rule/{rule}")
+        case "scheduler", {"Name": schedule}:
+            yield action, _arn("scheduler", f"schedule/default/{schedule}")
         case "sns", {"TopicArn": topic}:
             yield action, topic
         case _:
@@ -176,6 +180,7 @@ def run(ledger: Ledger, account: Account, terminal: Terminal) -> Callable[..., s
     """Return a function that runs command lines, and returns the permissions that all of them need."""
     account.set_output("IntakeFunctionName", "intake")
     account.set_output("SendingEventsRuleName", "quarantine-SendingEventsRule-1")
+    account.set_output("DigestScheduleName", "quarantine-DigestSchedule-1")
     account.set_output(
         "ReceiptRuleArn", "arn:aws:ses:us-east-1:123456789012:receipt-rule-set/*:receipt-rule/*"
     )
@@ -215,6 +220,8 @@ def laid_out(world: World, tmp_path: Path) -> Path:
     Asks(world.session.client("dynamodb"), world.stack.environ["REQUESTS_TABLE"], lambda *_: None).open(
         question, world.clock.now
     )
+    due = {"due_shard": "00", "due_at": 1, "last_digest": "digest-0"}
+    world.records.put("MAILBOXES_TABLE", {"reader": "carol@example.com", **due})
     assert world.intake(EVENT) == {"outcome": "accepted"}
     assert world.report(*world.jobs()) == []
     world.store_mail("stored", b"From: bob@example.com\r\n\r\n")
@@ -277,6 +284,13 @@ OPERATOR = (
     "redrive",
     "activate",
     "activate --into other",
+    f"digest set {BOB} --at 07:00",
+    "digest off example.org",
+    "digest remove example.org",
+    "digest list",
+    f"digest next {BOB}",
+    f"digest run {BOB}",
+    "digest run",
 )
 
 # Of operating.md, without a command of ours.
@@ -372,6 +386,7 @@ ARNS = {
     "AWS::Lambda::Permission": _arn("lambda", f"function:{OWN}"),
     "AWS::Logs::LogGroup": _arn("logs", f"log-group:{OWN}"),
     "AWS::Route53::RecordSet": "*",
+    "AWS::Scheduler::Schedule": _arn("scheduler", f"schedule/default/{OWN}"),
     "AWS::S3::Bucket": "arn:aws:s3:::quarantine-mailbucket-1",
     "AWS::S3::BucketPolicy": "arn:aws:s3:::quarantine-mailbucket-1",
     "AWS::SES::ConfigurationSet": "*",

@@ -35,7 +35,8 @@ from tests.world import World, new_session
 
 FUNCTION = "arn:aws:lambda:us-east-1:123456789012:function:intake"
 LAYER = "arn:aws:lambda:us-east-1:123456789012:layer:quarantine"
-FUNCTIONS = ("intake", "report", "hold", "feedback")
+FUNCTIONS = ("intake", "report", "hold", "feedback", "digest")
+DIGEST = "arn:aws:lambda:us-east-1:123456789012:function:digest"
 RULE = "arn:aws:events:us-east-1:123456789012:rule/told"
 BUS = "arn:aws:events:us-east-1:123456789012:event-bus/default"
 TOPIC = "arn:aws:sns:us-east-1:123456789012:oncall"
@@ -50,6 +51,9 @@ OUTPUTS = {
     "ReportLogGroup": "report-logs",
     "HoldLogGroup": "hold-logs",
     "FeedbackLogGroup": "feedback-logs",
+    "DigestLogGroup": "digest-logs",
+    "DigestFunctionArn": DIGEST,
+    "DigestScheduleName": "every-five-minutes",
     "ConfigurationSetName": "quarantine",
     "SendingEventsRuleName": "told",
     "ReceiptRuleArn": f"{RULE_SETS}/quarantine:receipt-rule/quarantine",
@@ -217,7 +221,8 @@ def account(world: World, terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -
     _admit_services(account)
     _publish(account)
     _tell_of_sent_mail(account)
-    for name in ("intake-logs", "report-logs", "hold-logs", "feedback-logs"):
+    _tick(account)
+    for name in ("intake-logs", "report-logs", "hold-logs", "feedback-logs", "digest-logs"):
         account.client("logs").create_log_group(logGroupName=name)
     assert terminal("auth", "allow", "example.com", "-m", "dmarc") == 0
     account.on("cloudformation.DescribeStacks", lambda **_: _ok({"Stacks": [account.stack]}))
@@ -231,6 +236,28 @@ def account(world: World, terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -
     account.on("lambda.ListEventSourceMappings", account.sources)
     account.on("lambda.GetPolicy", account.policy)
     return account
+
+
+def _tick(account: Account, arn: str = DIGEST, state: str = "ENABLED", late: float = 42) -> None:
+    """Let there be the schedule of the template, and a run of digest."""
+    role = "arn:aws:iam::123456789012:role/schedule"
+    account.answer("scheduler.GetSchedule", State=state, Target={"Arn": arn, "RoleArn": role})
+    dimensions = {"stack": "quarantine", "service": "digest"}
+    account.client("cloudwatch").put_metric_data(
+        Namespace="QuarantineReport",
+        MetricData=[
+            {
+                "MetricName": "DigestsLate",
+                "Dimensions": [{"Name": name, "Value": value} for name, value in dimensions.items()],
+                "Timestamp": account.world.clock.now - timedelta(minutes=5),
+                "Value": late,
+            }
+        ],
+    )
+
+
+def _never_tick(account: Account) -> None:
+    account.answer("cloudwatch.GetMetricStatistics", Datapoints=[], Label="x")
 
 
 def _statement(service: str, action: str, resource: str, **condition: dict[str, str]) -> dict[str, Any]:
@@ -670,7 +697,7 @@ def test_a_healthy_account_has_no_fault(account: Account, terminal: Terminal) ->
         ),
         pytest.param(
             lambda account: account.answer("dynamodb.DescribeTable", Table={"TableStatus": "ARCHIVED"}),
-            dict.fromkeys([Check.SENDERS, Check.QUARANTINE, Check.REQUESTS], FAULT),
+            dict.fromkeys([Check.SENDERS, Check.QUARANTINE, Check.REQUESTS, Check.MAILBOXES], FAULT),
             "is ARCHIVED",
             id="tables are archived",
         ),
@@ -679,6 +706,42 @@ def test_a_healthy_account_has_no_fault(account: Account, terminal: Terminal) ->
             {Check.ADMINISTRATORS: WARNING},
             "no record proves it@elsewhere.example",
             id="an administrator can never answer",
+        ),
+        pytest.param(
+            lambda account: _tick(account, state="DISABLED"),
+            {Check.SCHEDULE: FAULT},
+            "is disabled, so no report comes by itself",
+            id="the schedule is switched off",
+        ),
+        pytest.param(
+            lambda account: _tick(account, FUNCTION),
+            {Check.SCHEDULE: FAULT},
+            f"invokes {FUNCTION}, not digest",
+            id="the schedule invokes another function",
+        ),
+        pytest.param(
+            lambda account: account.refuse("scheduler.GetSchedule", "ResourceNotFoundException"),
+            {Check.SCHEDULE: FAULT},
+            "there is no schedule every-five-minutes",
+            id="the schedule is gone",
+        ),
+        pytest.param(
+            _never_tick,
+            {Check.SCHEDULE: FAULT},
+            "no run of digest came to its end within the last hour",
+            id="digest has not run",
+        ),
+        pytest.param(
+            lambda account: _tick(account, late=4000),
+            {Check.SCHEDULE: WARNING},
+            "a scheduled report was 66 minutes late",
+            id="a digest is late",
+        ),
+        pytest.param(
+            _table_gone("MAILBOXES_TABLE"),
+            {Check.MAILBOXES: FAULT},
+            "there is no table",
+            id="mailboxes table is gone",
         ),
         pytest.param(_deny_alone, {Check.PERMISSION: FAULT}, "no record allows anybody", id="nobody may ask"),
         pytest.param(
@@ -961,10 +1024,13 @@ NO_STACK = set(Check) - ACCOUNT - {Check.REGION, Check.RULE_SET, Check.ALARMS, C
         ("sesv2.GetAccount", ACCOUNT),
         ("sesv2.GetEmailIdentity", {Check.DOMAIN, Check.SENDER, Check.DKIM}),
         ("ses.DescribeActiveReceiptRuleSet", {Check.RULE_SET, Check.RULE, Check.SES_MAY}),
-        ("dynamodb.DescribeTable", {Check.SENDERS, Check.QUARANTINE, Check.REQUESTS}),
+        ("dynamodb.DescribeTable", {Check.SENDERS, Check.QUARANTINE, Check.REQUESTS, Check.MAILBOXES}),
         (
             "dynamodb.Scan",
-            {Check.SENDERS, Check.QUARANTINE, Check.REQUESTS, Check.PERMISSION, Check.ADMINISTRATORS},
+            {
+                *(Check.SENDERS, Check.QUARANTINE, Check.REQUESTS, Check.MAILBOXES),
+                *(Check.PERMISSION, Check.ADMINISTRATORS),
+            },
         ),
         (
             "sqs.GetQueueAttributes",
@@ -975,7 +1041,8 @@ NO_STACK = set(Check) - ACCOUNT - {Check.REGION, Check.RULE_SET, Check.ALARMS, C
         ("eventbridge.ListTargetsByRule", {Check.SENT_MAIL}),
         ("cloudformation.ListStackResources", {Check.ALARMS, Check.VERSION}),
         ("cloudwatch.DescribeAlarms", {Check.ALARMS}),
-        ("cloudwatch.GetMetricStatistics", {Check.THROTTLES, Check.WAITING}),
+        ("cloudwatch.GetMetricStatistics", {Check.THROTTLES, Check.WAITING, Check.SCHEDULE}),
+        ("scheduler.GetSchedule", {Check.SCHEDULE}),
         ("sns.GetTopicAttributes", {Check.ALARMS}),
         ("lambda.GetFunctionConfiguration", {Check.VERSION}),
         ("lambda.GetFunctionConcurrency", {Check.CONCURRENCY}),

@@ -12,7 +12,9 @@ from tests.functions.faults import Wire
 from tests.ops.conftest import Terminal
 from tests.world import World, load_event
 
-LOGS = {f"{name.title()}LogGroup": f"{name}-logs" for name in ("intake", "report", "hold", "feedback")}
+LOGS = {
+    f"{name.title()}LogGroup": f"{name}-logs" for name in ("intake", "report", "hold", "feedback", "digest")
+}
 BOB, AL = "bob@example.com", "al@example.com"
 EVENT = load_event("accepted_relay_ipv4")
 REQUEST_ID: str = EVENT["Records"][0]["ses"]["mail"]["messageId"]
@@ -91,7 +93,14 @@ def test_everything_of_a_person_goes(bob: Person, terminal: Terminal) -> None:
     bob.world.report(bob.ask())
     assert bob.stored() == {"held/one", "held/two", f"inbound/{REQUEST_ID}"}
     said = terminal.json("forget", BOB, "--yes")
-    assert said["removed"] == {"rows": 2, "mails": 3, "requests": 1, "counts": 1, "auth_records": 0}
+    assert said["removed"] == {
+        "rows": 2,
+        "mails": 3,
+        "requests": 1,
+        "counts": 1,
+        "told": 1,
+        "auth_records": 0,
+    }
     assert (said["shared"], said["incomplete"], said["in_progress"]) == ([], [], [])
     assert (bob.stored(), bob.recipients()) == (set(), [])
     assert all(BOB not in json.dumps(row) for row in bob.items("REQUESTS"))
@@ -232,6 +241,7 @@ def test_what_backups_and_logs_keep_is_said_with_its_end(bob: Person, terminal: 
         "log report-logs": "for ever: it has no retention",
         "log hold-logs": "for ever: it has no retention",
         "log feedback-logs": "for ever: it has no retention",
+        "log digest-logs": "for ever: it has no retention",
         "queue IntakeFailures, if one of its 1 messages is theirs": "until 2026-12-07",
     }
 
@@ -285,7 +295,8 @@ def test_the_answer_is_read_line_by_line(bob: Person, terminal: Terminal) -> Non
     assert terminal("forget", BOB, "--yes") == 0
     first, second, *rest = terminal.said.splitlines()
     assert first == (
-        f"removed of {BOB}: 1 rows of held mail, 0 stored mails, 0 requests, 0 counts, 0 auth records"
+        f"removed of {BOB}: 1 rows of held mail, 0 stored mails, 0 requests, 0 counts,"
+        " 0 notes of what was told, 0 auth records"
     )
     assert second == "1 stored mails stay, because they are held for others, too"
     assert all(line.startswith("still kept: ") for line in rest)
@@ -294,3 +305,22 @@ def test_the_answer_is_read_line_by_line(bob: Person, terminal: Terminal) -> Non
 def test_an_address_is_needed(bob: Person, terminal: Terminal) -> None:
     assert terminal("forget", "bob", "--yes") == 2
     assert terminal("forget", "--yes", output=Output.JSON) == 2
+
+
+def test_what_they_were_told_is_forgotten_and_that_others_were_told_of_their_mailbox(
+    bob: Person, terminal: Terminal
+) -> None:
+    bob.world.records.put_relay("example.com", "192.0.2.0/24")
+    until = {"until": "2026-11-23T12:00:00.000Z"}
+    for reader, told in ((BOB, (BOB,)), (AL, (BOB, AL))):
+        row = {"reader": reader, "told": dict.fromkeys(told, until), "proven_at": 1, "wish": "on"}
+        bob.world.records.put("MAILBOXES_TABLE", row)
+    assert terminal.json("forget", BOB, "--yes")["removed"]["told"] == 2
+    (left,) = bob.items("MAILBOXES")
+    assert (left["reader"]["S"], list(left["told"]["M"])) == (AL, [AL])
+
+
+def test_their_own_schedule_stays_and_is_named(bob: Person, terminal: Terminal) -> None:
+    bob.world.records.put_digest(BOB, "07:00")
+    remains = {each["place"]: each["until"] for each in terminal.json("forget", BOB, "--yes")["remains"]}
+    assert remains[f"digest record of {BOB}"] == f"until: quarantine digest remove {BOB}"

@@ -114,6 +114,23 @@ class Digesting:
             raise errors[0]
         return Tick(due, made, oldest, is_complete)
 
+    def ask_now(self, reader: Address) -> "str | Opened | NoDigest":
+        """Ask for the digest of a reader at once, due or not; return the id of its request."""
+        now = self.clock().replace(microsecond=0)
+        row, facts = self.mailboxes.row(reader), self.senders.covering(reader)
+        record = entitled(row.reader, facts, now, self.settings.reports_domain)
+        if isinstance(record, NoDigest):
+            return record
+        if row.last_digest is not None and self.requests.open_since([row.last_digest]):
+            return Opened(row.last_digest)
+        assert record.schedule is not None, "only a record with a schedule entitles"
+        self.mailboxes.make_due(reader, now)
+        due = Due(reader, self.mailboxes.row(reader).due_at or now)
+        digest = self.digest_of(due, record, facts, now, now)
+        with ThreadPoolExecutor(1) as threads:
+            self._queue([digest], now, threads)
+        return digest.request.request_id
+
     def _pages(self, now: datetime, threads: ThreadPoolExecutor) -> Iterator[list[Due]]:
         """Yield those who are due, in pages, from all shards in turn. Without any it costs a query each."""
         shards = [self.mailboxes.due(shard, now, _PAGE) for shard in range(SHARDS)]
@@ -205,6 +222,13 @@ class Digesting:
             self.mailboxes.move(each.due, each.next_at, each.request.request_id)
 
         list(threads.map(move, digests))
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The request of an earlier digest, which is not final."""
+
+    request_id: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,6 +99,15 @@ class Mailboxes:
             {":due": items.epoch(due_at), ":shard": shard_of(reader), ":one": 1},
         )
 
+    def make_due(self, reader: Address, due_at: datetime) -> bool:
+        """Make a reader due who is not; return whether they were not."""
+        return self._update(
+            reader,
+            "SET due_at = :due, due_shard = :shard",
+            {":due": items.epoch(due_at), ":shard": shard_of(reader)},
+            "attribute_not_exists(due_at)",
+        )
+
     def due(self, shard: int, until: datetime, page: int) -> Iterator[list[Due]]:
         """Yield those of a shard who are due by a time, the longest first, in pages of at most `page`."""
         pages = self._client.get_paginator("query").paginate(
