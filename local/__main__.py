@@ -89,6 +89,7 @@ def _serve(arguments: argparse.Namespace) -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)  # before any thread starts: each inherits it
     ready = sys.stdout
     with contextlib.redirect_stdout(sys.stderr):  # the functions' logs; standard output is for the ready line
+        from local.pipeline import TICK
         from local.server import running
 
         with running(
@@ -107,6 +108,11 @@ def _serve(arguments: argparse.Namespace) -> None:
                 "env": local.environ,
             }
             print(json.dumps(line), file=ready, flush=True)
+            print(
+                f"Digest looks every {TICK:.0f} seconds for readers who are due; on AWS, every 5 minutes.",
+                file=sys.stderr,
+                flush=True,
+            )
             signal.sigwait(signals)
 
 

@@ -28,12 +28,15 @@ from local.ses import GRAY
 from quarantine.acting.offers import address_of
 from quarantine.acting.reference import Reference
 from quarantine.acting.rules import Action, Ruling
+from quarantine.mail.addresses import Address
 from quarantine.mail.escaping import escaped, escaped_lines
+from quarantine.services.digesting import Digesting
+from quarantine.settings import DigestSettings
 
 TRIGGER = "manual-report-request@anything.example"
 _DOMAIN = "reports.example.com"
-# A report, a preview, three releases, six answers, two questions to Alice and three notices.
-_MAILS = 16
+# Two reports, a digest, a preview, three releases, six answers, two questions to Alice and three notices.
+_MAILS = 18
 _MAIL_SERVER = "127.0.0.1"  # the server of Bob's company, which may relay
 _STRANGER = "127.0.0.2"  # somewhere else
 _PATIENCE = timedelta(seconds=30)
@@ -43,7 +46,10 @@ _HARMFUL = b"X5O-DEMO-HARMFUL-CODE"  # SES rejects a mail that contains it
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """One mail to us, and its real sender. action, on: what it asks for, with which held mail."""
+    """One mail to us, and its real sender. action, on: what it asks for, with which held mail.
+
+    subject: of a mail that asks for a report.
+    """
 
     title: str
     sender: str
@@ -51,17 +57,20 @@ class Act:
     fields: Mapping[str, str] = field(default_factory=dict)
     action: Action | Ruling | None = None
     on: str = ""
+    subject: str = "What is held for me?"
 
 
 _BOB = "Bob Builder <bob@example.com>"
 _CAROL = "Carol <carol@example.com>"
 _ALICE = "Alice <alice@example.com>"
 _PARCEL, _OFFER, _INVOICE, _PRIZE = "held/parcel", "held/offer", "held/invoice", "held/prize"
+_NEWS = "held/news"
 _ACTS = (
     Act("Bob asks", _BOB),
     Act("A stranger asks as Bob", _BOB, peer=_STRANGER),
     Act("Alice's out-of-office answers", "alice@example.com", fields={"Auto-Submitted": "auto-replied"}),
     Act("Bob asks again, at once", _BOB),
+    Act("Bob looks for an invoice", _BOB, subject="find invoice"),
     Act("Carol asks, for whom nothing is held", _CAROL),
     Act("Bob writes to a preview address", _BOB, action=Action.PREVIEW, on=_PARCEL),
     Act("Carol writes to Bob's release address", _CAROL, action=Action.RELEASE, on=_PARCEL),
@@ -96,6 +105,11 @@ _STORED = {  # as a mail server with a filter stores them: key, mail
     b"From: Offers <best@offers.example>\r\nTo: bob@example.com\r\n"
     b"Subject: One offer, today only\r\nMessage-ID: <offer@offers.example>\r\n\r\n" + _HARMFUL + b"\r\n",
 }
+_LATER = (
+    b"Received: from mail.timber.example by mx.example.com; %s\r\n"
+    b"From: Timber Weekly <news@timber.example>\r\nTo: bob@example.com\r\n"
+    b"Subject: Pine follows oak\r\nMessage-ID: <news@timber.example>\r\n\r\nPrices fall.\r\n"
+)
 _REASONS = {_INVOICE: "phishing", _PRIZE: "phishing"}  # what is not here is spam
 _HELD = (  # recipient, hours ago, from, subject, reason
     ("bob@example.com", 3, "Accounts <invoices@supplier.example>", "Invoice 2026-1187 for November", "spam"),
@@ -150,6 +164,7 @@ def _with_attachments(console: Console, directory: Path) -> list[bytes]:
         console.print(f"SES listens on [bold]{local.smtp}[/]; {_MAIL_SERVER} may relay for example.com.\n")
         sent_before = set(_maildir(local.outbox).keys())
         _play(console, records, local.smtp, references, _ACTS)
+        _let_a_digest_come(console, records, local)
         _wait(lambda: len(_maildir(local.outbox)) - len(sent_before) >= _MAILS)
         new = [key for key in _maildir(local.outbox).keys() if key not in sent_before]  # noqa: SIM118 - a Maildir
         return [_maildir(local.outbox).get_bytes(key) for key in new]
@@ -180,6 +195,25 @@ def _with_an_agent(console: Console, directory: Path) -> bytes:
     return released
 
 
+def _let_a_digest_come(console: Console, records: Records, local: Local) -> None:
+    """Set a schedule, hold one more mail, and bring the time of the schedule forward."""
+    records.put_digest("example.com", "07:00", zone="Europe/Berlin")
+    _store(local, {_NEWS: _LATER})
+    digesting = Digesting.on(
+        DigestSettings.from_environ(local.stack.environ),
+        local.session.client("dynamodb"),
+        local.session.client("sqs"),
+    )
+    request_id = digesting.ask_now(Address.parse("bob@example.com"))
+    assert isinstance(request_id, str), request_id
+    row = _settled(records, request_id)
+    console.print(
+        "Then the operator lets reports come to example.com at 07:00, and something new is held for Bob. When"
+        " the time comes (here, it is brought forward), he gets a report of it by itself:"
+        f" [green]{row['status']}[/], {row['detail']}."
+    )
+
+
 def _seed(records: Records) -> None:
     records.put_relay("example.com", f"{_MAIL_SERVER}/32")
     records.put_auth("example.com", administrators=["alice@example.com"])
@@ -188,11 +222,11 @@ def _seed(records: Records) -> None:
         records.put_held(recipient, f"<{number}@held.example>", received_at, sender, subject, reason=reason)
 
 
-def _store(local: Local) -> dict[str, Reference]:
+def _store(local: Local, mails: Mapping[str, bytes] = _STORED) -> dict[str, Reference]:
     """Store the mails as a filter does, and return by which reference each is named once hold noted it."""
     s3, dynamodb = local.session.client("s3"), local.session.client("dynamodb")
     environ = local.stack.environ
-    for minutes, (key, mail) in enumerate(_STORED.items()):
+    for minutes, (key, mail) in enumerate(mails.items()):
         received = format_datetime(datetime.now(UTC) - timedelta(minutes=minutes)).encode()
         s3.put_object(
             Bucket=environ["MAIL_BUCKET"],
@@ -209,7 +243,7 @@ def _store(local: Local) -> dict[str, Reference]:
             if "raw_key" in row
         }
 
-    _wait(lambda: noted().keys() >= _STORED.keys())
+    _wait(lambda: noted().keys() >= mails.keys())
     return noted()
 
 
@@ -259,7 +293,7 @@ def _send(act: Act, to: str, smtp: str) -> str:
     mail = EmailMessage(policy=policy.SMTP)
     mail["From"] = act.sender
     mail["To"] = to
-    mail["Subject"] = act.action.title() if act.action else "What is held for me?"
+    mail["Subject"] = act.action.title() if act.action else act.subject
     mail["Date"] = format_datetime(datetime.now().astimezone())
     mail["Message-ID"] = f"<{time.time_ns()}@example.com>"
     for name, value in act.fields.items():
@@ -320,12 +354,14 @@ def _show_in_mailbox(console: Console, mail: bytes, directory: Path) -> None:
 # What is shown of the mails, one of each, in the order of the acts.
 _SHOWN = (
     *("report", "preview", "release", "answer-deleted", "answer-rejected"),
-    *("ask-1", "answer-granted", "answer-denied"),
+    *("ask-1", "answer-granted", "answer-denied", "digest"),
 )
 
 
 def _one_of_each(mails: Iterable[Message]) -> list[Message]:
-    by_kind = {str(mail["Message-ID"]).rpartition("@")[0].rpartition(".")[2]: mail for mail in mails}
+    by_kind: dict[str, Message] = {}
+    for mail in mails:
+        by_kind.setdefault(str(mail["Message-ID"]).rpartition("@")[0].rpartition(".")[2], mail)
     return [by_kind[kind] for kind in _SHOWN]
 
 

@@ -26,14 +26,24 @@ from quarantine.services import acting as acting_service
 from quarantine.services import feedback as feedback_service
 from quarantine.services.acting import Acting, Clients
 from quarantine.services.claiming import HOPELESS
+from quarantine.services.digesting import Digesting
 from quarantine.services.holding import Holding
 from quarantine.services.intake import Intake
 from quarantine.services.reporting import Reporting
 from quarantine.services.telling import telling
-from quarantine.settings import ActSettings, FeedbackSettings, HoldSettings, IntakeSettings, ReportSettings
+from quarantine.settings import (
+    ActSettings,
+    DigestSettings,
+    FeedbackSettings,
+    HoldSettings,
+    IntakeSettings,
+    ReportSettings,
+)
 
 _RETRIES = 2  # of an asynchronous invocation, before the event goes to the on-failure destination
 _BATCH = 10
+TICK = 3.0
+"""How often digest looks for readers who are due, in seconds: moto has no schedule that would invoke it."""
 _log = logging.getLogger(__name__)
 
 
@@ -123,9 +133,12 @@ class Pipeline:
             self._sources[stack.results_queue_url] = Source(
                 acting.handle_result, acting.journal, acting.settings.attempts, acting_service.HOPELESS
             )
+        self._digesting = Digesting.on(DigestSettings.from_environ(stack.environ), dynamodb, sqs)
         self._events: queue.Queue[dict[str, Any]] = queue.Queue()
         self._stopping = threading.Event()
-        self._threads = [threading.Thread(target=self._run_intake, daemon=True)] + [
+        self._threads = [
+            threading.Thread(target=run, daemon=True) for run in (self._run_intake, self._run_schedule)
+        ] + [
             threading.Thread(target=self._run_source, args=source, daemon=True)
             for source in self._sources.items()
         ]
@@ -171,6 +184,13 @@ class Pipeline:
                 return
         failure = {"requestPayload": event, "responsePayload": {"errorMessage": str(error)}}
         self._sqs.send_message(QueueUrl=self._stack.intake_failures_url, MessageBody=json.dumps(failure))
+
+    def _run_schedule(self) -> None:
+        while not self._stopping.wait(TICK):
+            try:
+                self._digesting.tick()
+            except Exception:  # noqa: BLE001 - the process's edge: the next run does the work
+                _log.error("digest failed\n%s", escaped_lines(traceback.format_exc()))
 
     def _run_source(self, url: str, source: Source) -> None:
         while not self._stopping.is_set():

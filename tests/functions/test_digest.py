@@ -110,7 +110,7 @@ def test_the_next_digest_lists_what_is_new_and_counts_the_rest(company: World) -
     text = text_of(mails(company)[-1])
     assert "Parcel 2" in text
     assert "Parcel 1" not in text
-    assert "1 more is held, of which an earlier report told you." in " ".join(text.split())
+    assert "1 more is held, which an earlier report listed." in " ".join(text.split())
 
 
 def test_a_requested_report_counts_as_told(company: World) -> None:

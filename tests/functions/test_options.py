@@ -91,7 +91,7 @@ def test_words_are_found_in_any_case_and_the_report_says_what_it_answers(bob: Wo
     assert numbers(text) == [0, 2]
     (text,) = requested(bob, "find grosse", message_id="m3")
     assert numbers(text) == [0, 2]
-    assert "These are the messages whose sender or subject has: grosse." in flat(text)
+    assert "You asked for messages whose sender or subject has all of: grosse." in flat(text)
     assert "2 messages found, newest first." in text
 
 
@@ -145,7 +145,7 @@ def test_the_last_days(bob: World) -> None:
     bob.clock.move(minutes=1)
     (text,) = requested(bob, "last 7 days")
     assert numbers(text) == [0, 1, 2]
-    assert "These are the messages of the last 7 days." in flat(text)
+    assert "You asked for the messages of the last 7 days." in flat(text)
     assert requested(bob, "last 1 day", message_id="m2") != []
 
 

@@ -27,6 +27,7 @@ def test_demo(tmp_path: Path) -> None:
         ("A stranger asks as Bob", "refused: unauthenticated"),
         ("Alice's out-of-office answers", "refused: automatic"),
         ("Bob asks again, at once", "refused: too_soon"),
+        ("Bob looks for an invoice", " sent "),
         ("Carol asks, for whom nothing is held", " empty"),
         ("Bob writes to a preview address", "done: shown"),
         ("Carol writes to Bob's release", "refused: not_yours"),
@@ -54,6 +55,7 @@ def test_demo(tmp_path: Path) -> None:
     assert "The message did not arrive" in by_subject  # SES rejected it, and it is held again
     released = by_subject["The message that was held for bob@example.com"]
     assert [part.get_filename() for part in released.iter_attachments()] == ["original.eml"]
+    assert "Held mail for bob@example.com: 1 new message" in by_subject
     report = by_subject["Held mail for bob@example.com: 8 messages"]
     text, html = (report.get_body((kind,)).get_content() for kind in ("plain", "html"))  # type: ignore[union-attr]
     for part in (text, html, (directory / "report.html").read_text()):

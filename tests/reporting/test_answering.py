@@ -6,6 +6,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
 from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -51,6 +53,7 @@ def answer_of(
     deed: Deed | None = None,
     reply_to: Address | None = None,
     said: str = "",
+    **more: Any,
 ) -> EmailMessage:
     return render_answer(
         answer,
@@ -64,6 +67,7 @@ def answer_of(
         reply_to=reply_to,
         now=NOW,
         said=said,
+        **more,
     )
 
 
@@ -92,6 +96,23 @@ def text_of(mail: EmailMessage) -> str:
                 Answer.REFUSED_BY_SERVER, said="550 5.7.1 <b>no</b>, see https://x.example/\x1b"
             ),
             id="with the words of a server",
+        ),
+        pytest.param(
+            "answer-digest-on",
+            lambda: answer_of(
+                Answer.DIGEST_ON,
+                message=None,
+                undo=Address.parse("digest-off@reports.example.com"),
+                next_at=NOW.astimezone(ZoneInfo("Europe/Berlin")),
+            ),
+            id="digest-on",
+        ),
+        pytest.param(
+            "answer-digest-off",
+            lambda: answer_of(
+                Answer.DIGEST_OFF, message=None, undo=Address.parse("digest-on@reports.example.com")
+            ),
+            id="digest-off",
         ),
         pytest.param("answer-too-old", lambda: answer_of(Answer.TOO_OLD, message=None), id="no message"),
     ],

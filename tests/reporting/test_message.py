@@ -8,7 +8,7 @@ in a mail client, before you commit them.
 import html
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes, policy
@@ -16,6 +16,7 @@ from email.message import EmailMessage
 from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -24,10 +25,11 @@ from hypothesis import strategies as st
 from quarantine.acting.offers import NOTHING_OFFERED, Offering, Policy, offers_on
 from quarantine.acting.rules import USER_ACTIONS, Action
 from quarantine.asking.admission import Accepted
-from quarantine.asking.commands import ReportCommand
+from quarantine.asking.commands import DigestCommand, ReportCommand
 from quarantine.asking.machines import LOOP_MARKER
 from quarantine.asking.replying import ReplyContext
-from quarantine.held import HeldMessage, HoldReason, MailboxListing
+from quarantine.asking.views import Cursor, View
+from quarantine.held import HeldMessage, HoldReason, MailboxListing, Order
 from quarantine.mail.addresses import Address
 from quarantine.reporting.message import render
 from quarantine.reporting.summary import summarise
@@ -127,6 +129,34 @@ def mail_of(
     return render(report, sender=OURS, reply_to=reply_to, now=NOW)
 
 
+DIGEST = replace(
+    REQUEST,
+    request_id="digest-5ff860bf1190596c-1741593600",
+    command=DigestCommand(REQUEST.command.written_to, NOW),
+    reply=ReplyContext(utc_offset=timedelta(hours=1)),
+)
+
+
+def viewing(**view: Any) -> Accepted:
+    """A request that says what it wants."""
+    return replace(REQUEST, command=ReportCommand(REQUEST.command.written_to, view=View(**view)))
+
+
+def report_of(
+    request: Accepted,
+    messages: Sequence[HeldMessage],
+    *,
+    others: int = 0,
+    at_least: bool = False,
+    max_rows: int = 100,
+    order: Order = Order.NEWEST,
+    new: Callable[[HeldMessage], bool] = lambda _: False,
+) -> EmailMessage:
+    listing = MailboxListing(tuple(messages), len(messages), at_least, others)
+    report = summarise(request, [listing], max_rows, OFFERING, order=order, new=new)
+    return render(report, sender=OURS, reply_to=None, now=NOW)
+
+
 def part(mail: EmailMessage, subtype: str) -> str:
     (found,) = (each for each in mail.iter_parts() if each.get_content_subtype() == subtype)
     text = found.get_content()
@@ -190,6 +220,30 @@ def part(mail: EmailMessage, subtype: str) -> str:
             ),
             id="to-be-asked-for",
         ),
+        pytest.param("digest", lambda: report_of(DIGEST, ORDINARY[:2], others=17), id="digest"),
+        pytest.param(
+            "digest-of-many",
+            lambda: report_of(DIGEST, ORDINARY, max_rows=2, order=Order.WANTED),
+            id="digest-of-many",
+        ),
+        pytest.param(
+            "found",
+            lambda: report_of(viewing(find=("invoice", "supplier.example")), (INVOICE,)),
+            id="found",
+        ),
+        pytest.param(
+            "found-older",
+            lambda: report_of(
+                viewing(older=Cursor(NOW), find=("invoice",)), ORDINARY, at_least=True, max_rows=2
+            ),
+            id="found-older",
+        ),
+        pytest.param("nothing-found", lambda: report_of(viewing(days=7), ()), id="nothing-found"),
+        pytest.param(
+            "new-ones-marked",
+            lambda: report_of(REQUEST, ORDINARY[:3], new=lambda each: each == ORDINARY[0]),
+            id="new-ones-marked",
+        ),
         pytest.param(
             "many-mailboxes",
             lambda: mail_of(
@@ -214,7 +268,8 @@ def test_the_whole_mail_is_as_approved(name: str, make: Callable[[], EmailMessag
 def test_every_approved_mail_is_one_of_the_above() -> None:
     newest = {"newest-of-many", "newest-of-more"}
     names = {"ordinary", "one", "nothing-held", "shared-mailbox", "many-mailboxes"} | newest
-    names |= {"of-another", "to-be-asked-for"}
+    names |= {"of-another", "to-be-asked-for", "new-ones-marked"}
+    names |= {"digest", "digest-of-many", "found", "found-older", "nothing-found"}
     others = ("answer", "ask", "preview", "release")  # approved by tests of their own
     stems = {path.stem for path in APPROVED.glob("*.eml")}
     assert {stem for stem in stems if not stem.startswith(others)} == names
