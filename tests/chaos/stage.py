@@ -98,7 +98,7 @@ def staged(
 
     endpoint_url: of an empty emulator; None for moto. parameters: of the template.
     """
-    loggers = [Logger(service=name) for name in ("intake", "report", "act", "hold", "feedback")]
+    loggers = [Logger(service=name) for name in ("intake", "report", "act", "hold", "feedback", "digest")]
     levels = {logger: logger.log_level for logger in loggers}
     with (
         patch.dict(os.environ, _ACCOUNT),
@@ -106,6 +106,7 @@ def staged(
         redirect_stdout(nowhere),
         patch("botocore.endpoint.time", SimpleNamespace(sleep=lambda _: None)),
         patch("quarantine.services.holding.ThreadPoolExecutor", lambda _: _OneThread(rng)),
+        patch("quarantine.services.digesting.ThreadPoolExecutor", lambda _: _OneThread(rng)),
         patch.object(Table, "__deepcopy__", _snapshot, create=True),
         patch.object(DynamoDBBackend, "execute_statement", _of_one_table),
         mock_aws() if endpoint_url is None else nullcontext(),
