@@ -1,7 +1,7 @@
 """`python -m lab.bench`: the functions' costs, as ratios measured in one run. Exits with 1 if S3 is called.
 
 `python -m lab.bench importing`: the same for the operator's import; it takes some minutes.
-`python -m lab.bench front`, `pipe`, `previewing`: only that part.
+`python -m lab.bench front`, `pipe`, `previewing`, `digesting`: only that part.
 """
 
 import contextlib
@@ -37,10 +37,11 @@ def _run(console: Console) -> int:
 
         _show(console, importing.table(), importing.METHOD)
         return 0
-    if sys.argv[1:] in (["front"], ["pipe"], ["previewing"]):
-        from lab.bench import front, pipe, previewing, targets
+    if sys.argv[1:] in (["front"], ["pipe"], ["previewing"], ["digesting"]):
+        from lab.bench import digesting, front, pipe, previewing, targets
 
-        part = {"front": front, "pipe": pipe, "previewing": previewing}[sys.argv[1]]
+        parts = {"front": front, "pipe": pipe, "previewing": previewing, "digesting": digesting}
+        part = parts[sys.argv[1]]
         alone = part.measured()
         _show(console, alone.table, part.METHOD)
         _show(console, targets.table(alone.reached), targets.METHOD)
@@ -48,6 +49,7 @@ def _run(console: Console) -> int:
     from lab.bench import (
         calls,
         cpu,
+        digesting,
         front,
         holding,
         memory,
@@ -70,6 +72,7 @@ def _run(console: Console) -> int:
         (holding.measured(work.environ), holding.METHOD),
         (rendering.measured(ReportSettings.from_environ(work.environ)), rendering.METHOD),
         (previewing.measured(), previewing.METHOD),
+        (digesting.measured(), digesting.METHOD),
         (pipe.measured(), pipe.METHOD),
         (front.measured(), front.METHOD),
     ):

@@ -20,7 +20,7 @@ def s3_on_common_path(workload: Workload) -> list[str]:
     return [each.scenario.name for each in workload.recordings if each.scenario.common and _s3(each)]
 
 
-_MOST = {"intake": 3, "report": 4}
+_MOST = {"intake": 4, "report": 6}
 _MOST_OF_ACTION = {"preview": 6, "release": 9, "delete": 6}
 
 

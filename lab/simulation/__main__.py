@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from lab.simulation.load import AT_ONCE, LOADS, OUTAGE, USERS, Load
+from lab.simulation.monday import monday, waves
 from lab.simulation.pipeline import Durations, Fate, Morning, simulate
 from lab.simulation.settings import Settings
 from local.stack import load_template
@@ -128,6 +129,31 @@ def ages(done: Sequence[tuple[Scenario, Morning]]) -> str:
     return table(head, [[_clock(at), *(_span(each.get(at, 0.0)) for each in by_time)] for at in times])
 
 
+DUE = 300_000
+RATES = (14, 500, 2000)
+_HEAD_OF_DIGESTS = (
+    "zones",
+    "SES/s",
+    "last asked for after",
+    "last sent after",
+    "most waiting",
+    "runs of digest",
+)
+
+
+def _digests(case: tuple[int, int]) -> list[str]:
+    """Return the row of a Monday at 7:00. case: the number of time zones, and SES's rate."""
+    zones, rate = case
+    result = monday(waves(DUE, zones), rate)
+    numbers = (f"{number:,}" for number in (result.most_waiting, result.runs))
+    return [str(zones), f"{rate:,}", _hours(result.asked_late), _hours(result.sent_late), *numbers]
+
+
+def _hours(seconds: int) -> str:
+    minutes = round(seconds / 60)
+    return f"{minutes // 60} h {minutes % 60:02} min" if minutes >= 60 else f"{minutes} min"
+
+
 def _quantile(values: Sequence[float], share: float) -> float:
     """Return the value that `share` of the sorted values do not exceed."""
     return values[max(0, round(len(values) * share) - 1)] if values else 0.0
@@ -163,6 +189,10 @@ def main() -> int:
     done += (spare := [(scenario, scenario.run()) for scenario in margins(template)])
     print(f"\n{AT_ONCE.name}, the queue in no order: each change by itself, and what both bear\n")
     print(table((*_HEAD, *_WAITS), [row(*each) for each in spare]))
+    print(f"\n{DUE:,} of {USERS:,} mailboxes have something new at 7:00, in one time zone or in twelve\n")
+    print(
+        table(_HEAD_OF_DIGESTS, list(map(_digests, ((zones, rate) for zones in (1, 12) for rate in RATES))))
+    )
     # Apart, because the tables are the same each time.
     print(f"\n{time.perf_counter() - start:.0f} s", file=sys.stderr)
     return int(any(each.name.startswith("sized") and morning.number(Fate.DEAD) for each, morning in done))

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from quarantine.acting.ways import WayBack
-from tests.chaos import actions, objects, releases, requests
+from tests.chaos import actions, digests, objects, releases, requests
 from tests.chaos.faults import Fault
 from tests.chaos.mailserver import Mood
 from tests.deploy.emulation import running
@@ -33,9 +33,11 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--objects", type=int, help="how many, through hold")
     parser.add_argument("--actions", type=int, help="how many, through intake, act and feedback")
     parser.add_argument("--releases", type=int, help="how many, by a relay, and as many by agents")
+    parser.add_argument("--digests", type=int, help="how many readers, for two months of scheduled reports")
     parser.add_argument("--emulator", action="store_true", help="over ministack, in place of moto")
     given = parser.parse_args(arguments)
-    everything = given.requests is given.objects is given.actions is given.releases is None
+    named = (given.requests, given.objects, given.actions, given.releases, given.digests)
+    everything = not any(named)
     console = Console(
         file=sys.stdout, width=_WIDTH, highlight=False
     )  # of now: a run lets the functions print nowhere
@@ -62,6 +64,10 @@ def main(arguments: list[str]) -> int:
             of_releases = releases.run(given.seed, way, number, _progress(f"releases by {way} came in"))
             title = f"chaos over moto, releases by {way}, seed {given.seed}"
             bad += _tell(console, title, _of_releases(of_releases), of_releases.violations)
+    if number := given.digests or (500 if everything and not given.emulator else 0):
+        of_digests = digests.run(given.seed, number, progress=lambda day: _say(f"day {day}"))
+        title = f"chaos over moto, scheduled reports, seed {given.seed}"
+        bad += _tell(console, title, _of_digests(of_digests), of_digests.violations)
     return 1 if bad else 0
 
 
@@ -73,6 +79,10 @@ def _emulator(*, wanted: bool) -> Iterator[str | None]:
         return
     with TemporaryDirectory() as home, running(Path(home), {}) as emulator:
         yield emulator.url
+
+
+def _say(text: str) -> None:
+    Console(stderr=True, highlight=False).print(text, style="dim")
 
 
 def _progress(what: str) -> Callable[[int], None]:
@@ -139,6 +149,22 @@ def _of_releases(account: releases.Account) -> Iterable[Row]:
     yield "mails delivered again", account.delivered_again
     yield "between the server's yes and the row or the result, which allow that", account.windows
     yield "in a dead-letter queue, redriven", account.redriven
+    yield "lost", account.lost
+
+
+def _of_digests(account: digests.Account) -> Iterable[Row]:
+    yield "readers", account.readers
+    yield "days", account.days
+    yield "held mails", account.held
+    yield "AWS calls", account.calls
+    yield from _of_faults(account.faults)
+    yield "runs of digest with somebody due", account.ticks
+    yield "digests", account.digests
+    for how, number in sorted(account.told.items()):
+        yield f"a held mail and a reader: {how}", number
+    yield "mails sent again", account.sent_again
+    yield "faults between SES and the row, which allow that", account.windows
+    yield "latest digest, after its time or the last fault before it (s)", int(account.latest.total_seconds())
     yield "lost", account.lost
 
 

@@ -4,7 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
 
@@ -13,17 +13,21 @@ from botocore.exceptions import ClientError, ConnectTimeoutError, ReadTimeoutErr
 from moto import mock_aws
 
 from quarantine.acting.ways import WayBack
-from quarantine.held import HeldStatus, MailboxListing
+from quarantine.digests.news import Mark
+from quarantine.held import HeldMessage, HeldStatus, MailboxListing
 from quarantine.mail.addresses import Address
 from quarantine.outbox import DeadLetters, Jobs
 from quarantine.release.handover import Reply
 from quarantine.runtime import TWO_ATTEMPTS
+from quarantine.services import gathering
 from quarantine.services.acting import Acting
 from quarantine.services.ruling import Rulings
+from quarantine.services.scheduling import Scheduling
+from quarantine.stores.mailboxes import Mailboxes
 from quarantine.stores.quarantine import HeldRows, Quarantine
 from quarantine.stores.requests import Requests, Settled
 from quarantine.stores.transitions import HeldRow, Transitions
-from tests.chaos import actions, objects, releases, requests
+from tests.chaos import actions, digests, objects, releases, requests
 from tests.chaos.faults import Chance, Fault, Invocation, Process, Wire
 from tests.chaos.objects import Rejections
 from tests.chaos.requests import Fate
@@ -60,6 +64,10 @@ def _taken(
     )
 
 
+def _new_once(_: HeldMessage, mark: Mark | None) -> bool:
+    return mark is None
+
+
 def _everybodys(*_: object) -> list[Address]:
     users = [f"u{number}@relay.example" for number in range(4)]
     return [Address.parse(each) for each in (*users, "shared@relay.example")]
@@ -75,6 +83,34 @@ def test_no_request_is_lost() -> None:
     assert account.fates[Fate.LOST] == 0
     assert account.sent_again <= account.windows
     assert sum(account.faults.values()) > 60
+
+
+AUTUMN = datetime(2100, 10, 30, tzinfo=UTC)  # the clocks change on the 31st in Europe
+
+
+def test_each_held_mail_is_told_of_in_one_digest() -> None:
+    account = digests.run(seed=1, readers=14, days=3, begins=AUTUMN)
+    assert account.violations == []
+    assert account.lost == 0
+    assert account.told["in one digest"] > 5
+    assert account.sent_again <= account.windows
+    assert sum(account.faults.values()) > 5
+
+
+@pytest.mark.parametrize(
+    ("patched", "name", "broken", "violation"),
+    [
+        pytest.param(Mailboxes, "tell", _nothing, "twice", id="nothing remembers what was told"),
+        pytest.param(Scheduling, "note_held", _nothing, "never", id="nobody becomes due"),
+        pytest.param(gathering, "is_new", _new_once, "never", id="nothing is new twice"),
+    ],
+)
+def test_a_digest_that_tells_wrongly_is_found(
+    monkeypatch: pytest.MonkeyPatch, patched: Any, name: str, broken: Callable[..., Any], violation: str
+) -> None:
+    monkeypatch.setattr(patched, name, broken)
+    account = digests.run(seed=1, readers=10, days=3, begins=AUTUMN)
+    assert any(each.startswith(violation) for each in account.violations)
 
 
 def test_each_object_has_its_rows() -> None:

@@ -201,13 +201,19 @@ class Digesting:
         return Digest(due, request, next_time(record.schedule, now))
 
     def _queue(self, digests: Sequence["Digest"], now: datetime, threads: ThreadPoolExecutor) -> None:
-        """Record the requests, queue their jobs, and only then make their readers due again."""
+        """Record the requests, queue their jobs, and only then make their readers due again.
+
+        The jobs have groups of their own: SQS then lets no request of a person wait long behind digests.
+        """
         recorded = threads.map(lambda each: self.requests.record_digest(each.request, now), digests)
         waiting = [
             each for each, outcome in zip(digests, recorded, strict=True) if isinstance(outcome, Admitted)
         ]
         self.jobs.put_all(
-            [(ReportJob(each.request.request_id), each.request.requester.domain) for each in waiting]
+            [
+                (ReportJob(each.request.request_id), f"digests of {each.request.requester.domain}")
+                for each in waiting
+            ]
         )
         for each in waiting:
             self.journal.count("Digests", "asked for")
