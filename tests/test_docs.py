@@ -171,12 +171,14 @@ def items(world: World) -> list[dict[str, Any]]:
 
 
 def test_the_records_that_it_puts_can_be_read(world: World, items: list[dict[str, Any]]) -> None:
-    assert len(items) == 3
+    assert len(items) == 4
     client, log = world.session.client("dynamodb"), Journal("test", "Tests", "quarantine").unreadable
     senders = Senders(client, world.stack.environ["SENDERS_TABLE"], log)
     quarantine = Quarantine(client, world.stack.environ["QUARANTINE_TABLE"], log)
     auth, relays = senders.facts_for(BOB)
     assert [record.accept for record in auth] == [{Method.DMARC}]
     assert [str(record.network) for record in relays] == ["192.0.2.0/24"]
+    (digest,) = senders.covering(BOB).digests
+    assert str(digest.schedule) == "07:00 on mon,tue,wed,thu,fri, Europe/Berlin"
     (held,) = quarantine.held_for(BOB, world.clock.now, 10).newest
     assert (held.subject, held.message_id) == ("Invoice 1187", "<1187@supplier.example>")

@@ -150,8 +150,8 @@ def _digests(case: tuple[int, int]) -> list[str]:
 
 
 def _hours(seconds: int) -> str:
-    minutes = round(seconds / 60)
-    return f"{minutes // 60} h {minutes % 60:02} min" if minutes >= 60 else f"{minutes} min"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min"
 
 
 def _quantile(values: Sequence[float], share: float) -> float:

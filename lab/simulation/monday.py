@@ -12,7 +12,7 @@ TICK: Final = 300
 """Seconds from one run of digest to the next."""
 
 MADE_A_SECOND: Final = 175.0
-"""Readers that one run of digest serves in a second, if a call takes 10 ms: `python -m lab.bench digesting`."""
+"""Readers that a run of digest serves in a second, if a call takes 10 ms: `python -m lab.bench digesting`."""
 
 LONGEST_RUN: Final = 210
 """Seconds after which a run of digest begins no other page: its timeout without the time that it leaves."""
