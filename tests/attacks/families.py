@@ -5,6 +5,7 @@ from tests.attacks.corpus import (
     actions,
     authentication,
     automatic,
+    digests,
     diversions,
     domains,
     from_bytes,
@@ -31,6 +32,7 @@ FAMILIES: dict[str, tuple[Attack, ...]] = {
         "triggers": triggers.ATTACKS,
         "diversions": diversions.ATTACKS,
         "actions": actions.ATTACKS,
+        "digests": digests.ATTACKS,
     }.items()
 }
 ATTACKS = tuple(attack for attacks in FAMILIES.values() for attack in attacks)

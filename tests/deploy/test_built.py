@@ -21,6 +21,7 @@ REQUIRED = {
     "IntakeFunction": {
         "SENDERS_TABLE": "senders",
         "REQUESTS_TABLE": "requests",
+        "MAILBOXES_TABLE": "mailboxes",
         "JOBS_QUEUE_URL": "https://sqs.eu-west-1.amazonaws.com/111122223333/jobs",
         "ACTIONS_QUEUE_URL": "https://sqs.eu-west-1.amazonaws.com/111122223333/actions",
         "MAIL_BUCKET": "mail",
@@ -30,6 +31,7 @@ REQUIRED = {
     "ReportFunction": {
         "QUARANTINE_TABLE": "quarantine",
         "REQUESTS_TABLE": "requests",
+        "MAILBOXES_TABLE": "mailboxes",
         "REPORTS_DOMAIN": "reports.example.com",
         "REPORT_SENDER": "quarantine@reports.example.com",
         "STACK_NAME": "quarantine-report",
@@ -38,6 +40,7 @@ REQUIRED = {
         "SENDERS_TABLE": "senders",
         "QUARANTINE_TABLE": "quarantine",
         "REQUESTS_TABLE": "requests",
+        "MAILBOXES_TABLE": "mailboxes",
         "MAIL_BUCKET": "mail",
         "REPORTS_DOMAIN": "reports.example.com",
         "REPORT_SENDER": "quarantine@reports.example.com",
@@ -46,6 +49,7 @@ REQUIRED = {
     "FeedbackFunction": {
         "QUARANTINE_TABLE": "quarantine",
         "REQUESTS_TABLE": "requests",
+        "MAILBOXES_TABLE": "mailboxes",
         "CONFIGURATION_SET": "quarantine-report",
         "REPORTS_DOMAIN": "reports.example.com",
         "REPORT_SENDER": "quarantine@reports.example.com",
@@ -54,8 +58,19 @@ REQUIRED = {
     "HoldFunction": {
         "MAIL_BUCKET": "mail",
         "QUARANTINE_TABLE": "quarantine",
+        "SENDERS_TABLE": "senders",
+        "MAILBOXES_TABLE": "mailboxes",
+        "REPORTS_DOMAIN": "reports.example.com",
         "HELD_DEAD_LETTERS_URL": "https://sqs.eu-west-1.amazonaws.com/111122223333/dead",
         "RETENTION_DAYS": "spam=30,phishing=30,virus=30,bulk=30,policy=30,blocked=30",
+        "STACK_NAME": "quarantine-report",
+    },
+    "DigestFunction": {
+        "SENDERS_TABLE": "senders",
+        "REQUESTS_TABLE": "requests",
+        "MAILBOXES_TABLE": "mailboxes",
+        "JOBS_QUEUE_URL": "https://sqs.eu-west-1.amazonaws.com/111122223333/jobs",
+        "REPORTS_DOMAIN": "reports.example.com",
         "STACK_NAME": "quarantine-report",
     },
 }
@@ -156,6 +171,24 @@ for service in ("dynamodb", "s3", "sesv2", "sqs"):
     shown[service] = [each.name for each in meta.service_model.client_context_parameters]
 print(json.dumps(shown))
 """
+
+
+ZONES = """
+import zoneinfo
+zoneinfo.reset_tzpath(to=())  # as Lambda's runtime, which has none
+print(zoneinfo.ZoneInfo("Australia/Lord_Howe").key)
+"""
+
+
+def test_layer_has_the_time_zones_that_the_runtime_lacks() -> None:
+    done = subprocess.run(
+        [sys.executable, "-S", "-B", "-c", ZONES],
+        env={"PYTHONPATH": str(LAYER)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "Australia/Lord_Howe\n"
 
 
 def shown(packages: Path) -> dict[str, list[object]]:

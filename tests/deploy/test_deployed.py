@@ -63,7 +63,7 @@ PARAMETERS = {
     "CooldownSeconds": "0",  # Bob makes all requests, one after the other
     "Architecture": ARCHITECTURE,
 }
-BOB = "bob@example.com"
+BOB, FRANK = "bob@example.com", "frank@example.com"
 TRUNCATED = "accepted_headers_truncated"
 HELD = "Invoice 2026-1187"
 
@@ -160,7 +160,8 @@ def world(deployed: Deployed) -> Deployed:
     outputs = deployed.outputs
     # See the module's docstring.
     allow("ReportFunctionName", "SendAnything", ["ses:SendEmail", "ses:SendRawEmail"], deployed)
-    allow("IntakeFunctionName", "StateAnything", ["dynamodb:ExecuteStatement"], deployed)
+    for function in ("IntakeFunctionName", "DigestFunctionName"):
+        allow(function, "StateAnything", ["dynamodb:ExecuteStatement"], deployed)
     tables = {
         "SENDERS_TABLE": outputs["SendersTableName"],
         "QUARANTINE_TABLE": outputs["QuarantineTableName"],
@@ -171,6 +172,7 @@ def world(deployed: Deployed) -> Deployed:
         records = Records(boto3.Session("test", "test", region_name=REGION), tables)
     records.put_relay("example.com", "192.0.2.0/24")
     records.put_auth("example.com", ["dkim"])
+    records.put_digest(FRANK, "07:00", zone="Pacific/Auckland")  # hold reads it once a minute
     records.put_held(BOB, "<1187@supplier.example>", datetime.now(UTC), "Supplier <i@supplier.example>", HELD)
     return deployed
 
@@ -330,6 +332,31 @@ def test_a_mail_that_a_filter_leaves_is_held(world: Deployed) -> None:
         "TagSet"
     ]
     assert tag == {"Key": "reason", "Value": "spam"}
+
+
+def test_the_schedule_invokes_digest_and_a_report_comes_by_itself(world: Deployed) -> None:
+    hold(world, "for-frank", b"Subject: By itself\r\n\r\n", recipients=FRANK, reason="spam")
+    dynamodb = world.client("dynamodb")
+    mailboxes, key = world.outputs["MailboxesTableName"], {"reader": {"S": FRANK}}
+    eventually(lambda: dynamodb.get_item(TableName=mailboxes, Key=key).get("Item"))
+    dynamodb.update_item(  # the time has come, before the schedule was changed
+        TableName=mailboxes,
+        Key=key,
+        UpdateExpression="SET due_at = :past",
+        ExpressionAttributeValues={":past": {"N": "1"}},
+    )
+    scheduler, name = world.client("scheduler"), world.outputs["DigestScheduleName"]
+    found = scheduler.get_schedule(Name=name)
+    assert found["ScheduleExpression"] == "rate(5 minutes)"
+    scheduler.update_schedule(  # the emulator counts from when it was made
+        Name=name,
+        ScheduleExpression="rate(1 minute)",
+        FlexibleTimeWindow=found["FlexibleTimeWindow"],
+        Target=found["Target"],
+    )
+    (report,) = eventually(lambda: [mail for mail in world.sent() if mail["To"] == [FRANK]], within=90)
+    assert "By itself" in json.dumps(report)
+    assert "List-Unsubscribe" in json.dumps(report)
 
 
 def test_a_mail_of_nobody_waits_among_the_dead_letters(world: Deployed) -> None:
