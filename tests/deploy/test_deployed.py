@@ -14,6 +14,8 @@ Where the emulator and AWS differ:
 - It knows neither the actions of PartiQL nor the table of a statement: it treats a statement as an action of
   its own, which `StateAnything` grants. test_template.py and test_policies.py check `ReadSenders` and
   `NeverScanSenders`.
+- SQS authorises a batch of messages as `sqs:SendMessage`; here, it is an action of its own, which
+  `SendBatches` grants.
 - The event source mapping and the on-failure destination act without the role: `TakeJobs` and the grant on
   IntakeFailures are not needed here. test_policies.py checks them.
 - Lambda waits one minute and then two before it retries an event; here, a fraction of a second. SQS delivers
@@ -162,6 +164,7 @@ def world(deployed: Deployed) -> Deployed:
     allow("ReportFunctionName", "SendAnything", ["ses:SendEmail", "ses:SendRawEmail"], deployed)
     for function in ("IntakeFunctionName", "DigestFunctionName"):
         allow(function, "StateAnything", ["dynamodb:ExecuteStatement"], deployed)
+    allow("DigestFunctionName", "SendBatches", ["sqs:SendMessageBatch"], deployed)
     tables = {
         "SENDERS_TABLE": outputs["SendersTableName"],
         "QUARANTINE_TABLE": outputs["QuarantineTableName"],

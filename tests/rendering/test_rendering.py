@@ -49,12 +49,20 @@ CLIENTS = (
 ANSWERS = {
     f"answer-{answer}": answer_of(answer, said="550 5.7.1 see https://x.example/\u202e" + "W" * 300)
     for answer in sorted(set(Answer) - {Answer.SHOWN, Answer.DELIVERED})  # those are pages of their own
+} | {
+    f"answer-{Answer.DIGEST_ON}": answer_of(
+        Answer.DIGEST_ON,
+        message=None,
+        undo=Address.parse("digest-off@reports.example.com"),
+        next_at=datetime(2026, 11, 30, 7, 0, tzinfo=UTC),
+    )
 }
 PAGES = (
     *ANSWERS,
     *("ordinary", "shared-mailbox", "nothing-held", "hostile", "release", "release-shared"),
     *("preview", "preview-hostile", "preview-impossible"),
     *("ask", "ask-hostile", "ask-impossible", "of-another", "to-be-asked-for"),
+    *("digest", "digest-of-many", "found-older", "nothing-found", "new-ones-marked"),
 )
 VIEWS = ("light", "dark", "phone", "phone-dark")
 PICTURED = [  # the other pages show no further colour or line break
@@ -64,9 +72,9 @@ PICTURED = [  # the other pages show no further colour or line break
     if view != "phone-dark"
     and (page, view) != ("hostile", "dark")
     and page not in {"release-shared", "preview-hostile", "preview-impossible"}
-    and page not in {"ask-hostile", "ask-impossible"}
-    # The answers differ in their words alone.
-    and page not in ANSWERS.keys() - {f"answer-{Answer.REFUSED_BY_SERVER}"}
+    and page not in {"ask-hostile", "ask-impossible", "digest-of-many", "nothing-found"}
+    # The answers differ in their words alone, but for an address in one.
+    and page not in ANSWERS.keys() - {f"answer-{Answer.REFUSED_BY_SERVER}", f"answer-{Answer.DIGEST_ON}"}
 ]
 FLAT = 24  # the most frequent colours, which an approved picture keeps unchanged
 COLOURS = 40  # further colours of an approved picture
