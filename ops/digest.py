@@ -98,10 +98,11 @@ def remove(context: typer.Context, principal: Principal) -> None:
 def list_(context: typer.Context) -> None:
     """List all schedules."""
     operator: Operator = context.obj
-    operator.answer(COLUMNS, map(_row, operator.sender_records.digest_records()), empty="no schedule")
+    operator.answer(COLUMNS, map(row, operator.sender_records.digest_records()), empty="no schedule")
 
 
-def _row(record: Values) -> Values:
+def row(record: Values) -> Values:
+    """Return a digest record as the list shows it."""
     days = record.get("days", set())
     ordered = [day for day in Weekday if day in days] or sorted(days)
     defaults = {"at": [], "zone": "", "off": False, "everyone": False, "note": "", "updated_at": ""}

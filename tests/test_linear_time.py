@@ -24,10 +24,14 @@ from quarantine.asking.admission import evidence, screen
 from quarantine.asking.commands import ReportCommand, read_commands
 from quarantine.asking.event import InboundMail, parse_event, with_raw_header
 from quarantine.asking.machines import machine_sign
+from quarantine.asking.options import read_options
 from quarantine.asking.replays import freshness
 from quarantine.asking.replying import read_reply_context
 from quarantine.asking.trace import connecting_ip, dkim_domains, dmarc_domains
+from quarantine.asking.views import Cursor, View, words_of
+from quarantine.digests.schedule import Schedule
 from quarantine.feedback.report import read_delivery_report
+from quarantine.held import HeldMessage, HoldReason
 from quarantine.holding.filters.family import Family
 from quarantine.holding.filters.reading import FIELDS
 from quarantine.holding.judging import StoredMail, judge
@@ -285,6 +289,10 @@ def release_signed(text: str) -> Work:
     return lambda: release(b"DKIM-Signature: b=a; bh=a; d=a; s=a; h=from:" + data + b"\nX-Spam: " + data)
 
 
+def held_message(text: str) -> HeldMessage:
+    return HeldMessage(Address.parse("bob@example.com"), "", RECEIVED_AT, text, text, HoldReason.SPAM, None)
+
+
 MIXED: Final = b"Content-Type: multipart/mixed; boundary=a\n\n--a\nContent-Transfer-Encoding: base64\n\n"
 DEEP: Final = b"".join(b"Content-Type: multipart/mixed; boundary=b%d\n\n--b%d\n" % (n, n) for n in range(19))
 
@@ -306,6 +314,12 @@ PARSERS: Final[Mapping[str, Callable[[str], Work]]] = {
     "a strict header section": of_bytes(parse_header, MalformedHeader),
     "the fields of a request": asking_fields,
     "keywords with comments": many_keywords,
+    "what a Subject asks for": of_text(lambda text: read_options(inbound(("Subject", text)))),
+    "a Subject of prefixes": of_text(lambda text: read_options(inbound(("Subject", f"[a] Re: find {text}")))),
+    "words to look for": of_text(lambda text: View(find=words_of(text)).shows(held_message(text))),
+    "a place in a list": of_text(Cursor.parse, ValueError),
+    "times of a schedule": of_text(lambda text: Schedule.parse([text], [text], text), ValueError),
+    "the zone of a schedule": of_text(lambda text: Schedule.parse(["07:00"], ["mon"], text), ValueError),
     "a signed mail": signed_mail,
     "a raw request": of_bytes(lambda data: ask(with_raw_header(inbound(), data)), MalformedHeader),
     "an event of SES": event_of_ses,

@@ -359,7 +359,7 @@ def test_the_schedule_invokes_digest_and_a_report_comes_by_itself(world: Deploye
     )
     (report,) = eventually(lambda: [mail for mail in world.sent() if mail["To"] == [FRANK]], within=90)
     assert "By itself" in json.dumps(report)
-    assert "List-Unsubscribe" in json.dumps(report)
+    assert "digest-off@reports.example.com" in json.dumps(report)
 
 
 def test_a_mail_of_nobody_waits_among_the_dead_letters(world: Deployed) -> None:

@@ -501,3 +501,48 @@ def test_a_schedule_in_another_zone_gives_its_own_time(company: World) -> None:
     company.clock.now = datetime(now.year, now.month, now.day, 1, 30, tzinfo=UTC) + timedelta(days=1)
     assert tick(company) == [NEW]
     assert "UTC+05:30" in text_of(mails(company)[-1])
+
+
+def test_a_report_that_was_asked_for_is_sent_once_even_if_what_it_told_cannot_be_recorded(due: World) -> None:
+    due.intake(asking(due, TRIGGER, message_id="second"))
+    wire = Wire()
+    calls = 0
+
+    def denied(params: dict[str, Any], **_: object) -> None:
+        nonlocal calls
+        if "told = :told" in str(params["body"]):
+            calls += 1
+            raise ClientError({"Error": {"Code": "AccessDeniedException"}}, "UpdateItem")
+
+    wire.session.events.register_first("before-call.dynamodb.UpdateItem", denied)
+    assert due.report(*due.jobs(), session=wire.session) == []
+    assert (len(mails(due)), calls, due.row("second")["status"]) == (1, 1, "sent")
+    assert tick(due) == [NEW]  # it does not count as told
+
+
+def test_a_digest_that_cannot_be_recorded_is_sent_three_times_at_most(due: World) -> None:
+    due.digest()
+    (job,) = due.jobs()
+    wire = Wire()
+
+    def denied(params: dict[str, Any], **_: object) -> None:
+        if "told = :told" in str(params["body"]):
+            raise ClientError({"Error": {"Code": "AccessDeniedException"}}, "UpdateItem")
+
+    wire.session.events.register_first("before-call.dynamodb.UpdateItem", denied)
+    for _ in range(9):
+        due.report(job, session=wire.session)
+        due.clock.move(minutes=3)
+    assert len(mails(due)) == 3
+
+
+@pytest.mark.parametrize("attribute", ["told", "version", "due_at"])
+def test_a_row_that_cannot_be_read_sends_no_digest_and_what_was_asked_for(due: World, attribute: str) -> None:
+    due.digest()
+    (job,) = due.jobs()
+    due.records.put("MAILBOXES_TABLE", {"reader": BOB, attribute: "broken"})
+    assert due.report(job) == ["0"]
+    assert mails(due) == []
+    due.intake(asking(due, TRIGGER, message_id="second"))
+    assert due.report(*due.jobs()) == []
+    assert len(mails(due)) == 1

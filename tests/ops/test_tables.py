@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
-from ops import administrators, asks, auth, held, redrive, relay, report, requests, tables
+from ops import administrators, asks, auth, digest, held, redrive, relay, report, requests, tables
 from quarantine.mail.text import clean_text
 
 APPROVED = Path(__file__).parents[1] / "approved" / "tables"
@@ -104,7 +104,19 @@ def _ask(number: int) -> Row:
     }
 
 
+def _schedule(number: int) -> Row:
+    record = {
+        "principal": REQUESTERS[number % 2],
+        "at": {"07:00", "15:00"},
+        "days": {"mon", "tue", "fri"},
+        "zone": "America/Argentina/Ushuaia" if number % 2 else "Europe/Berlin",
+        "updated_at": _time(0),
+    }
+    return digest.row({**record, "off": True, "note": "asked for it"} if number % 3 == 0 else record)
+
+
 TABLES = {
+    "digest list": (digest.COLUMNS, _schedule),
     "requests list": (requests.COLUMNS, _request),
     "redrive": (redrive.COLUMNS, _letter),
     "held list": (held.COLUMNS, _message),

@@ -20,13 +20,16 @@ from quarantine.runtime import Journal, utc_now
 from quarantine.services.claiming import claimed
 from quarantine.services.gathering import gather, is_anything_held
 from quarantine.settings import ReportSettings, WhenEmpty
-from quarantine.stores.mailboxes import ChangedMeanwhile, Mailboxes, MailboxRow, Telling
+from quarantine.stores.mailboxes import ChangedMeanwhile, Mailboxes, MailboxRow, Telling, UnreadableRow
 from quarantine.stores.quarantine import Quarantine
 from quarantine.stores.requests import Claim, Claimed, Outcome, Requests, RequestStatus, Waiting
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_sesv2 import SESV2Client
+
+
+_MOST_DIGESTS = 3  # how often one is sent, if nothing can be recorded after it
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +82,14 @@ class Reporting:
         match claimed(request_id, claim, self.requests, self.journal):
             case None:
                 return
-            case Claimed(Accepted() as request):
-                self._serve(request)
+            case Claimed(Accepted() as request, attempt):
+                self._serve(request, attempt)
             case Claimed() | Waiting():
                 raise AssertionError("claim_report claims reports only, which wait for no agent")
 
-    def _serve(self, request: Accepted) -> None:
+    def _serve(self, request: Accepted, attempt: int) -> None:
         try:
-            outcome = self._answer(request)
+            outcome = self._answer(request, attempt)
         except Exception as e:  # after any error, the row must not stay `sending`
             self.requests.give_back(request.request_id, reason=type(e).__name__)
             raise
@@ -104,7 +107,7 @@ class Reporting:
             reason=outcome.reason,
         )
 
-    def _answer(self, request: Accepted) -> Outcome:
+    def _answer(self, request: Accepted, attempt: int) -> Outcome:
         """Send the report, and record what it tells its reader. A partial one counts as telling nothing."""
         row = self._row(request)
         if row is not None and row.told_by == request.request_id:  # before its process died
@@ -129,14 +132,21 @@ class Reporting:
             if isinstance(request.command, DigestCommand):
                 self.mailboxes.end_telling(request.requester, request.request_id)
             return Outcome(RequestStatus.FAILED, report.total, reason=str(e))
-        self._tell(row, report, looked_at, ses_message_id)
+        try:
+            self._tell(row, report, looked_at, ses_message_id)
+        except Exception as e:
+            # The mail is sent. A digest that is sent again is better than one whose messages come twice, but
+            # not again and again.
+            if report.is_digest and attempt < _MOST_DIGESTS:
+                raise
+            self.journal.reject("what the reader was told is not recorded", e, message_id=request.request_id)
         status = RequestStatus.SENT if report.total else RequestStatus.EMPTY
         return Outcome(status, report.total, ses_message_id)
 
     def _row(self, request: Accepted) -> MailboxRow | None:
         """Return the row of the reader of a report that tells all; None for any other report.
 
-        Raises TellingMeanwhile.
+        Raises TellingMeanwhile, and for a digest UnreadableRow.
         """
         match request.command:
             case DigestCommand():
@@ -145,7 +155,10 @@ class Reporting:
                     request.requester, request.request_id, self.clock(), lease
                 )
             case ReportCommand(view=view, as_administrator=False) if view.is_whole:
-                return self.mailboxes.row(request.requester)
+                try:
+                    return self.mailboxes.row(request.requester)
+                except UnreadableRow:  # they asked, and get their report
+                    return None
             case _:
                 return None
 

@@ -75,6 +75,10 @@ class TellingMeanwhile(RuntimeError):
     """Another digest is being sent to the same reader; the job must be retried."""
 
 
+class UnreadableRow(RuntimeError):
+    """The row of a reader cannot be read, so nothing can be said of what they were told."""
+
+
 class ChangedMeanwhile(RuntimeError):
     """The row was changed between its reading and its writing: read it again."""
 
@@ -161,7 +165,10 @@ class Mailboxes:
         return {row.reader.address: row for row in items.readable(found, _row, self._unreadable)}
 
     def row(self, reader: Address) -> MailboxRow:
-        """Return the row of a reader, with a consistent read; an empty one if there is none."""
+        """Return the row of a reader, with a consistent read; an empty one if there is none.
+
+        Raises UnreadableRow.
+        """
         response = self._client.get_item(TableName=self._table, Key=_key(reader), ConsistentRead=True)
         return self._read(reader, response.get("Item"))
 
@@ -213,7 +220,7 @@ class Mailboxes:
     def begin_telling(self, reader: Address, request_id: str, now: datetime, lease: timedelta) -> MailboxRow:
         """Return the row for a digest, which no other digest tells until the lease ends.
 
-        Raises TellingMeanwhile.
+        Raises TellingMeanwhile and UnreadableRow.
         """
         try:
             response = self._client.update_item(
@@ -323,10 +330,11 @@ class Mailboxes:
         return True
 
     def _read(self, reader: Address, item: Any) -> MailboxRow:
-        empty = MailboxRow(Reader(reader))
         if item is None:
-            return empty
-        return next(iter(items.readable([from_wire(item)], _row, self._unreadable)), empty)
+            return MailboxRow(Reader(reader))
+        for row in items.readable([from_wire(item)], _row, self._unreadable):
+            return row
+        raise UnreadableRow(str(reader))
 
 
 def _removing(expression: str, names: Sequence[str]) -> str:
