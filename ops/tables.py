@@ -75,8 +75,10 @@ def cell(value: object) -> str:
             return ""
         case bool():
             return "yes" if value else "no"
-        case set() | frozenset() | list() | tuple():
+        case set() | frozenset():
             return ", ".join(sorted(map(cell, value)))
+        case list() | tuple():
+            return ", ".join(map(cell, value))
         case _:
             return moment(value)
 
