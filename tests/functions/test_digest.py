@@ -1,5 +1,6 @@
 """Scheduled reports: hold makes readers due, digest asks for their reports, and report tells what is new."""
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -7,8 +8,10 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from functions.digest import app as digest_app
 from quarantine.feedback.tags import MailKind
 from quarantine.mail.addresses import Address
+from quarantine.services import digesting
 from quarantine.services.digesting import digest_id
 from tests.feedback.test_event import sending
 from tests.functions.actions import BOB, CAROL, DOMAIN, SALES, SPAM, asking, mails, stored, text_of
@@ -546,3 +549,45 @@ def test_a_row_that_cannot_be_read_sends_no_digest_and_what_was_asked_for(due: W
     due.intake(asking(due, TRIGGER, message_id="second"))
     assert due.report(*due.jobs()) == []
     assert len(mails(due)) == 1
+
+
+class Context:
+    """Lambda's, as far as digest looks at it: how much time is left, at each look."""
+
+    def __init__(self, *seconds: int) -> None:
+        self._left = iter(seconds)
+
+    def get_remaining_time_in_millis(self) -> int:
+        return next(self._left) * 1000
+
+
+def test_a_run_that_has_no_time_left_stops_and_the_next_one_goes_on(company: World) -> None:
+    company.records.put_digest("example.com", "07:00", everyone=True)
+    for number in range(20):
+        hold(company, number, f"user{number}@example.com")
+    seven(company)
+    handler = digest_app.make_handler(company.stack.environ, company.session, company.clock)
+    first = handler({}, Context(200, 100, 31, 29))
+    assert first["due"] < 20
+    assert 0 < first["made"] < 20
+    second = handler({}, Context(*[200] * 99))
+    assert first["made"] + second["made"] == 20
+    assert len(set(company.jobs())) == 20
+
+
+def test_more_readers_than_a_page_are_all_served(company: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(digesting, "_PAGE", 1)
+    company.records.put_digest("example.com", "07:00", everyone=True)
+    for number in range(40):
+        hold(company, number, f"user{number}@example.com")
+    seven(company)
+    assert company.digest() == {"due": 40, "made": 40}
+    assert company.digest() == {"due": 0, "made": 0}
+
+
+def test_lateness_is_measured(due: World, capsys: pytest.CaptureFixture[str]) -> None:
+    due.clock.move(minutes=42)
+    capsys.readouterr()
+    due.digest()
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if "DigestsLate" in line]
+    assert [line["DigestsLate"] for line in lines] == [[42 * 60.0]]
