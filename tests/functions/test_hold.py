@@ -9,6 +9,7 @@ from urllib.parse import quote_plus
 import pytest
 from botocore.exceptions import ClientError, ConnectTimeoutError
 
+from functions.hold import app as hold_app
 from quarantine.acting.reference import is_code
 from quarantine.held import HoldReason
 from tests.functions.faults import Call, ProcessDied, Wire
@@ -25,6 +26,7 @@ MAIL = (
 
 READ: Call = ("s3", "GetObject")
 PUT: Call = ("dynamodb", "PutItem")
+SCHEDULES: Call = ("dynamodb", "Query")
 TAG: Call = ("s3", "PutObjectTagging")
 REJECT: Call = ("sqs", "SendMessage")
 
@@ -270,7 +272,8 @@ def _dying(where: str, place: int) -> Wire:
     return wire
 
 
-CALLS = [READ, PUT, TAG]
+CALLS = [READ, PUT, SCHEDULES, TAG]
+"""Of the first mail of a process, which reads the schedules."""
 
 
 def test_the_calls_of_a_held_mail(world: World) -> None:
@@ -278,6 +281,16 @@ def test_the_calls_of_a_held_mail(world: World) -> None:
     store(world, recipients=BOB)
     world.hold(notification(world, KEY), session=wire.session)
     assert wire.calls == CALLS
+
+
+def test_a_process_reads_the_schedules_once_a_minute(world: World) -> None:
+    wire = Wire()
+    handler = hold_app.make_handler(world.stack.environ, wire.session, world.clock)
+    for number in range(20):
+        store(world, f"held/{number}", recipients=f"{BOB}, {AL}")
+        handler({"Records": [{"messageId": "1", "body": notification(world, f"held/{number}")}]}, None)
+        world.clock.move(seconds=6)
+    assert wire.calls.count(SCHEDULES) == 2
 
 
 @pytest.mark.parametrize("place", range(len(CALLS)), ids=[call for _, call in CALLS])
@@ -352,7 +365,7 @@ def test_no_more_is_read_than_the_header_needs(
     wire = reading(ranges)
     assert world.hold(notification(world, KEY), session=wire.session) == []
     assert ranges == expected
-    assert wire.calls == [READ] * len(expected) + [PUT, TAG]
+    assert wire.calls == [READ] * len(expected) + [PUT, SCHEDULES, TAG]
     (row,) = rows(world)
     assert row["size"] == str(len(mail))
 
@@ -477,7 +490,7 @@ def test_who_lacks_a_row_gets_it_when_named_alone(world: World) -> None:
     assert tags(world) == {"reason": "spam"}
 
 
-CALLS_OF_SOME = [READ, PUT, REJECT]
+CALLS_OF_SOME = [READ, PUT, SCHEDULES, REJECT]
 
 
 def test_the_calls_of_a_mail_of_which_a_recipient_is_no_address(world: World) -> None:
