@@ -166,8 +166,8 @@ def _with_attachments(console: Console, directory: Path) -> list[bytes]:
         _play(console, records, local.smtp, references, _ACTS)
         _let_a_digest_come(console, records, local)
         _wait(lambda: len(_maildir(local.outbox)) - len(sent_before) >= _MAILS)
-        new = [key for key in _maildir(local.outbox).keys() if key not in sent_before]  # noqa: SIM118 - a Maildir
-        return [_maildir(local.outbox).get_bytes(key) for key in new]
+        new = [path for path in local.outbox.glob("new/*") if path.name not in sent_before]
+        return [path.read_bytes() for path in sorted(new, key=lambda path: path.stat().st_mtime_ns)]
 
 
 def _with_an_agent(console: Console, directory: Path) -> bytes:

@@ -16,7 +16,7 @@ from quarantine.acting.ways import WayBack
 from quarantine.digests.news import Mark
 from quarantine.held import HeldMessage, HeldStatus, MailboxListing
 from quarantine.mail.addresses import Address
-from quarantine.outbox import DeadLetters, Jobs
+from quarantine.outbox import DeadLetters, Jobs, Mailer
 from quarantine.release.handover import Reply
 from quarantine.runtime import TWO_ATTEMPTS
 from quarantine.services import gathering
@@ -46,6 +46,14 @@ def _nothing(*_: object, **__: object) -> None:
 
 def _refuse(*_: object, **__: object) -> None:
     raise RuntimeError("broken")
+
+
+_send = Mailer.send
+
+
+def _twice(*arguments: Any, **named: Any) -> str:
+    _send(*arguments, **named)
+    return _send(*arguments, **named)
 
 
 def _unchanged(_: Transitions, row: HeldRow, by: str, request_id: str, now: datetime) -> HeldRow:
@@ -144,7 +152,7 @@ def test_what_is_wrong_with_actions_is_reported(
     where: type, name: str, broken: object, reported: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(where, name, broken)
-    account = actions.run(seed=8, number=24, rate=0)
+    account = actions.run(seed=11, number=24, rate=0)
     assert any(reported in violation for violation in account.violations)
 
 
@@ -203,9 +211,8 @@ def test_the_same_seed_is_the_same_run() -> None:
     ("where", "name", "broken", "reported"),
     [
         pytest.param(Jobs, "put", _nothing, "lost", id="a job is not queued"),
-        pytest.param(
-            Requests, "settle", _refuse, "without cause", id="the row cannot say so, and no fault is why"
-        ),
+        pytest.param(Requests, "settle", _refuse, "unfinished", id="the row cannot say so"),
+        pytest.param(Mailer, "send", _twice, "without cause", id="sent again, and no fault is why"),
         pytest.param(
             Requests,
             "claim_report",

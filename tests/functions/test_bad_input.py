@@ -333,13 +333,21 @@ def test_nothing_but_what_cannot_be_read_is_nothing_held(world: World) -> None:
 INTAKE_NEEDS = (
     "SENDERS_TABLE",
     "REQUESTS_TABLE",
+    "MAILBOXES_TABLE",
     "JOBS_QUEUE_URL",
     "ACTIONS_QUEUE_URL",
     "MAIL_BUCKET",
     "REPORT_SENDER",
     "STACK_NAME",
 )
-REPORT_NEEDS = ("QUARANTINE_TABLE", "REQUESTS_TABLE", "REPORTS_DOMAIN", "REPORT_SENDER", "STACK_NAME")
+REPORT_NEEDS = (
+    "QUARANTINE_TABLE",
+    "REQUESTS_TABLE",
+    "MAILBOXES_TABLE",
+    "REPORTS_DOMAIN",
+    "REPORT_SENDER",
+    "STACK_NAME",
+)
 COMPLETE = dict.fromkeys({*INTAKE_NEEDS, *REPORT_NEEDS}, "x") | {
     "REPORT_SENDER": "quarantine@reports.example.com",
     "REPORTS_DOMAIN": "reports.example.com",

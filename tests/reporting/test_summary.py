@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from quarantine.asking.admission import Accepted
 from quarantine.asking.commands import ReportCommand
+from quarantine.asking.views import Cursor, View
 from quarantine.held import HeldMessage, HoldReason, MailboxListing
 from quarantine.mail.addresses import Address
 from quarantine.reporting.summary import QuarantineReport, summarise
@@ -17,11 +18,12 @@ from tests.reporting.requests import EVERYTHING
 BOB = Address.parse("bob@example.com")
 SALES = Address.parse("sales@example.com")
 NOON = datetime(2025, 3, 10, 12, tzinfo=UTC)
+COMMAND = ReportCommand(Address.parse("manual-report-request@reports.example.com"))
 REQUEST = Accepted(
     request_id="dse8s7jhc9eg90tmimg1q2scsc14gvjvbbom6n81",
     requester=BOB,
     mailboxes=(BOB,),
-    command=ReportCommand(Address.parse("manual-report-request@reports.example.com")),
+    command=COMMAND,
     received_at=NOON,
 )
 MESSAGE = HeldMessage(
@@ -168,3 +170,23 @@ def test_a_time_that_no_mail_has_is_refused(time: datetime) -> None:
         replace(MESSAGE, received_at=time)
     with pytest.raises(ValueError, match="not the time of a mail"):
         replace(MESSAGE, expires_at=time)
+
+
+@pytest.mark.parametrize(
+    ("command", "subject"),
+    [
+        pytest.param(replace(COMMAND, view=View(find=("oak", "prices"))), "find oak prices", id="words"),
+        pytest.param(replace(COMMAND, view=View(days=7)), "last 7 days", id="days"),
+        pytest.param(replace(COMMAND, of=SALES), "for sales@example.com", id="a mailbox"),
+        pytest.param(COMMAND, "", id="all"),
+    ],
+)
+def test_what_was_asked_can_be_asked_again(command: ReportCommand, subject: str) -> None:
+    assert summary(MESSAGE, request=replace(REQUEST, command=command)).subject == subject
+
+
+def test_a_search_that_stops_within_the_second_of_its_last_find_goes_on_after_that() -> None:
+    finds = [replace(MESSAGE, message_id=str(number)) for number in range(3)]
+    command = replace(COMMAND, view=View(find=("hello",)))
+    listing = MailboxListing(tuple(finds), 3, at_least=True, reached=NOON)
+    assert summarise(replace(REQUEST, command=command), [listing], 100, EVERYTHING).rest == Cursor(NOON, 3)

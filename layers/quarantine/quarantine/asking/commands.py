@@ -101,7 +101,10 @@ class DigestCommand:
     due_at: datetime
 
 
-type Command = ReportCommand | ActionCommand | RulingCommand | WishCommand | DigestCommand
+type MailCommand = ReportCommand | ActionCommand | RulingCommand | WishCommand
+"""What a mail can ask for."""
+
+type Command = MailCommand | DigestCommand
 
 
 def wish_address(wish: Wish, domain: str) -> Address:
@@ -114,7 +117,7 @@ def older_address(trigger: Address, cursor: Cursor) -> Address:
     return Address(f"{trigger.local}+{_OLDER}{cursor}", trigger.domain)
 
 
-def read_command(recipient: str, trigger: str) -> Command | None:
+def read_command(recipient: str, trigger: str) -> MailCommand | None:
     """Return what a mail to this envelope recipient asks for; None if we do not know its local part.
 
     The case of the local part and the domain do not matter, nor does a `+suffix` of the trigger (RFC 5233),
@@ -133,7 +136,7 @@ def read_command(recipient: str, trigger: str) -> Command | None:
         return None
 
 
-def _other_command(address: Address) -> Command | None:
+def _other_command(address: Address) -> MailCommand | None:
     """Read an address that is not the trigger. Raises ValueError for one that is almost ours."""
     word, _, rest = address.local.partition("-")
     if word == _DIGEST:
@@ -153,12 +156,12 @@ def _view(address: Address) -> View:
         return WHOLE
 
 
-def read_commands(recipients: Iterable[str], trigger: str) -> tuple[Command, ...]:
+def read_commands(recipients: Iterable[str], trigger: str) -> tuple[MailCommand, ...]:
     """Return the distinct commands among these envelope recipients, in their order.
 
     Two addresses that differ only in their domain, or in the trigger's suffix, are one command: the first.
     """
-    commands: dict[object, Command] = {}
+    commands: dict[object, MailCommand] = {}
     for recipient in recipients:
         match command := read_command(recipient, trigger):
             case None:
@@ -171,8 +174,6 @@ def read_commands(recipients: Iterable[str], trigger: str) -> tuple[Command, ...
                 commands.setdefault((ruling, reference), command)
             case WishCommand(wish):
                 commands.setdefault(wish, command)
-            case DigestCommand():
-                raise AssertionError("no mail asks for a digest")
             case _:
                 assert_never(command)
     return tuple(commands.values())

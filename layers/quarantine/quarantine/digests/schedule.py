@@ -5,7 +5,7 @@ So a time that a clock change skips is the moment of the change, and a time that
 """
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
@@ -74,28 +74,21 @@ def sorted_days(days: Collection[Weekday]) -> list[Weekday]:
 
 def next_time(schedule: Schedule, after: datetime) -> datetime:
     """Return the first time of a schedule that is later than an instant; in UTC, with whole seconds."""
-    first = after.astimezone(schedule.zone).date() - _DAY  # a clock change may move its last time to today
+    day = after.astimezone(schedule.zone).date() - _DAY  # a clock change may move its last time to today
     best: datetime | None = None
-    for day in _days_from(first):
-        if best is not None and day > best.astimezone(schedule.zone).date() + _DAY:
-            return best
+    while best is None or day <= best.astimezone(schedule.zone).date() + _DAY:
         if _WEEKDAYS[day.weekday()] in schedule.days:
             for each in schedule.at:
                 instant = _instant(day, each, schedule.zone)
                 if instant > after and (best is None or instant < best):
                     best = instant
-    raise AssertionError("the days have no end")
+        day += _DAY
+    return best
 
 
 def is_time(schedule: Schedule, instant: datetime) -> bool:
     """Return whether an instant is a time of a schedule."""
     return next_time(schedule, instant - _SECOND) == instant
-
-
-def _days_from(day: date) -> Iterator[date]:
-    while True:
-        yield day
-        day += _DAY
 
 
 def _instant(day: date, at: time, zone: ZoneInfo) -> datetime:

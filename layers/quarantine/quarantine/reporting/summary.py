@@ -148,10 +148,6 @@ class QuarantineReport:
             return f"find {' '.join(self.view.find)}"
         return "" if self.view.days is None else f"last {self.view.days} days"
 
-    def listed_for(self, mailbox: Address) -> tuple[HeldMessage, ...]:
-        """Return the listed messages of a mailbox."""
-        return tuple(message for message in self.listed if message.recipient == mailbox)
-
     @property
     def words(self) -> str:
         """The words that were looked for, safe to show."""
