@@ -21,7 +21,7 @@ from local.ses import Delivery, SentMail, new_message_id, receive, sending_event
 from local.stack import Stack
 from quarantine.asking.event import Verdicts
 from quarantine.mail.escaping import escaped_lines
-from quarantine.runtime import Journal, serve_batch
+from quarantine.runtime import Journal, Map, serve_batch
 from quarantine.services import acting as acting_service
 from quarantine.services import feedback as feedback_service
 from quarantine.services.acting import Acting, Clients
@@ -55,6 +55,7 @@ class Source:
     journal: Journal
     attempts: int
     hopeless: tuple[type[Exception], ...] = ()
+    calls: Map = map
 
 
 class Outbox:
@@ -124,7 +125,9 @@ class Pipeline:
             stack.environ["ACTIONS_QUEUE_URL"]: Source(
                 acting.handle, acting.journal, acting.settings.attempts, HOPELESS
             ),
-            stack.held_queue_url: Source(holding.handle, holding.journal, holding.settings.attempts),
+            stack.held_queue_url: Source(
+                holding.handle, holding.journal, holding.settings.attempts, calls=holding.threads.map
+            ),
             stack.feedback_queue_url: Source(
                 feedback.handle, feedback.journal, feedback.settings.attempts, feedback_service.HOPELESS
             ),
@@ -208,7 +211,9 @@ class Pipeline:
         if not messages:
             return
         event = {"Records": [_sqs_record(message) for message in messages]}
-        response = serve_batch(event, source.serve, source.journal, source.attempts, source.hopeless)
+        response = serve_batch(
+            event, source.serve, source.journal, source.attempts, source.hopeless, calls=source.calls
+        )
         failed = {failure["itemIdentifier"] for failure in response["batchItemFailures"]}
         for message in messages:
             if message["MessageId"] not in failed:

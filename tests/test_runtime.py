@@ -1,7 +1,9 @@
 """The log of a function: whatever a mail says, it has no character that acts on a viewer."""
 
+import io
 import json
 import logging
+import sys
 import unicodedata
 from collections.abc import Iterator
 from decimal import Decimal
@@ -15,6 +17,7 @@ from hypothesis import strategies as st
 from quarantine.held import HoldReason
 from quarantine.mail.addresses import Address
 from quarantine.runtime import Journal
+from quarantine.threads import Threads
 from tests.world import World, load_event
 
 HOSTILE = "\u202egnp.exe \x1b[2J\u2028\x85"
@@ -153,3 +156,31 @@ def test_what_succeeds_in_its_last_attempt_is_no_dead_letter(
     world.intake(load_event("accepted_relay_ipv4"))
     assert world.report(*world.jobs(), received=20) == []
     assert "DeadLetters" not in capsys.readouterr().out
+
+
+class Stream(io.StringIO):
+    """A stream that may let another thread run at each write, as a file does."""
+
+    def write(self, text: str) -> int:
+        return super().write(text)
+
+
+def test_threads_write_whole_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = Stream()
+    monkeypatch.setattr(sys, "stdout", stream)  # of the metrics
+    Logger(service="threads", stream=stream)
+    journal = Journal("threads", "Tests", "quarantine")
+
+    def write(number: int) -> None:
+        for _ in range(50):
+            journal.record("done", "done", number=number)
+            journal.dead_letter()
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        Threads(7).map(write, range(8))
+    finally:
+        sys.setswitchinterval(interval)
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert len(lines) == 8 * 50 * 3

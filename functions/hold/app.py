@@ -6,9 +6,10 @@ from functools import partial
 from typing import Any
 
 import boto3
+from botocore.config import Config
 
 from quarantine.runtime import TWO_ATTEMPTS, BatchResponse, Handler, at_start, serve_batch, utc_now
-from quarantine.services.holding import Holding
+from quarantine.services.holding import CALLS_AT_ONCE, Holding
 from quarantine.settings import HoldSettings
 
 
@@ -19,11 +20,14 @@ def make_handler(
 ) -> Handler:
     """Return the Lambda handler, with its clients. Raises BadSetting."""
     settings = HoldSettings.from_environ(environ)
-    client = partial((session or boto3.Session()).client, config=TWO_ATTEMPTS)
+    config = TWO_ATTEMPTS.merge(Config(max_pool_connections=CALLS_AT_ONCE))
+    client = partial((session or boto3.Session()).client, config=config)
     holding = Holding.on(settings, client("dynamodb"), client("s3"), client("sqs"), clock)
 
     def handler(event: dict[str, Any], context: object) -> BatchResponse:
-        return serve_batch(event, holding.handle, holding.journal, settings.attempts)
+        return serve_batch(
+            event, holding.handle, holding.journal, settings.attempts, calls=holding.threads.map
+        )
 
     return handler
 

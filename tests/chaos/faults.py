@@ -9,6 +9,7 @@ import socket
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -138,9 +139,13 @@ def of_network() -> Answer:
     return lambda _, request: http.send(request)
 
 
+_RUN: ContextVar[Invocation] = ContextVar("run")  # to which the calls of this thread belong
+
+
 class Wire:
     """A session whose calls may fail, and a record of their effects. Make it before any client.
 
+    switch: called before each call; it may let another thread go on.
     answered: called with each answer that took effect, also if the caller never gets it.
     """
 
@@ -148,6 +153,7 @@ class Wire:
         self.session = new_session()
         self.calls = 0
         self.interleave: Callable[[], None] = lambda: None
+        self.switch: Callable[[], None] = lambda: None
         self.answered: Callable[[str, AWSPreparedRequest, AWSResponse], None] = lambda *_: None
         self._chance, self._witness, self._answer = chance, witness, answer
         self._running: list[Invocation] = []
@@ -157,7 +163,7 @@ class Wire:
 
     @property
     def running(self) -> Invocation:
-        """The run of a function that is going on."""
+        """The run of a function that is going on; of several, the latest."""
         return self._running[-1]
 
     @contextmanager
@@ -165,15 +171,18 @@ class Wire:
         """All calls in this block belong to one run of a function; another run may interleave."""
         invocation = Invocation()
         self._running.append(invocation)
+        before = _RUN.set(invocation)
         try:
             yield
         finally:
-            self._running.pop()
+            _RUN.reset(before)
+            self._running.remove(invocation)
             self._witness.ended(invocation)
 
     def _sent(self, event_name: str, request: AWSPreparedRequest, **_: object) -> AWSResponse:
         service, operation = event_name.split(".")[1:]
-        run = self._running[-1]
+        self.switch()
+        run = _RUN.get()
         if run.dead:  # another thread of a process that died
             raise ProcessDied(operation)
         self.calls += 1

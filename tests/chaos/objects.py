@@ -113,7 +113,7 @@ def run(
 def _run(seed: int, chance: Chance, stage: Stage, number: int, progress: Callable[[int], None]) -> Account:
     witness, agenda = Rejections(), Agenda(chance)
     wire = Wire(chance, witness, stage.answer)
-    wire.interleave = agenda.interleave
+    wire.interleave, wire.switch = agenda.interleave, stage.turns.switch
     served = 0
     process = Process[Any, Any](wire, lambda session: hold.make_handler(stage.stack.environ, session))
 

@@ -27,6 +27,7 @@ from local.stack import Stack, create_stack, load_template
 from ops.cli import run
 from ops.operator import Operator, Output
 from tests.chaos.faults import Answer, of_moto, of_network
+from tests.chaos.turns import Executor, Lock, Turns
 from tests.world import new_session
 
 _ACCOUNT = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
@@ -34,11 +35,12 @@ _ACCOUNT = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_D
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """session: without faults. answer: the service behind the functions' wire."""
+    """session: without faults. answer: the service behind the functions' wire. turns: of hold's threads."""
 
     session: boto3.Session
     stack: Stack
     answer: Answer
+    turns: Turns
 
 
 class _OneThread:
@@ -100,12 +102,14 @@ def staged(
     """
     loggers = [Logger(service=name) for name in ("intake", "report", "act", "hold", "feedback", "digest")]
     levels = {logger: logger.log_level for logger in loggers}
+    turns = Turns(rng)
     with (
         patch.dict(os.environ, _ACCOUNT),
         open(os.devnull, "w") as nowhere,  # noqa: PTH123 - the null device is not a path
         redirect_stdout(nowhere),
         patch("botocore.endpoint.time", SimpleNamespace(sleep=lambda _: None)),
-        patch("quarantine.services.holding.ThreadPoolExecutor", lambda _: _OneThread(rng)),
+        patch("quarantine.threads.ThreadPoolExecutor", lambda _: Executor(turns)),
+        patch("quarantine.services.scheduling.Lock", lambda: Lock(turns)),
         patch("quarantine.services.digesting.ThreadPoolExecutor", lambda _: _OneThread(rng)),
         patch.object(Table, "__deepcopy__", _snapshot, create=True),
         patch.object(DynamoDBBackend, "execute_statement", _of_one_table),
@@ -119,7 +123,8 @@ def staged(
             logger.setLevel("CRITICAL")
         try:
             session = new_session()
-            yield Stage(session, create_stack(session, parameters), of_network() if endpoint_url else of_moto)
+            answer = of_network() if endpoint_url else of_moto
+            yield Stage(session, create_stack(session, parameters), answer, turns)
         finally:
             for logger, level in levels.items():
                 logger.setLevel(level)

@@ -1,11 +1,13 @@
 """The rows that hold creates for an object under held/, and the objects that it rejects."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
+from threading import Barrier
 from typing import Any
 from urllib.parse import quote_plus
 
+import boto3
 import pytest
 from botocore.exceptions import ClientError, ConnectTimeoutError
 
@@ -13,10 +15,11 @@ from functions.hold import app as hold_app
 from quarantine.acting.reference import is_code
 from quarantine.held import HoldReason
 from tests.functions.faults import Call, ProcessDied, Wire
-from tests.world import World
+from tests.world import World, new_session
 
 BOB, AL = "bob@example.com", "al@example.com"
 KEY = "held/1"
+PATIENCE = 30  # seconds, for threads
 NEXT_HOP = b"Received: from mail.example.net by mx.example.com; Mon, 23 Nov 2026 11:59:00 +0000\r\n"
 MAIL = (
     NEXT_HOP
@@ -281,6 +284,60 @@ def test_the_calls_of_a_held_mail(world: World) -> None:
     store(world, recipients=BOB)
     world.hold(notification(world, KEY), session=wire.session)
     assert wire.calls == CALLS
+
+
+def stored(world: World, number: int, *recipients: str) -> str:
+    """Store a mail with an id of its own; return S3's message about it."""
+    mail = MAIL.replace(b"<1@", b"<%d@" % number)
+    store(world, f"held/{number}", mail, recipients=",".join(recipients))
+    return notification(world, f"held/{number}")
+
+
+def waiting(steps: Mapping[Call, Barrier]) -> boto3.Session:
+    """Return a session whose calls wait at a step until enough of them have come there."""
+
+    def wait(model: Any, **_: object) -> None:
+        if step := steps.get((str(model.service_model.service_name), str(model.name))):
+            step.wait(PATIENCE)
+
+    session = new_session()
+    session.events.register("before-call.*.*", wait)
+    return session
+
+
+def test_a_batch_is_served_at_once(world: World) -> None:
+    """Each of the ten waits, at each step, until all ten have come there."""
+    messages = [stored(world, number, BOB) for number in range(10)]
+    session = waiting({call: Barrier(10) for call in (READ, PUT, TAG)})
+    assert world.hold(*messages, session=session) == []
+    assert len(rows(world)) == 10
+
+
+def test_the_recipients_of_a_batch_are_served_at_once(world: World) -> None:
+    users = [f"u{number}@example.com" for number in range(4)]
+    messages = [stored(world, number, *users) for number in range(3)]
+    assert world.hold(*messages, session=waiting({PUT: Barrier(12)})) == []
+    assert [len(rows(world, user)) for user in users] == [3] * 4
+
+
+def test_a_message_of_a_batch_fails_alone(world: World) -> None:
+    """It has a row of two, and no tag; the others have all."""
+    messages = [
+        stored(world, number, f"u{number}@example.com", f"v{number}@example.com") for number in range(10)
+    ]
+
+    def refuse(params: Mapping[str, Any], **_: object) -> None:
+        if params["Item"]["recipient"]["S"] == "v7@example.com":
+            raise refused("InternalServerError", "PutItem")
+
+    session = new_session()
+    session.events.register_first("before-parameter-build.dynamodb.PutItem", refuse)
+    assert world.hold(*messages, session=session) == ["7"]
+    assert [number for number in range(10) if not rows(world, f"v{number}@example.com")] == [7]
+    assert [number for number in range(10) if not tags(world, f"held/{number}")] == [7]
+    assert len(rows(world, "u7@example.com")) == 1
+    assert world.hold(messages[7]) == []
+    assert len(rows(world, "v7@example.com")) == 1
 
 
 def test_a_process_reads_the_schedules_once_a_minute(world: World) -> None:

@@ -1,15 +1,16 @@
 """The code that every function needs around its service.
 
-A handler made at start, the loop over an SQS batch, one log line with one metric, and the timeouts and
+A handler made at start, the serving of an SQS batch, one log line with one metric, and the timeouts and
 retries of its clients.
 """
 
 import gc
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any, Final
+from threading import Lock
+from typing import Any, Final, Protocol
 
 from aws_lambda_powertools import Logger, single_metric
 from aws_lambda_powertools.metrics import MetricUnit
@@ -79,6 +80,7 @@ def _made_for_good() -> Iterator[None]:
 
 
 _CALLER: Final = 3  # frames up to the caller of the journal, whose line the log names as its location
+_LINES: Final = Lock()  # the log and the metrics are lines of one stream, which print does not write whole
 
 
 class Journal:
@@ -95,7 +97,8 @@ class Journal:
 
     def record(self, message: str, outcome: str, **details: Any) -> None:
         """Log an outcome in one line and count it."""
-        self._log.info(escaped(message), stacklevel=_CALLER, **_escaped_fields(details))
+        with _LINES:
+            self._log.info(escaped(message), stacklevel=_CALLER, **_escaped_fields(details))
         self._count(self._metric, outcome=outcome)
 
     def count(self, metric: str, outcome: str | None = None) -> None:
@@ -104,7 +107,10 @@ class Journal:
 
     def measure(self, metric: str, seconds: float) -> None:
         """Record a duration of this function."""
-        with single_metric(metric, MetricUnit.Seconds, seconds, namespace="QuarantineReport") as found:
+        with (
+            _LINES,
+            single_metric(metric, MetricUnit.Seconds, seconds, namespace="QuarantineReport") as found,
+        ):
             for dimension, value in {"stack": self._stack, "service": self._service}.items():
                 found.add_dimension(dimension, value)
 
@@ -113,21 +119,24 @@ class Journal:
         self._count("DeadLetters")
 
     def _count(self, name: str, **dimensions: str) -> None:
-        with single_metric(name, MetricUnit.Count, 1, namespace="QuarantineReport") as metric:
+        with _LINES, single_metric(name, MetricUnit.Count, 1, namespace="QuarantineReport") as metric:
             for dimension, value in {"stack": self._stack, "service": self._service, **dimensions}.items():
                 metric.add_dimension(dimension, value)
 
     def note(self, message: str, **details: Any) -> None:
         """Log an event that is not an outcome, such as a second delivery of a settled request."""
-        self._log.info(escaped(message), stacklevel=_CALLER, **_escaped_fields(details))
+        with _LINES:
+            self._log.info(escaped(message), stacklevel=_CALLER, **_escaped_fields(details))
 
     def retry(self, message: str, error: Exception, **details: Any) -> None:
         """Log a failure that will be retried."""
-        self._log.warning(escaped(message), stacklevel=_CALLER, **_escaped_fields(_with(error, details)))
+        with _LINES:
+            self._log.warning(escaped(message), stacklevel=_CALLER, **_escaped_fields(_with(error, details)))
 
     def reject(self, message: str, error: Exception, **details: Any) -> None:
         """Log input that will never succeed and that an operator must examine."""
-        self._log.error(escaped(message), stacklevel=_CALLER, **_escaped_fields(_with(error, details)))
+        with _LINES:
+            self._log.error(escaped(message), stacklevel=_CALLER, **_escaped_fields(_with(error, details)))
 
     def unreadable(self, record: Mapping[str, Any], error: Exception) -> None:
         """Log the key of a record that cannot be read."""
@@ -155,7 +164,16 @@ def _escaped_value(value: Any) -> Any:
             return escaped(str(value))
 
 
+# --- Batches ---
+
+
 type BatchResponse = dict[str, list[dict[str, str]]]
+
+
+class Map(Protocol):
+    """`map`, or what makes the same calls at once."""
+
+    def __call__[A, B](self, do: Callable[[A], B], values: Iterable[A], /) -> Iterable[B]: ...
 
 
 def serve_batch(
@@ -164,23 +182,30 @@ def serve_batch(
     journal: Journal,
     attempts: int,
     hopeless: tuple[type[Exception], ...] = (),
+    *,
+    calls: Map = map,
 ) -> BatchResponse:
     """Serve each message of an SQS batch; return those that must be retried (ReportBatchItemFailures).
 
     attempts: after so many, SQS moves a message to the dead-letter queue.
     hopeless: errors of a message that will fail each time, until SQS moves it to the dead-letter queue.
+    calls: how the messages are served: one after the other, or (Threads.map) at once.
     Not Powertools' batch utility: its import alone is a tenth of a start (docs/decisions/0008-start-up.md).
     """
-    failures = []
-    for message in event["Records"]:
+
+    def failed(message: Mapping[str, Any]) -> bool:
         try:
             serve(message["body"])
         except hopeless as e:
             journal.reject("not a job", e, sqs_message_id=message["messageId"])
-            failures.append(message)
         except Exception as e:  # noqa: BLE001 - the process's edge: after any error, SQS delivers it again
             journal.retry("to be tried again", e, sqs_message_id=message["messageId"])
-            failures.append(message)
+        else:
+            return False
+        return True
+
+    messages = event["Records"]
+    failures = [message for message, has in zip(messages, calls(failed, messages), strict=True) if has]
     for message in failures:
         if int(message.get("attributes", {}).get("ApproximateReceiveCount", 1)) >= attempts:
             journal.dead_letter()

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -19,13 +18,15 @@ from quarantine.stores.mailboxes import Mailboxes
 from quarantine.stores.objects import Gone, HeldObjects
 from quarantine.stores.quarantine import HeldRows
 from quarantine.stores.senders import Senders
+from quarantine.threads import Threads
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sqs import SQSClient
 
-_THREADS: Final = 8  # fewer than the connections of a client
+CALLS_AT_ONCE: Final = 20
+"""How many calls of a service a process makes at once: as many connections does each client need."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,7 @@ class Holding:
     dead_letters: DeadLetters
     journal: Journal
     clock: Callable[[], datetime]
+    threads: Threads
 
     @classmethod
     def on(
@@ -63,6 +65,7 @@ class Holding:
             DeadLetters(sqs, settings.dead_letters_url),
             journal,
             clock,
+            Threads(CALLS_AT_ONCE - 1),  # beside the caller's
         )
 
     def handle(self, body: str) -> None:
@@ -102,11 +105,7 @@ class Holding:
     def _hold(self, mail: QuarantinedMail) -> None:
         expires_at = mail.received_at + self.settings.retention[mail.reason]
         put = partial(self._put, mail=mail, expires_at=expires_at, noted_at=self.clock())
-        if len(mail.recipients) == 1:
-            are_new = [put(*mail.recipients)]
-        else:
-            with ThreadPoolExecutor(_THREADS) as threads:
-                are_new = list(threads.map(put, mail.recipients))
+        are_new = self.threads.map(put, mail.recipients)
         # Last: an object without a tag is kept longest, so a row never outlives its mail. It also stays
         # without a tag while a recipient has no row.
         if mail.unreadable is None and not self.objects.tag(mail.raw_key, mail.reason):
