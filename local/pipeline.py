@@ -56,6 +56,7 @@ class Source:
     attempts: int
     hopeless: tuple[type[Exception], ...] = ()
     calls: Map = map
+    give_up: Callable[[str], None] = lambda _: None
 
 
 class Outbox:
@@ -126,7 +127,11 @@ class Pipeline:
                 acting.handle, acting.journal, acting.settings.attempts, HOPELESS
             ),
             stack.held_queue_url: Source(
-                holding.handle, holding.journal, holding.settings.attempts, calls=holding.threads.map
+                holding.handle,
+                holding.journal,
+                holding.settings.attempts,
+                calls=holding.threads.map,
+                give_up=holding.give_up,
             ),
             stack.feedback_queue_url: Source(
                 feedback.handle, feedback.journal, feedback.settings.attempts, feedback_service.HOPELESS
@@ -212,7 +217,13 @@ class Pipeline:
             return
         event = {"Records": [_sqs_record(message) for message in messages]}
         response = serve_batch(
-            event, source.serve, source.journal, source.attempts, source.hopeless, calls=source.calls
+            event,
+            source.serve,
+            source.journal,
+            source.attempts,
+            source.hopeless,
+            calls=source.calls,
+            give_up=source.give_up,
         )
         failed = {failure["itemIdentifier"] for failure in response["batchItemFailures"]}
         for message in messages:

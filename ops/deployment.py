@@ -15,7 +15,7 @@ from ops.activate import IntakeRoute, allowed
 from ops.policies import Caller, admits
 from ops.site import CheckResult, Health, Site
 from quarantine.acting.ways import WayBack
-from quarantine.holding.notification import PREFIX as HELD
+from quarantine.holding.contract import PREFIX as HELD
 from quarantine.stores.items import iso_seconds
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from ops import arguments
 from ops.exits import PARTLY
 from ops.operator import Declined, Operator, Output
 from quarantine.acting.asks import Ask
-from quarantine.holding.notification import PREFIX as HELD
+from quarantine.holding.contract import PREFIX as HELD
 from quarantine.mail.addresses import Address
 from quarantine.mail.escaping import escaped_lines
 from quarantine.stores.items import Values
@@ -89,16 +89,16 @@ def forget(
 def _plan(operator: Operator, mails: StoredMails, whom: Address) -> Plan:
     rows = list(operator.held_rows.rows_of(whom))
     keys = {row["raw_key"] for row in rows if str(row.get("raw_key", "")).startswith(HELD)}
-    others = operator.held_rows.mails_of_others(whom) if keys else set()
-    incomplete = {key for key in keys if not mails.is_complete(key)}
+    others = operator.held_rows.others_of(whom, keys) if keys else {}
+    incomplete = {key for key in keys if not mails.is_complete(key, {str(whom), *others.get(key, ())})}
     requests = list(operator.requests.of_requester(whom, None))
     in_progress = [row["request_id"] for row in requests if row.get("status") in _IN_PROGRESS]
     settled = [row["request_id"] for row in requests if row.get("status") not in _IN_PROGRESS]
     asked = {raw_key(each) for each in settled} - {raw_key(each) for each in in_progress}
     return Plan(
         rows=[row for row in rows if row.get("raw_key") not in incomplete],
-        mails=sorted((keys - others - incomplete) | asked),
-        shared=sorted(keys & others - incomplete),
+        mails=sorted((keys - others.keys() - incomplete) | asked),
+        shared=sorted(keys & others.keys() - incomplete),
         requests=settled,
         incomplete=sorted(incomplete),
         in_progress=in_progress,
@@ -128,6 +128,8 @@ def _remove(
     operator: Operator, mails: StoredMails, whom: Address, plan: Plan, *, auth_record: bool
 ) -> Removed:
     """Remove the mails first: without its row, nothing would name a mail that is left."""
+    for key in plan.shared:
+        mails.keep_complete(key)
     count = sum(map(mails.delete, plan.mails))
     for row in plan.rows:
         operator.held_rows.remove(row)

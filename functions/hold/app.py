@@ -26,7 +26,12 @@ def make_handler(
 
     def handler(event: dict[str, Any], context: object) -> BatchResponse:
         return serve_batch(
-            event, holding.handle, holding.journal, settings.attempts, calls=holding.threads.map
+            event,
+            holding.handle,
+            holding.journal,
+            settings.attempts,
+            calls=holding.threads.map,
+            give_up=holding.give_up,
         )
 
     return handler

@@ -20,6 +20,7 @@ import boto3
 
 from ops.hold.writer import PATIENT, HeldMailWriter, HoldMetadata
 from quarantine.held import HoldReason
+from quarantine.holding.filters.family import Family
 from quarantine.mail.addresses import Address, InvalidAddress
 from quarantine.mail.escaping import escaped_lines
 
@@ -125,6 +126,15 @@ def _add_mail(found: argparse.ArgumentParser) -> None:
         metavar="|".join(HoldReason),
         help="why it is held (default: from the filter's header fields)",
     )
+    group.add_argument(
+        "--filter",
+        action="append",
+        default=[],
+        type=Family,
+        metavar="|".join(Family),
+        help="read the header fields of this filter before the mail is stored; may be repeated (default: the"
+        " hold function reads them afterwards)",
+    )
     group.add_argument("--score", default="", help="the score, on the filter's scale")
     group.add_argument("--sender", default="", help="shown instead of the From field")
 
@@ -225,6 +235,10 @@ def _hold_one(options: argparse.Namespace, writer: HeldMailWriter, voice: Voice)
     mail = sys.stdin.buffer.read()
     if not mail.strip():
         raise HoldError("there is no mail on standard input")
+    if options.filter:
+        from ops.hold.reading import completed  # noqa: PLC0415 - not for a pipe that says why it holds a mail
+
+        metadata = completed(mail, metadata, options.filter)
     keys = writer.put(mail, metadata)
     voice.say(f"held as {', '.join(keys)}", keys=keys)
 
@@ -240,7 +254,9 @@ def _serve(options: argparse.Namespace, writer: HeldMailWriter, voice: Voice, bu
 
     host, port = _address(options.listen)
     tls = tls_context(options.tls_cert, options.tls_key) if options.tls_cert else None
-    handler = FrontHandler(writer, options.reason, by_header=options.by_header, tls=tls)
+    handler = FrontHandler(
+        writer, options.reason, by_header=options.by_header, families=options.filter, tls=tls
+    )
     asyncio.run(serve(handler, host, port, ready))
 
 

@@ -8,6 +8,7 @@ import asyncio
 import logging
 import re
 from collections import defaultdict
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from ssl import SSLContext
 from typing import TYPE_CHECKING, Final
@@ -15,8 +16,10 @@ from typing import TYPE_CHECKING, Final
 from aiosmtpd.smtp import SMTP, syntax
 
 from ops.hold.budget import Budget, Share, share_of
+from ops.hold.reading import completed
 from ops.hold.writer import AT_ONCE, HeldMailWriter, HoldMetadata
 from quarantine.held import HoldReason
+from quarantine.holding.filters.family import Family
 from quarantine.mail.escaping import escaped
 
 if TYPE_CHECKING:
@@ -161,6 +164,7 @@ class FrontHandler:
 
     reason: of every mail; None to take it from the filters' header fields.
     by_header: take the recipients from those fields too, because RCPT TO names the filter's own mailbox.
+    families: the filters whose fields are read before a mail is stored; none to leave that to hold.
     tls: for STARTTLS; None to offer none.
     """
 
@@ -170,9 +174,11 @@ class FrontHandler:
         reason: HoldReason | None = None,
         *,
         by_header: bool = False,
+        families: Collection[Family] = (),
         tls: SSLContext | None = None,
     ) -> None:
         self._bucket, self._reason, self._by_header = bucket, reason, by_header
+        self._families = families
         self.tls = tls
         self.budget = Budget(_LARGE_MAILS)
         self.open: set[Front] = set()
@@ -194,10 +200,15 @@ class FrontHandler:
         metadata = HoldMetadata(() if self._by_header else tuple(recipients), self._reason)
         loop = asyncio.get_running_loop()
         try:
-            keys = await loop.run_in_executor(self._threads, self._bucket.put, mail, metadata)
+            keys = await loop.run_in_executor(self._threads, self._put, mail, metadata)
         except Exception as e:  # noqa: BLE001 - after any error, the client still has the mail
             return await self.handle_exception(e)
         return f"250 2.0.0 held as {keys[0]}"
+
+    def _put(self, mail: bytes | bytearray, metadata: HoldMetadata) -> tuple[str, ...]:
+        if self._families:
+            metadata = completed(mail, metadata, self._families)
+        return self._bucket.put(mail, metadata)
 
     async def handle_exception(self, error: Exception) -> str:
         _log.warning("not stored: %s: %s", type(error).__name__, escaped(str(error)))

@@ -1,17 +1,21 @@
-"""Writes held mail into the bucket: an object under held/ that names its recipients and the reason."""
+"""Writes held mail into the bucket: an object under held/ that names its recipients and the reason.
+
+An object that names both gets its tag at once, so that the hold function need not tag it.
+"""
 
 import re
+import time
 from base64 import b64encode
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from quarantine.held import HoldReason
-from quarantine.holding.notification import PREFIX
+from quarantine.holding.contract import PREFIX, TAGGED
 from quarantine.mail.addresses import Address, InvalidAddress
 
 if TYPE_CHECKING:
@@ -26,11 +30,12 @@ PATIENT = Config(
     max_pool_connections=AT_ONCE,
 )
 
-_LONGEST_METADATA = 2000  # bytes; S3 accepts 2 KB of names and values together
+_LONGEST_METADATA = 2000  # bytes; S3 accepts 2 KB of names and values together, with `tagged`
 _LONGEST_SENDER = 300  # characters
 _LONGEST_RECIPIENT = 100  # characters of one that is not an address: S3 accepts any characters of that length
 _PLAIN = re.compile(rf"[\w.@+-]{{1,{_LONGEST_RECIPIENT}}}", re.ASCII)
 _EXISTS = frozenset({"PreconditionFailed", "412"})
+_ASK_AGAIN = 3600.0  # seconds after S3 has refused a tag
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +52,11 @@ class HoldMetadata:
 
 
 class HeldMailWriter:
-    """Puts held mails where the hold function finds them."""
+    """Puts held mails where the hold function finds them. clock: counts seconds."""
 
-    def __init__(self, client: "S3Client", bucket: str) -> None:
-        self._client, self._bucket = client, bucket
+    def __init__(self, client: "S3Client", bucket: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._client, self._bucket, self._clock = client, bucket, clock
+        self._tags_from = clock()  # the policy of an older stack refuses tags
 
     def put(self, mail: bytes | bytearray, metadata: HoldMetadata) -> tuple[str, ...]:
         """Store a mail and return its keys: several if S3's metadata has no room for all recipients.
@@ -59,28 +65,62 @@ class HeldMailWriter:
         after a lost response does not create a second copy. Returns when S3 has stored the mail; otherwise
         raises ClientError or BotoCoreError.
         """
-        return tuple(self._put(mail, each) for each in _object_metadata(metadata))
+        return tuple(self._put(mail, each) for each in object_metadata(metadata))
 
     def _put(self, mail: bytes | bytearray, metadata: dict[str, str]) -> str:
         digest = sha256(mail)
         for name, value in sorted(metadata.items()):
             digest.update(f"\0{name}\0{value}".encode())
         key = f"{PREFIX}{digest.hexdigest()}"
+        if self._clock() >= self._tags_from and _is_complete(metadata):
+            try:
+                self._store(key, mail, metadata, tag=metadata["reason"])
+            except ClientError as e:
+                if e.response["Error"]["Code"] != "AccessDenied":
+                    raise
+                self._tags_from = self._clock() + _ASK_AGAIN
+            else:
+                return key
+        self._store(key, mail, metadata)
+        return key
+
+    def _store(
+        self, key: str, mail: bytes | bytearray, metadata: Mapping[str, str], *, tag: str | None = None
+    ) -> None:
+        tagging: _Tagging = {"Tagging": f"reason={tag}"} if tag else {}
         try:
             self._client.put_object(
                 Bucket=self._bucket,
                 Key=key,
                 Body=mail,  # type: ignore[arg-type]  # botocore takes a bytearray, too
-                Metadata=metadata,
+                Metadata={**metadata, TAGGED: tag} if tag else metadata,
                 IfNoneMatch="*",
+                **tagging,
             )
         except ClientError as e:
             if e.response["Error"]["Code"] not in _EXISTS:
                 raise
-        return key
 
 
-def _object_metadata(metadata: HoldMetadata) -> Iterator[dict[str, str]]:
+class _Tagging(TypedDict, total=False):
+    Tagging: str
+
+
+def _is_complete(metadata: Mapping[str, str]) -> bool:
+    """Return whether hold will make a row for each recipient, and for this reason."""
+    recipients = metadata.get("recipients", "")
+    return "reason" in metadata and bool(recipients) and all(map(_is_address, recipients.split(",")))
+
+
+def _is_address(text: str) -> bool:
+    try:
+        Address.parse(text)
+    except InvalidAddress:
+        return False
+    return True
+
+
+def object_metadata(metadata: HoldMetadata) -> Iterator[dict[str, str]]:
     """Yield the metadata of each object that is needed to name all recipients."""
     common = {
         "reason": metadata.reason.value if metadata.reason else "",

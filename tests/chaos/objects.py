@@ -3,23 +3,25 @@
 import string
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import batched
 from random import Random
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from botocore.awsrequest import AWSPreparedRequest
 
 from functions.hold import app as hold
 from quarantine.holding.judging import Rejection
 from quarantine.holding.notification import parse_notification
-from tests.chaos.faults import Chance, Fault, Invocation, Process, Wire
+from tests.chaos.faults import Chance, Fault, Invocation, Process, Wire, asked
 from tests.chaos.sources import Agenda, Source
 from tests.chaos.stage import Stage, batch_size, redrive, staged
 
 _COPIES = 2  # of each notification
 _STORED_AT_ONCE = 100  # moto reads all messages of a queue for each receive
 _UNREADABLE_SHARE = 0.02  # of the objects have a recipient that is not an address
+_TAGGED_SHARE = 0.5  # of the objects are stored with their tag
 _A_SECOND = 10  # new objects, on average
 
 
@@ -28,12 +30,14 @@ class HeldObject:
     """A mail that a filter stores in the bucket.
 
     recipients: those that are addresses. unreadable: those that are not.
+    is_tagged: whether it is stored with its tag.
     """
 
     key: str
     recipients: tuple[str, ...]
     unreadable: tuple[str, ...]
     message_id: str
+    is_tagged: bool
 
     @property
     def rejection(self) -> Rejection | None:
@@ -55,17 +59,34 @@ def objects(rng: Random, number: int) -> Iterator[HeldObject]:
         message_id = f"m{place - 1 if place and rng.random() < 0.05 else place}"
         key = f"held/{''.join(rng.choices(string.ascii_lowercase, k=6))}-{place}"
         unreadable = ("nobody",) if rng.random() < _UNREADABLE_SHARE else ()
-        yield HeldObject(key, tuple(f"u{each}@example.com" for each in recipients), unreadable, message_id)
+        addresses = tuple(f"u{each}@example.com" for each in recipients)
+        yield HeldObject(key, addresses, unreadable, message_id, rng.random() < _TAGGED_SHARE)
 
 
 @dataclass(slots=True)
-class Rejections:
-    """How often hold put something on the dead-letter queue by itself."""
+class Witnessed:
+    """What took effect. rejections: how often hold put something on the dead-letter queue by itself.
 
-    count: int = 0
+    written: the key and the recipient of each row. early: the objects that were tagged before all their rows.
+    """
+
+    expected: Mapping[str, HeldObject]
+    rejections: int = 0
+    written: set[tuple[str, str]] = field(default_factory=set)
+    early: set[str] = field(default_factory=set)
 
     def saw(self, operation: str, request: AWSPreparedRequest, invocation: Invocation) -> None:
-        self.count += operation == "SendMessage"
+        match operation:
+            case "SendMessage":
+                self.rejections += 1
+            case "PutItem":
+                item = asked(request)["Item"]
+                if "raw_key" in item:
+                    self.written.add((item["raw_key"]["S"], item["recipient"]["S"]))
+            case "PutObjectTagging":
+                key = unquote(urlsplit(request.url).path).partition("/held/")[2]
+                if not self.expected[f"held/{key}"].rows <= self.written:
+                    self.early.add(key)
 
     def ended(self, invocation: Invocation) -> None:
         pass
@@ -111,7 +132,8 @@ def run(
 
 
 def _run(seed: int, chance: Chance, stage: Stage, number: int, progress: Callable[[int], None]) -> Account:
-    witness, agenda = Rejections(), Agenda(chance)
+    put = tuple(objects(chance.rng, number))
+    witness, agenda = Witnessed({each.key: each for each in put}), Agenda(chance)
     wire = Wire(chance, witness, stage.answer)
     wire.interleave, wire.switch = agenda.interleave, stage.turns.switch
     served = 0
@@ -126,14 +148,18 @@ def _run(seed: int, chance: Chance, stage: Stage, number: int, progress: Callabl
 
     sqs = stage.session.client("sqs")
     source = Source(agenda, chance, serve, sqs, stage.stack.held_queue_url, batch_size("HeldObjects"))
-    put = tuple(objects(chance.rng, number))
     notifications = 0
     for some in batched(put, _STORED_AT_ONCE, strict=False):
         _store(stage, some)
         notifications += source.pull(within=number / _A_SECOND, copies=_COPIES) * _COPIES
     agenda.run()
     chance.calm = True
-    calls, faults, bad_luck, rejections = wire.calls, dict(chance.struck), len(source.dead), witness.count
+    calls, faults, bad_luck, rejections = (
+        wire.calls,
+        dict(chance.struck),
+        len(source.dead),
+        witness.rejections,
+    )
     unseen = _missing(stage, put) - {key for body in source.dead for key in _keys(body)}
     redrive(stage, lambda _: None)
     source.pull()
@@ -142,6 +168,8 @@ def _run(seed: int, chance: Chance, stage: Stage, number: int, progress: Callabl
     waiting = _waiting(source)
     violations = [f"neither a row nor in the dead-letter queue: {key}" for key in sorted(unseen)]
     violations += _checked(put, rows, waiting)
+    violations += [f"tagged before all its rows were made: {key}" for key in sorted(witness.early)]
+    violations += _mistagged(stage, put)
     return Account(
         seed=seed,
         objects=number,
@@ -165,7 +193,11 @@ def _store(stage: Stage, put: tuple[HeldObject, ...]) -> None:
         recipients = ", ".join(each.unreadable + each.recipients)
         metadata = {"reason": "spam"} | ({"recipients": recipients} if recipients else {})
         s3.put_object(
-            Bucket=stage.stack.environ["MAIL_BUCKET"], Key=each.key, Body=mail.encode(), Metadata=metadata
+            Bucket=stage.stack.environ["MAIL_BUCKET"],
+            Key=each.key,
+            Body=mail.encode(),
+            Metadata=metadata | ({"tagged": "spam"} if each.is_tagged else {}),
+            Tagging="reason=spam" if each.is_tagged else "",
         )
 
 
@@ -178,6 +210,16 @@ def _rows(stage: Stage) -> Counter[tuple[str, str]]:
     client = stage.session.client("dynamodb")
     pages = client.get_paginator("scan").paginate(TableName=stage.stack.environ["QUARANTINE_TABLE"])
     return Counter((item["raw_key"]["S"], item["recipient"]["S"]) for page in pages for item in page["Items"])
+
+
+def _mistagged(stage: Stage, put: tuple[HeldObject, ...]) -> Iterator[str]:
+    """Say which objects have a tag and rows missing, or all rows and no tag."""
+    s3 = stage.session.client("s3")
+    for each in put:
+        tags = s3.get_object_tagging(Bucket=stage.stack.environ["MAIL_BUCKET"], Key=each.key)["TagSet"]
+        expected = [] if each.rejection else [{"Key": "reason", "Value": "spam"}]
+        if tags != expected:
+            yield f"the tags of {each.key} are {tags}, where they should be {expected}"
 
 
 def _missing(stage: Stage, put: tuple[HeldObject, ...]) -> set[str]:

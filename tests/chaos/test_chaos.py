@@ -15,21 +15,23 @@ from moto import mock_aws
 from quarantine.acting.ways import WayBack
 from quarantine.digests.news import Mark
 from quarantine.held import HeldMessage, HeldStatus, MailboxListing
+from quarantine.holding.judging import QuarantinedMail
 from quarantine.mail.addresses import Address
 from quarantine.outbox import DeadLetters, Jobs, Mailer
 from quarantine.release.handover import Reply
 from quarantine.runtime import TWO_ATTEMPTS
 from quarantine.services import gathering
 from quarantine.services.acting import Acting
+from quarantine.services.holding import Holding
 from quarantine.services.ruling import Rulings
 from quarantine.services.scheduling import Scheduling
 from quarantine.stores.mailboxes import Mailboxes
+from quarantine.stores.objects import HeldObjects
 from quarantine.stores.quarantine import HeldRows, Quarantine
 from quarantine.stores.requests import Requests, Settled
 from quarantine.stores.transitions import HeldRow, Transitions
 from tests.chaos import actions, digests, objects, releases, requests
 from tests.chaos.faults import Chance, Fault, Invocation, Process, Wire
-from tests.chaos.objects import Rejections
 from tests.chaos.requests import Fate
 from tests.chaos.sources import Agenda, Asynchronous, Source
 from tests.functions.faults import ProcessDied
@@ -249,6 +251,25 @@ def test_a_rejection_that_nobody_is_told_is_told(monkeypatch: pytest.MonkeyPatch
     assert any(each.startswith("not in the dead-letter queue") for each in violations)
 
 
+@pytest.mark.parametrize("name", ["tag", "untag"])
+def test_a_tag_that_is_wrong_is_told(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(HeldObjects, name, lambda *_: True)
+    violations = objects.run(seed=7, number=12).violations
+    assert any(each.startswith("the tags of") for each in violations)
+
+
+def test_a_tag_before_the_rows_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    put = HeldRows.put
+
+    def tag_first(self: Holding, recipient: Address, mail: QuarantinedMail, **named: Any) -> bool:
+        self.objects.tag(mail.raw_key, mail.reason)
+        return put(self.rows, recipient, mail, **named)
+
+    monkeypatch.setattr(Holding, "_put", tag_first)
+    violations = objects.run(seed=3, number=10).violations
+    assert any(each.startswith("tagged before all its rows") for each in violations)
+
+
 # --- The wire ---
 
 
@@ -266,15 +287,17 @@ class Always(Chance):
         return False
 
 
-class Seen(Rejections):
+class Seen:
     """Counts the calls that took effect."""
 
     def __init__(self) -> None:
-        super().__init__()
         self.effects: Counter[str] = Counter()
 
     def saw(self, operation: str, request: object, invocation: Invocation) -> None:
         self.effects[operation] += 1
+
+    def ended(self, invocation: Invocation) -> None:
+        pass
 
 
 @pytest.fixture(autouse=True)

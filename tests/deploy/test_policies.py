@@ -6,6 +6,7 @@ The calls are recorded where botocore makes them, with their resources; the poli
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
+from urllib.parse import parse_qsl
 
 import pytest
 from botocore.exceptions import ClientError
@@ -22,7 +23,7 @@ from tests.functions.faults import Wire
 from tests.functions.test_ask import answer_address
 from tests.functions.test_feedback import about, release, released
 from tests.functions.test_ways import Door, agent, bounced, results, waiting, with_agents  # noqa: F401 - fixtures
-from tests.world import World, load_event
+from tests.world import World, load_event, new_session
 
 type Grant = tuple[str, str]
 """An IAM action, and a resource as the template names it."""
@@ -55,6 +56,9 @@ LAMBDA_TAKES_SENDING_EVENTS = {
 # Not a call: this permission makes S3 answer 404 instead of 403 for a deleted object.
 # https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
 TELLS_GONE_FROM_FORBIDDEN = {("s3:ListBucket", "${MailBucket.Arn}")}
+# Not a call: with this permission, S3's answer to GetObject says how many tags the object has.
+# https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
+SEES_TAGS = {("s3:GetObjectTagging", "${MailBucket.Arn}/held/*")}
 LAMBDA_KEEPS_FAILURES = {("sqs:SendMessage", "${IntakeFailures.Arn}")}
 
 
@@ -69,7 +73,10 @@ WITHOUT_A_CALL: Mapping[str, set[Grant]] = {
     "IntakeFunction": LAMBDA_KEEPS_FAILURES | lambda_writes_log("IntakeFunction"),
     "ReportFunction": LAMBDA_TAKES_JOBS | lambda_writes_log("ReportFunction"),
     "ActFunction": LAMBDA_TAKES_ACTIONS | TELLS_GONE_FROM_FORBIDDEN | lambda_writes_log("ActFunction"),
-    "HoldFunction": LAMBDA_TAKES_HELD_OBJECTS | TELLS_GONE_FROM_FORBIDDEN | lambda_writes_log("HoldFunction"),
+    "HoldFunction": LAMBDA_TAKES_HELD_OBJECTS
+    | TELLS_GONE_FROM_FORBIDDEN
+    | SEES_TAGS
+    | lambda_writes_log("HoldFunction"),
     "FeedbackFunction": LAMBDA_TAKES_SENDING_EVENTS | lambda_writes_log("FeedbackFunction"),
     "DigestFunction": lambda_writes_log("DigestFunction"),
 }
@@ -112,7 +119,7 @@ class Ledger:
     def _take_down(self, model: Any, params: Mapping[str, Any], **_: object) -> None:
         self.needed |= set(self._grants(model.service_model.service_name, model.name, params))
 
-    def _grants(  # noqa: C901 - one case for each form of call
+    def _grants(  # noqa: C901, PLR0912 - one case for each form of call
         self, service: str, operation: str, params: Mapping[str, Any]
     ) -> Iterator[Grant]:
         match service, operation:
@@ -134,6 +141,8 @@ class Ledger:
                 yield f"sqs:{operation}", self._arn(params["QueueUrl"])
             case "s3", _:
                 prefix = params["Key"].rpartition("/")[0]
+                if "Tagging" in params and operation == "PutObject":
+                    yield "s3:PutObjectTagging", f"{self._arn(params['Bucket'])}/{prefix}/*"
                 yield (
                     f"s3:{AUTHORISED_AS.get(operation, operation)}",
                     f"{self._arn(params['Bucket'])}/{prefix}/*",
@@ -336,6 +345,10 @@ def test_hold_is_granted_what_it_calls_and_nothing_more(world: World) -> None:
     }
     for key, (body, metadata) in objects.items():
         world.session.client("s3").put_object(Bucket=bucket, Key=key, Body=body, Metadata=metadata)
+    tagged = {"recipients": "bob", "reason": "spam", "tagged": "spam"}
+    world.session.client("s3").put_object(
+        Bucket=bucket, Key="held/tagged", Body=b"\n", Metadata=tagged, Tagging="reason=spam"
+    )
     world.records.put_digest("*", "07:00")  # which makes hold look at the domain
     messages = world.held_messages()
     world.session.client("s3").delete_object(Bucket=bucket, Key="held/long")
@@ -391,3 +404,21 @@ def test_a_filter_is_granted_what_its_writer_calls_and_nothing_more(world: World
     writer = HeldMailWriter(ledger.wire().session.client("s3"), bucket)
     assert writer.put(b"\n", HoldMetadata((BOB,), HoldReason.SPAM))
     assert ledger.needed == grants(STACK["HoldMailPolicy"])
+
+
+@pytest.mark.parametrize("reason", HoldReason)
+def test_a_filter_may_put_the_tags_that_its_writer_puts(reason: HoldReason, world: World) -> None:
+    session, tagged = new_session(), []
+    session.events.register("provide-client-params.s3.PutObject", lambda params, **_: tagged.append(params))
+    writer = HeldMailWriter(session.client("s3"), world.stack.environ["MAIL_BUCKET"])
+    writer.put(b"\n", HoldMetadata((BOB,), reason))
+    (given,) = (parse_qsl(params["Tagging"]) for params in tagged)
+    (statement,) = (
+        each
+        for each in STACK["HoldMailPolicy"]["Properties"]["PolicyDocument"]["Statement"]
+        if each.get("Action") == "s3:PutObjectTagging"
+    )
+    allowed = statement["Condition"]
+    assert {name for name, _ in given} <= set(allowed["ForAllValues:StringEquals"]["s3:RequestObjectTagKeys"])
+    for name, value in given:
+        assert value in allowed["StringEquals"][f"s3:RequestObjectTag/{name}"]

@@ -18,8 +18,8 @@ from quarantine import held
 from quarantine.acting.rules import USER_ACTIONS
 from quarantine.feedback.event import parse_sending_event
 from quarantine.held import HoldReason
+from quarantine.holding.contract import PREFIX
 from quarantine.holding.filters.family import Family
-from quarantine.holding.notification import PREFIX
 from quarantine.settings import (
     OTHER_LOCAL_PARTS,
     ActSettings,

@@ -12,8 +12,11 @@ import pytest
 from botocore.exceptions import ClientError, ConnectTimeoutError
 
 from functions.hold import app as hold_app
+from ops.hold.writer import HeldMailWriter, HoldMetadata
 from quarantine.acting.reference import is_code
 from quarantine.held import HoldReason
+from quarantine.services.holding import Holding
+from quarantine.settings import HoldSettings
 from tests.functions.faults import Call, ProcessDied, Wire
 from tests.world import World, new_session
 
@@ -609,6 +612,106 @@ def test_the_bucket_that_a_notification_names_is_not_asked(world: World) -> None
     message = notification(world, "held/theirs").replace(world.stack.environ["MAIL_BUCKET"], "another")
     assert world.hold(message) == []
     assert rows(world) == []
+
+
+# --- Tags from the start ---
+
+
+UNTAG: Call = ("s3", "DeleteObjectTagging")
+
+
+def store_tagged(world: World, tags: str = "reason=spam", /, **metadata: str) -> None:
+    """Store a mail as our own pipe does, unless the metadata say otherwise."""
+    world.session.client("s3").put_object(
+        Bucket=world.stack.environ["MAIL_BUCKET"],
+        Key=KEY,
+        Body=MAIL,
+        Metadata={"recipients": BOB, "reason": "spam", "tagged": "spam"} | metadata,
+        Tagging=tags,
+    )
+
+
+def test_a_mail_of_our_own_pipe_takes_two_calls(world: World) -> None:
+    wire = Wire()
+    writer = HeldMailWriter(world.session.client("s3"), world.stack.environ["MAIL_BUCKET"])
+    (key,) = writer.put(MAIL, HoldMetadata((BOB,), HoldReason.PHISHING))
+    assert world.hold(notification(world, key), session=wire.session) == []
+    assert wire.calls == [READ, PUT, SCHEDULES]  # these once a minute
+    assert tags(world, key) == {"reason": "phishing"}
+    assert [row["reason"] for row in rows(world)] == ["phishing"]
+
+
+@pytest.mark.parametrize(
+    ("given", "metadata"),
+    [
+        pytest.param("reason=spam", {"reason": "phishing"}, id="a tag of another reason"),
+        pytest.param("reason=spam&team=mail", {"reason": "phishing", "tagged": "phishing"}, id="two tags"),
+        pytest.param("team=mail", {"reason": "phishing", "tagged": ""}, id="a tag of somebody else"),
+        pytest.param("", {"reason": "phishing", "tagged": "phishing"}, id="a tag that was removed"),
+    ],
+)
+def test_any_other_tag_is_replaced(given: str, metadata: dict[str, str], world: World) -> None:
+    store_tagged(world, given, **metadata)
+    assert world.hold(notification(world, KEY)) == []
+    assert tags(world) == {"reason": "phishing"}
+
+
+@pytest.mark.parametrize("recipients", ["bob", f"bob,{BOB}", " "], ids=["no address", "one of two", "nobody"])
+def test_what_makes_not_all_rows_loses_its_tag_before_its_letter(recipients: str, world: World) -> None:
+    store_tagged(world, recipients=recipients)
+    wire = Wire()
+    world.hold(notification(world, KEY), session=wire.session)
+    assert wire.calls[-2:] == [UNTAG, REJECT]
+    assert (tags(world), len(reasons(world))) == ({}, 1)
+
+
+@pytest.mark.parametrize(("received", "left"), [(4, {"reason": "spam"}), (5, {})], ids=["again", "for good"])
+def test_what_fails_for_the_last_time_is_kept_longest(
+    received: int, left: dict[str, str], world: World
+) -> None:
+    store_tagged(world)
+    wire = Wire()
+    wire.fail(*PUT, refused("InternalServerError", "PutItem"))
+    assert world.hold(notification(world, KEY), session=wire.session, received=received) == ["0"]
+    assert tags(world) == left
+    assert world.hold(notification(world, KEY)) == []  # it is redriven
+    assert tags(world) == {"reason": "spam"}
+
+
+def test_what_hold_tagged_keeps_its_tag_if_its_message_comes_once_more_and_fails(world: World) -> None:
+    store(world, recipients=BOB)
+    world.hold(notification(world, KEY))
+    wire = Wire()
+    wire.fail(*PUT, refused("InternalServerError", "PutItem"))
+    world.hold(notification(world, KEY), session=wire.session, received=5)
+    assert tags(world) == {"reason": "policy"}
+
+
+@pytest.mark.parametrize("failing", [READ, UNTAG], ids=["it cannot be read", "the tag cannot be removed"])
+def test_a_tag_that_cannot_be_removed_stays_and_the_message_goes_its_way(failing: Call, world: World) -> None:
+    store_tagged(world)
+    wire = Wire()
+    for call in (PUT, failing):
+        wire.fail(*call, refused("InternalError", call[1]))
+    assert world.hold(notification(world, KEY), session=wire.session, received=5) == ["0"]
+    assert tags(world) == {"reason": "spam"}
+
+
+@pytest.mark.parametrize("body", ["hello", '{"Records": 1}'])
+def test_a_message_that_names_nothing_is_given_up_all_the_same(body: str, world: World) -> None:
+    wire = Wire()
+    wire.fail(*REJECT, refused("InternalError", "SendMessage"))
+    assert world.hold(body, session=wire.session, received=5) == ["0"]
+
+
+def test_a_mail_that_is_gone_is_given_up_all_the_same(world: World) -> None:
+    store_tagged(world)
+    world.session.client("s3").delete_object(Bucket=world.stack.environ["MAIL_BUCKET"], Key=KEY)
+    holding = Holding.on(
+        HoldSettings.from_environ(world.stack.environ),
+        *(world.session.client(service) for service in ("dynamodb", "s3", "sqs")),  # type: ignore[arg-type]
+    )
+    holding.give_up(notification(world, KEY))
 
 
 # --- Infrastructure ---

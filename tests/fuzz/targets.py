@@ -23,10 +23,11 @@ from quarantine.asking.replays import Stale, freshness
 from quarantine.asking.replying import read_reply_context
 from quarantine.asking.trace import connecting_ip, dkim_domains
 from quarantine.feedback.report import read_delivery_report
+from quarantine.holding.contract import PREFIX
 from quarantine.holding.filters.family import Family
 from quarantine.holding.filters.reading import FIELDS, read_all
 from quarantine.holding.judging import QuarantinedMail, RejectedObject, StoredMail, judge
-from quarantine.holding.notification import PREFIX, MalformedNotification, parse_notification
+from quarantine.holding.notification import MalformedNotification, parse_notification
 from quarantine.holding.recipients import NoRecipient, UnreadableRecipient, parse_recipients
 from quarantine.mail.addresses import Address, InvalidAddress
 from quarantine.mail.charsets import decoded

@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quarantine.held import HoldReason
+from quarantine.holding.contract import METADATA, PREFIX
 from quarantine.holding.filters.family import Family
-from quarantine.holding.judging import METADATA, QuarantinedMail, RejectedObject, Rejection, StoredMail, judge
-from quarantine.holding.notification import PREFIX, MalformedNotification, parse_notification
+from quarantine.holding.judging import QuarantinedMail, RejectedObject, Rejection, StoredMail, judge
+from quarantine.holding.notification import MalformedNotification, parse_notification
 
 KEY = "held/9f86d081"
 STORED_AT = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)

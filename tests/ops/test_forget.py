@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from ops.hold.writer import HeldMailWriter, HoldMetadata
 from ops.operator import Output
+from quarantine.held import HoldReason
 from tests.functions.faults import Wire
 from tests.ops.conftest import Terminal
 from tests.world import World, load_event
@@ -42,6 +44,12 @@ class Person:
     def leave(self, key: str, *recipients: str) -> None:
         metadata = {"recipients": ",".join(recipients)}
         self.s3.put_object(Bucket=self.bucket, Key=f"held/{key}", Body=b"Subject: x\n\n", Metadata=metadata)
+
+    def pipe(self, *recipients: str) -> str:
+        """Let our own pipe leave a mail, with its tag; return its key."""
+        writer = HeldMailWriter(self.s3, self.bucket)
+        (key,) = writer.put(b"Subject: x\n\n", HoldMetadata(recipients, HoldReason.SPAM))
+        return key
 
     def ask(self) -> str:
         """Let Bob ask; return the job."""
@@ -132,6 +140,30 @@ def test_a_mail_that_is_held_for_others_too_stays_until_their_rows_are_gone(
     assert (bob.recipients(), bob.stored()) == ([AL], {"held/both"})
     assert terminal.json("forget", AL, "--yes")["removed"]["mails"] == 1
     assert (bob.recipients(), bob.stored()) == ([], set())
+
+
+def test_a_mail_with_a_tag_from_the_start_stays_until_all_are_forgotten(
+    bob: Person, terminal: Terminal
+) -> None:
+    key = bob.pipe(BOB, AL)
+    bob.world.hold(*bob.world.held_messages())
+    assert terminal.json("forget", BOB, "--yes")["shared"] == [key]
+    assert (bob.recipients(), bob.stored()) == ([AL], {key})
+    assert terminal.json("forget", AL, "--yes")["removed"]["mails"] == 1
+    assert (bob.recipients(), bob.stored()) == ([], set())
+
+
+def test_a_mail_with_a_tag_from_the_start_waits_for_a_row_that_is_missing(
+    bob: Person, terminal: Terminal
+) -> None:
+    key = bob.pipe(BOB, AL)
+    messages = bob.world.held_messages()
+    bob.world.records.put_held(BOB, "<1@x>", bob.world.clock.now, "e@x", "Mail", raw_key=key)
+    assert terminal("forget", BOB, "--yes") == 4
+    assert bob.stored() == {key}
+    bob.world.hold(*messages)
+    assert terminal("forget", BOB, "--yes") == 0
+    assert (bob.recipients(), bob.stored()) == ([AL], {key})
 
 
 def test_a_key_that_begins_with_another_one_is_another_mail(bob: Person, terminal: Terminal) -> None:

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,9 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 from ops.hold.command import run
 from ops.hold.front import FrontHandler
 from ops.hold.serving import connection
-from ops.hold.writer import PATIENT, HeldMailWriter
+from ops.hold.writer import PATIENT, HeldMailWriter, HoldMetadata
 from quarantine.held import HoldReason
+from quarantine.holding.filters.family import Family
 from tests.functions.faults import Wire
 from tests.ops.conftest import Terminal
 from tests.world import World
@@ -108,6 +109,148 @@ def test_a_held_mail_becomes_a_row(world: World, terminal: Terminal) -> None:
     (row,) = terminal.json("held", "list", BOB)
     # A mail without a Message-ID is identified by its key.
     assert (row["subject"], row["reason"], [row["message_id"]]) == ("Prize", "spam", answer["keys"])
+
+
+# --- The tag ---
+
+
+MARKED = b"X-Envelope-To: <bob@example.com>, <al@example.com>\r\nX-Spam-Flag: YES\r\n" + MAIL
+TWO = {"recipients": f"{BOB},{AL}", "reason": "spam"}
+
+
+def tags(world: World) -> list[dict[str, str]]:
+    """Return the tags of each object under held/."""
+    s3, name = world.session.client("s3"), world.stack.environ["MAIL_BUCKET"]
+    keys = [each["Key"] for each in s3.list_objects_v2(Bucket=name)["Contents"]]
+    found = [s3.get_object_tagging(Bucket=name, Key=key)["TagSet"] for key in keys]
+    return [{tag["Key"]: tag["Value"] for tag in each} for each in found]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "mail", "metadata"),
+    [
+        pytest.param(
+            ["--recipient", BOB, "--reason", "virus"],
+            MAIL,
+            {"recipients": BOB, "reason": "virus"},
+            id="both are named",
+        ),
+        pytest.param(["--filter", "amavis"], MARKED, TWO, id="the filter names both"),
+        pytest.param(
+            ["--filter", "amavis", "--recipient", BOB],
+            MARKED,
+            {"recipients": BOB, "reason": "spam"},
+            id="the filter says why",
+        ),
+        pytest.param(
+            ["--filter", "amavis", "--reason", "bulk"],
+            MARKED,
+            {"recipients": f"{BOB},{AL}", "reason": "bulk"},
+            id="the filter says for whom",
+        ),
+        pytest.param(
+            ["--filter", "microsoft", "--filter", "rspamd", "--recipient", BOB],
+            MARKED,
+            {"recipients": BOB, "reason": "policy"},
+            id="none of these filters says why",
+        ),
+    ],
+)
+@pytest.mark.usefixtures("bucket")
+def test_a_mail_whose_rows_are_certain_is_stored_with_its_tag(  # noqa: PLR0917 - three are of the case
+    arguments: list[str],
+    mail: bytes,
+    metadata: dict[str, str],
+    world: World,
+    terminal: Terminal,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    give(monkeypatch, mail)
+    assert terminal("hold", *arguments) == DONE
+    assert stored(world) == [(mail, metadata | {"tagged": metadata["reason"]})]
+    assert tags(world) == [{"reason": metadata["reason"]}]
+    assert mailboxes(world) == set(metadata["recipients"].split(","))
+    assert tags(world) == [{"reason": metadata["reason"]}]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "mail"),
+    [
+        pytest.param(["--recipient", BOB], MAIL, id="no reason"),
+        pytest.param(["--reason", "spam"], MARKED, id="no recipient"),
+        pytest.param(["--recipient", "bob", "--reason", "spam"], MAIL, id="no address"),
+        pytest.param(["--recipient", BOB, "--recipient", "bob", "--reason", "spam"], MAIL, id="one of two"),
+        pytest.param(["--filter", "amavis"], MAIL, id="a filter that names nobody"),
+        pytest.param(
+            ["--filter", "amavis"], b"X-Envelope-To: bob\r\n" + MAIL, id="a filter that names no address"
+        ),
+        pytest.param(
+            ["--filter", "amavis"], b"X-Envelope-To: bob@example.com, bob\r\n" + MAIL, id="one of its two"
+        ),
+        pytest.param(["--filter", "amavis"], b"Received: x\r\n" + MARKED, id="a sender's field"),
+        pytest.param(["--filter", "amavis", "--recipient", "bob"], MARKED, id="no address, and a filter's"),
+    ],
+)
+@pytest.mark.usefixtures("bucket")
+def test_a_mail_that_hold_has_to_look_at_is_stored_without_a_tag(
+    arguments: list[str], mail: bytes, world: World, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    give(monkeypatch, mail)
+    assert terminal("hold", *arguments) == DONE
+    assert tags(world) == [{}]
+    assert ["tagged" in metadata for _, metadata in stored(world)] == [False]
+
+
+class Denying:
+    """An S3 client of a filter whose policy allows no tag, or nothing."""
+
+    def __init__(self, client: Any, *, allows: bool) -> None:
+        self._client, self._allows = client, allows
+        self.tagged: list[bool] = []
+
+    def put_object(self, **parameters: Any) -> Any:
+        self.tagged.append("Tagging" in parameters)
+        if "Tagging" in parameters or not self._allows:
+            raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "PutObject")
+        return self._client.put_object(**parameters)
+
+
+def denied(world: World, *, allows: bool, clock: Callable[[], float]) -> tuple[Denying, HeldMailWriter]:
+    client = Denying(world.session.client("s3"), allows=allows)
+    return client, HeldMailWriter(client, world.stack.environ["MAIL_BUCKET"], clock)  # type: ignore[arg-type]  # as much of it as is called
+
+
+def test_where_a_tag_is_refused_the_mail_is_stored_without_it(world: World) -> None:
+    now = 5.0
+    client, writer = denied(world, allows=True, clock=lambda: now)
+    metadata = HoldMetadata((BOB,), HoldReason.SPAM)
+    for number in range(3):
+        writer.put(b"%d" % number, metadata)
+    assert client.tagged == [True, False, False, False]
+    assert tags(world) == [{}, {}, {}]
+    now += 3600
+    (key,) = writer.put(MAIL, metadata)  # the stack may be a newer one by now
+    assert client.tagged[4:] == [True, False]
+    assert mailboxes(world) == {BOB}
+    assert tags(world) == [{"reason": "spam"}] * 4
+    (same,) = HeldMailWriter(world.session.client("s3"), world.stack.environ["MAIL_BUCKET"]).put(
+        MAIL, metadata
+    )
+    assert same == key  # with or without a tag, it is one mail
+
+
+def test_where_all_is_refused_the_mail_is_not_stored(world: World) -> None:
+    _, writer = denied(world, allows=False, clock=lambda: 0.0)
+    with pytest.raises(ClientError, match="AccessDenied"):
+        writer.put(MAIL, HoldMetadata((BOB,), HoldReason.SPAM))
+
+
+def test_the_front_reads_the_fields_of_its_filter(world: World) -> None:
+    handler = handler_of(world, by_header=True, families=[Family.AMAVIS])
+    with serving(handler) as address, smtplib.SMTP(*address) as client:
+        client.sendmail("", ["quarantine@filter.example"], MARKED)
+    assert stored(world) == [(MARKED, TWO | {"tagged": "spam"})]
+    assert tags(world) == [{"reason": "spam"}]
 
 
 @pytest.mark.parametrize(
@@ -711,7 +854,11 @@ def test_a_mail_that_was_cut_off_is_not_stored(front: tuple[str, int], world: Wo
     ("options", "metadata"),
     [
         pytest.param({}, {"recipients": BOB}, id="as the envelope says"),
-        pytest.param({"reason": HoldReason.VIRUS}, {"recipients": BOB, "reason": "virus"}, id="a reason"),
+        pytest.param(
+            {"reason": HoldReason.VIRUS},
+            {"recipients": BOB, "reason": "virus", "tagged": "virus"},
+            id="a reason",
+        ),
         pytest.param({"by_header": True}, {}, id="as the header says"),
     ],
 )

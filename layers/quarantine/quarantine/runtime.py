@@ -184,12 +184,14 @@ def serve_batch(
     hopeless: tuple[type[Exception], ...] = (),
     *,
     calls: Map = map,
+    give_up: Callable[[str], None] = lambda _: None,
 ) -> BatchResponse:
     """Serve each message of an SQS batch; return those that must be retried (ReportBatchItemFailures).
 
     attempts: after so many, SQS moves a message to the dead-letter queue.
     hopeless: errors of a message that will fail each time, until SQS moves it to the dead-letter queue.
     calls: how the messages are served: one after the other, or (Threads.map) at once.
+    give_up: called with the body of each message that SQS now moves there.
     Not Powertools' batch utility: its import alone is a tenth of a start (docs/decisions/0008-start-up.md).
     """
 
@@ -209,4 +211,5 @@ def serve_batch(
     for message in failures:
         if int(message.get("attributes", {}).get("ApproximateReceiveCount", 1)) >= attempts:
             journal.dead_letter()
+            give_up(message["body"])
     return {"batchItemFailures": [{"itemIdentifier": message["messageId"]} for message in failures]}

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Final
 
 from quarantine.held import HoldReason
+from quarantine.holding.contract import IMPORTED, TAGGED
 from quarantine.holding.filters.family import Family
 from quarantine.holding.filters.finding import first_number
 from quarantine.holding.filters.reading import FIELDS, read_all
@@ -30,12 +30,6 @@ from quarantine.mail.lenient import (
     usable_id,
     without_last_field,
 )
-
-METADATA: Final = ("recipients", "reason", "score", "sender")
-"""The names of an object's metadata (`x-amz-meta-...`) for its recipients, reason, score and sender."""
-
-IMPORTED: Final = "imported"
-"""The metadata of an object whose rows an import writes."""
 
 _MOST_RECIPIENTS = 1000  # one row for each
 _WANTED = SHOWN_FIELDS | FIELDS
@@ -56,7 +50,7 @@ class StoredMail:
 
     metadata: of the object, names in lower case. start: the mail's first bytes, with the whole header section
     unless that is too long. size: of the whole mail, in bytes. stored_at: LastModified, which only S3 sets.
-    etag: S3's, of these bytes.
+    etag: S3's, of these bytes. tags: how many the object has.
     """
 
     key: str
@@ -65,6 +59,7 @@ class StoredMail:
     size: int
     stored_at: datetime
     etag: str
+    tags: int = 0
 
     @property
     def is_folder(self) -> bool:
@@ -90,6 +85,7 @@ class QuarantinedMail:
 
     shown: what a report shows; its message_id is never empty. received_at: when the mail was stored.
     score: on the filter's own scale; None if there is none. raw_key, etag: of the stored mail.
+    is_tagged: whether the stored mail has the tag of its reason already, and no other.
     unreadable: the named recipients that are not addresses; None if all of them are.
     """
 
@@ -101,6 +97,7 @@ class QuarantinedMail:
     size: int
     raw_key: str
     etag: str
+    is_tagged: bool = False
     unreadable: RejectedObject | None = None
 
 
@@ -121,15 +118,18 @@ def judge(mail: StoredMail, families: Collection[Family]) -> QuarantinedMail | R
     if number > _MOST_RECIPIENTS:
         return RejectedObject(Rejection.TOO_MANY_RECIPIENTS, f"{number}, at most {_MOST_RECIPIENTS}")
     score = first_number([mail.metadata.get("score", "")])
+    reason = _reason(mail) or finding.reason or HoldReason.POLICY  # a filter held it, by some rule
     return QuarantinedMail(
         recipients=recipients.addresses,
         shown=_shown_header(mail, fields),
         received_at=mail.stored_at,
-        reason=_reason(mail) or finding.reason or HoldReason.POLICY,  # a filter held it, by some rule
+        reason=reason,
         score=finding.score if score is None else score,
         size=mail.size,
         raw_key=mail.key,
         etag=mail.etag,
+        # A copy of an object keeps its tags, but not metadata that the copy replaces.
+        is_tagged=mail.tags == 1 and mail.metadata.get(TAGGED) == reason.value,
         unreadable=unreadable,
     )
 

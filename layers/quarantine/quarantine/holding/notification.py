@@ -3,10 +3,10 @@
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 from urllib.parse import unquote_plus
 
-PREFIX: Final = "held/"
+from quarantine.holding.contract import PREFIX
 
 
 @dataclass(frozen=True, slots=True)

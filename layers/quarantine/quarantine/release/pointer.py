@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Self
 
+from quarantine.holding.contract import PREFIX
 from quarantine.holding.filters.family import Family
-from quarantine.holding.notification import PREFIX
 from quarantine.mail.addresses import Address
 from quarantine.mail.text import clean_text, clipped
 from quarantine.release.deliverable import ReleaseTrace

@@ -7,6 +7,9 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Final, Self, assert_never
 
+from botocore.exceptions import BotoCoreError, ClientError
+
+from quarantine.holding.contract import TAGGED
 from quarantine.holding.judging import QuarantinedMail, RejectedObject, Rejection, judge
 from quarantine.holding.notification import MalformedNotification, ObjectCreated, parse_notification
 from quarantine.mail.addresses import Address
@@ -78,6 +81,21 @@ class Holding:
         for each in objects:
             self._serve(each)
 
+    def give_up(self, body: str) -> None:
+        """Let the objects of a message be kept longest: it failed so often that SQS sets it aside.
+
+        Does nothing where that fails, too: they are then kept as long as the reasons in their tags say.
+        """
+        try:
+            for each in parse_notification(body):
+                mail = self.objects.read(each.key)
+                if mail.tags and TAGGED in mail.metadata:
+                    self.objects.untag(each.key)
+        except (MalformedNotification, Gone):
+            return
+        except (BotoCoreError, ClientError) as e:
+            self.journal.retry("the tag stays", e)
+
     def _serve(self, created: ObjectCreated) -> None:
         try:
             mail = self.objects.read(created.key)
@@ -100,6 +118,8 @@ class Holding:
             case _:
                 assert_never(decision)
         if rejected:
+            if mail.tags:
+                self.objects.untag(created.key)  # before the dead letter, which may be the last that is done
             self._reject(json.dumps({"Records": [created.record]}), created.key, rejected)
 
     def _hold(self, mail: QuarantinedMail) -> None:
@@ -108,7 +128,8 @@ class Holding:
         are_new = self.threads.map(put, mail.recipients)
         # Last: an object without a tag is kept longest, so a row never outlives its mail. It also stays
         # without a tag while a recipient has no row.
-        if mail.unreadable is None and not self.objects.tag(mail.raw_key, mail.reason):
+        needs_tag = mail.unreadable is None and not mail.is_tagged
+        if needs_tag and not self.objects.tag(mail.raw_key, mail.reason):
             self.journal.note("deleted meanwhile", key=mail.raw_key)
         self.journal.record(
             "held",

@@ -1,6 +1,6 @@
 """The mail bucket: requests under inbound/, where SES stores them, and held mail under held/."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,12 +9,16 @@ from typing import TYPE_CHECKING, Final, TypedDict
 from botocore.exceptions import ClientError
 
 from quarantine.held import HoldReason
-from quarantine.holding.judging import IMPORTED, StoredMail
-from quarantine.holding.notification import PREFIX
+from quarantine.holding.contract import IMPORTED, PREFIX, TAGGED
+from quarantine.holding.judging import StoredMail
 from quarantine.mail.lenient import end_of_header
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import TagTypeDef
+
+_COMPLETE: Final = "complete"
+"""The tag of a mail that was stored with its tag, of which all rows were made and some were removed."""
 
 _START: Final = 32 * 1024  # bytes of a mail that are read first: nearly always the whole header section
 _LONGEST_HEADER: Final = 1024 * 1024
@@ -95,7 +99,8 @@ class HeldObjects:
         with found["Body"] as body:
             start = body.read()
         size = int(found.get("ContentRange", "").rpartition("/")[2] or len(start))  # bytes 0-99/1234
-        return StoredMail(key, found["Metadata"], start, size, found["LastModified"], found["ETag"])
+        tags = found.get("TagCount", 0)
+        return StoredMail(key, found["Metadata"], start, size, found["LastModified"], found["ETag"], tags)
 
     def _empty(self, key: str) -> StoredMail:
         head = self._client.head_object(Bucket=self._bucket, Key=key)
@@ -128,6 +133,13 @@ class HeldObjects:
         except self._client.exceptions.NoSuchKey:
             return False
         return True
+
+    def untag(self, key: str) -> None:
+        """Remove the tags of an object, so that it is kept longest."""
+        try:
+            self._client.delete_object_tagging(Bucket=self._bucket, Key=key)
+        except self._client.exceptions.NoSuchKey:
+            return
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,16 +184,37 @@ class StoredMails:
         """Whether the bucket keeps, or ever kept, older versions of its objects."""
         return "Status" in self._client.get_bucket_versioning(Bucket=self._bucket)
 
-    def is_complete(self, key: str) -> bool:
-        """Return whether all rows of a held mail were made, or the mail is gone: hold tags it last."""
+    def is_complete(self, key: str, mailboxes: Collection[str]) -> bool:
+        """Return whether all rows of a held mail were made, or the mail is gone. mailboxes: those with a row.
+
+        Hold tags a mail last. A mail that was stored with its tag names all its recipients.
+        """
         try:
-            tags = self._client.get_object_tagging(Bucket=self._bucket, Key=key)["TagSet"]
+            tags, metadata = self._tags(key), self._metadata(key)
         except ClientError as e:
             # A deleted object of a bucket with versions has a marker, which has no tags (405).
-            if e.response["Error"]["Code"] in ("NoSuchKey", "MethodNotAllowed"):
+            if e.response["Error"]["Code"] in ("NoSuchKey", "MethodNotAllowed", "404", "405"):
                 return True
             raise
-        return any(tag["Key"] == "reason" for tag in tags)
+        if TAGGED not in metadata or _COMPLETE in tags:
+            return "reason" in tags
+        return set(metadata.get("recipients", "").split(",")) <= set(mailboxes)
+
+    def keep_complete(self, key: str) -> None:
+        """Note that all rows of a mail were made, before one of them is removed."""
+        tags = self._tags(key)
+        if TAGGED in self._metadata(key) and _COMPLETE not in tags:
+            given: list[TagTypeDef] = [
+                {"Key": name, "Value": value} for name, value in {**tags, _COMPLETE: "yes"}.items()
+            ]
+            self._client.put_object_tagging(Bucket=self._bucket, Key=key, Tagging={"TagSet": given})
+
+    def _tags(self, key: str) -> dict[str, str]:
+        found = self._client.get_object_tagging(Bucket=self._bucket, Key=key)["TagSet"]
+        return {tag["Key"]: tag["Value"] for tag in found}
+
+    def _metadata(self, key: str) -> dict[str, str]:
+        return self._client.head_object(Bucket=self._bucket, Key=key)["Metadata"]
 
     def delete(self, key: str) -> bool:
         """Delete a mail with all its versions; return whether there was any."""

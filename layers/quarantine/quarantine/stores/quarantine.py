@@ -2,7 +2,7 @@
 
 import functools
 import secrets
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -198,16 +198,23 @@ class HeldRows:
         """Yield all rows of a mailbox with any status, newest first, lazily."""
         return map(from_wire, self._queried(mailbox, "recipient = :recipient", {}))
 
-    def mails_of_others(self, mailbox: Address) -> set[str]:
-        """Return the keys of all stored mails that have a row of another mailbox: a scan of the table."""
+    def others_of(self, mailbox: Address, keys: Collection[str]) -> Mapping[str, frozenset[str]]:
+        """Return which other mailboxes have a row of each of these stored mails: a scan of the table.
+
+        A mail that no other mailbox has is not in it.
+        """
         pages = self._client.get_paginator("scan").paginate(
             TableName=self._table,
             FilterExpression="attribute_exists(raw_key) AND recipient <> :mailbox",
             ExpressionAttributeValues=to_wire({":mailbox": str(mailbox)}),
-            ProjectionExpression="raw_key",
+            ProjectionExpression="raw_key, recipient",
             ConsistentRead=True,  # a row that hold has just written counts
         )
-        return {row["raw_key"] for page in pages for row in map(from_wire, page["Items"])}
+        found: dict[str, frozenset[str]] = {}
+        for row in (row for page in pages for row in map(from_wire, page["Items"])):
+            if row["raw_key"] in keys:
+                found[row["raw_key"]] = found.get(row["raw_key"], frozenset()) | {row["recipient"]}
+        return found
 
     def named(self, mailbox: Address, name: str) -> list[Values]:
         """Return the rows of a mailbox that a name means: their message id, or their entry."""
