@@ -1,7 +1,7 @@
 """`python -m lab.bench`: the functions' costs, as ratios measured in one run. Exits with 1 if S3 is called.
 
 `python -m lab.bench importing`: the same for the operator's import; it takes some minutes.
-`python -m lab.bench front`, `pipe`, `previewing`, `digesting`: only that part.
+`python -m lab.bench front`, `pipe`, `previewing`, `digesting`, `waiting`: only that part.
 """
 
 import contextlib
@@ -37,6 +37,13 @@ def _run(console: Console) -> int:
 
         _show(console, importing.table(), importing.METHOD)
         return 0
+    if sys.argv[1:] == ["waiting"]:
+        from lab.bench import targets, waiting, workload
+
+        alone = waiting.measured(workload.record().environ)
+        _show(console, alone.table, waiting.METHOD)
+        _show(console, targets.table(alone.reached), targets.METHOD)
+        return 0
     if sys.argv[1:] in (["front"], ["pipe"], ["previewing"], ["digesting"]):
         from lab.bench import digesting, front, pipe, previewing, targets
 
@@ -58,6 +65,7 @@ def _run(console: Console) -> int:
         rendering,
         startup,
         targets,
+        waiting,
         workload,
     )
     from quarantine.settings import ReportSettings
@@ -70,6 +78,7 @@ def _run(console: Console) -> int:
         (cpu.measured(work), cpu.METHOD),
         (memory.measured(work), memory.METHOD),
         (holding.measured(work.environ), holding.METHOD),
+        (waiting.measured(work.environ), waiting.METHOD),
         (rendering.measured(ReportSettings.from_environ(work.environ)), rendering.METHOD),
         (previewing.measured(), previewing.METHOD),
         (digesting.measured(), digesting.METHOD),

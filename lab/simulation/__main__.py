@@ -8,10 +8,12 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from lab.simulation.load import AT_ONCE, LOADS, OUTAGE, USERS, Load
+from lab.simulation import spam
+from lab.simulation.load import AT_ONCE, LOADS, MONDAY, OUTAGE, USERS, Load
 from lab.simulation.monday import monday, waves
 from lab.simulation.pipeline import Durations, Fate, Morning, simulate
 from lab.simulation.settings import Settings
+from lab.simulation.spam import IN_TURN, hour
 from local.stack import load_template
 
 SEND_RATES = (14, 500)
@@ -129,6 +131,19 @@ def ages(done: Sequence[tuple[Scenario, Morning]]) -> str:
     return table(head, [[_clock(at), *(_span(each.get(at, 0.0)) for each in by_time)] for at in times])
 
 
+SPAM = 1000  # mails a second
+HOLD_RUNS = 20  # the default of `HoldConcurrency`
+ACCOUNTS = (10, 50, 100, 1000)  # runs at once: that of a new account is often 10
+_HEAD_OF_SPAM = (
+    "account's runs",
+    "`HoldConcurrency`",
+    "a batch",
+    "mails a second, at most",
+    "without a row after the hour",
+    "last row after",
+    "longest wait of a request",
+)
+
 DUE = 300_000
 RATES = (14, 500, 2000)
 _HEAD_OF_DIGESTS = (
@@ -147,6 +162,23 @@ def _digests(case: tuple[int, int]) -> list[str]:
     result = monday(waves(DUE, zones), rate)
     numbers = (f"{number:,}" for number in (result.most_waiting, result.runs))
     return [str(zones), f"{rate:,}", _hours(result.asked_late), _hours(result.sent_late), *numbers]
+
+
+def _spam(case: tuple[int, str, float], asked_at: Sequence[float]) -> list[str]:
+    """Return the row of an hour of spam. case: the account's runs, and how long a batch takes."""
+    runs, name, seconds = case
+    hold_runs = min(HOLD_RUNS, runs // 2)
+    result = hour(SPAM, seconds, hold_runs, runs, asked_at)
+    wait = "never served" if result.longest_wait is None else _span(result.longest_wait)
+    return [
+        f"{runs:,}",
+        str(hold_runs),
+        f"{name}, {seconds * 1000:.0f} ms",
+        f"{result.most_a_second:,.0f}",
+        f"{result.waiting:,}",
+        _hours(result.late),
+        wait,
+    ]
 
 
 def _hours(seconds: int) -> str:
@@ -193,6 +225,10 @@ def main() -> int:
     print(
         table(_HEAD_OF_DIGESTS, list(map(_digests, ((zones, rate) for zones in (1, 12) for rate in RATES))))
     )
+    print(f"\nAn hour of {SPAM:,} spams a second, and beside it {MONDAY.name}\n")
+    cases = [(runs, *each) for runs in ACCOUNTS for each in (("in turn", IN_TURN), ("at once", spam.AT_ONCE))]
+    asked_at = MONDAY.asked_at()
+    print(table(_HEAD_OF_SPAM, [_spam(case, asked_at) for case in cases]))
     # Apart, because the tables are the same each time.
     print(f"\n{time.perf_counter() - start:.0f} s", file=sys.stderr)
     return int(any(each.name.startswith("sized") and morning.number(Fate.DEAD) for each, morning in done))
