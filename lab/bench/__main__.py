@@ -38,11 +38,13 @@ def _run(console: Console) -> int:
         _show(console, importing.table(), importing.METHOD)
         return 0
     if sys.argv[1:] == ["waiting"]:
-        from lab.bench import targets, waiting, workload
+        from lab.bench import bill, targets, waiting, workload
 
-        alone = waiting.measured(workload.record().environ)
-        _show(console, alone.table, waiting.METHOD)
-        _show(console, targets.table(alone.reached), targets.METHOD)
+        environ = workload.record().environ
+        both = waiting.measured(environ), bill.measured(environ)
+        _show(console, both[0].table, waiting.METHOD)
+        _show(console, both[1].table, bill.METHOD)
+        _show(console, targets.table([*both[0].reached, *both[1].reached]), targets.METHOD)
         return 0
     if sys.argv[1:] in (["front"], ["pipe"], ["previewing"], ["digesting"]):
         from lab.bench import digesting, front, pipe, previewing, targets
@@ -54,6 +56,7 @@ def _run(console: Console) -> int:
         _show(console, targets.table(alone.reached), targets.METHOD)
         return 0
     from lab.bench import (
+        bill,
         calls,
         cpu,
         digesting,
@@ -79,6 +82,7 @@ def _run(console: Console) -> int:
         (memory.measured(work), memory.METHOD),
         (holding.measured(work.environ), holding.METHOD),
         (waiting.measured(work.environ), waiting.METHOD),
+        (bill.measured(work.environ), bill.METHOD),
         (rendering.measured(ReportSettings.from_environ(work.environ)), rendering.METHOD),
         (previewing.measured(), previewing.METHOD),
         (digesting.measured(), digesting.METHOD),

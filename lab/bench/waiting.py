@@ -54,16 +54,16 @@ def measured(environ: Mapping[str, str]) -> Measured:
         rows.add_column(name, justify="left" if name == "stored by" else "right", no_wrap=True)
     reached = []
     for latency in _LATENCIES:
-        with _aws(latency):
+        with aws(latency):
             at_once = app.make_handler(environ, new_session())
             in_turn = _in_turn(environ)
             for kind, recipients in _KINDS:
-                new = partial(_events, environ["MAIL_BUCKET"], kind, recipients)
+                batches = partial(events, environ["MAIL_BUCKET"], kind, recipients)
                 samples = interleaved(
                     {
-                        "one": _sampler(at_once, new(1)),
-                        "ten": _sampler(at_once, new(_BATCH)),
-                        "in turn": _sampler(in_turn, new(_BATCH)),
+                        "one": _sampler(at_once, batches(1)),
+                        "ten": _sampler(at_once, batches(_BATCH)),
+                        "in turn": _sampler(in_turn, batches(_BATCH)),
                     },
                     _ROUNDS,
                 )
@@ -83,18 +83,19 @@ def measured(environ: Mapping[str, str]) -> Measured:
     return Measured(rows, reached)
 
 
-def milliseconds(environ: Mapping[str, str], kind: str, latency: int) -> float:
-    """Return the time of a batch of ten mails of one recipient, as the median of some."""
-    with _aws(latency):
+def milliseconds(environ: Mapping[str, str], kind: str, latency: int, batch: int) -> float:
+    """Return the time of a batch of mails of one recipient, as the median of some."""
+    with aws(latency):
         sample = _sampler(
-            app.make_handler(environ, new_session()), _events(environ["MAIL_BUCKET"], kind, 1, _BATCH)
+            app.make_handler(environ, new_session()), events(environ["MAIL_BUCKET"], kind, 1, batch)
         )
         sample()
         return statistics.median(sample() for _ in range(_ROUNDS))
 
 
 @contextmanager
-def _aws(latency: int) -> Iterator[None]:
+def aws(latency: int) -> Iterator[None]:
+    """Let new clients find an AWS that answers after so many milliseconds."""
     with (
         process("lab.bench.slow_aws", str(latency), port_first=True) as (port, _),
         patch.dict(os.environ, {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}"}),
@@ -109,7 +110,7 @@ def _in_turn(environ: Mapping[str, str]) -> Handler:
     return lambda event, _: serve_batch(event, holding.handle, holding.journal, settings.attempts)
 
 
-def _events(bucket: str, kind: str, recipients: int, number: int) -> Iterator[dict[str, Any]]:
+def events(bucket: str, kind: str, recipients: int, number: int) -> Iterator[dict[str, Any]]:
     """Yield batches of messages about new mails."""
     for place in count():
         keys = (f"held/{kind}-{recipients}-{place}-{each}" for each in range(number))
