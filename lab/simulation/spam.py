@@ -14,7 +14,7 @@ BATCH: Final = 10
 IN_TURN: Final = 0.445
 """Seconds of a batch whose mails are served one after the other, three calls each, if a call takes 10 ms."""
 
-AT_ONCE: Final = 0.060
+AT_ONCE: Final = 0.075
 """The same for a batch at once: `python -m lab.bench waiting`."""
 
 A_REQUEST: Final = 0.3

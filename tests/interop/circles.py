@@ -109,6 +109,12 @@ class Circle:
         mail: bytes = self.aws.client("s3").get_object(Bucket=bucket, Key=row["raw_key"])["Body"].read()
         return mail
 
+    def metadata(self, row: dict[str, str]) -> dict[str, str]:
+        """Return the metadata with which a held mail was stored."""
+        bucket = self.aws.environ["MAIL_BUCKET"]
+        found = self.aws.client("s3").head_object(Bucket=bucket, Key=row["raw_key"])
+        return dict(found["Metadata"])
+
     def subjects(self, recipient: str) -> set[str]:
         return {row["subject"] for row in self.held(recipient)}
 
@@ -134,7 +140,7 @@ def running(request: pytest.FixtureRequest, *arguments: str) -> Iterator[Circle]
             for name, value in aws.environ.items()
             if name == "MAIL_BUCKET" or name.startswith("AWS_")
         } | {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{S3}"}
-        stack.enter_context(front(directory, environ))
+        stack.enter_context(front(directory, name, environ))
         stack.enter_context(FILTERS[name](directory))
         stack.enter_context(dovecot(directory))
         server = stack.enter_context(postfix(directory, name, environ))

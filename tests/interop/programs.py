@@ -250,12 +250,13 @@ FILTERS = {"rspamd": rspamd, "amavis": amavis, "spamassassin": spamassassin}
 
 
 @contextmanager
-def front(directory: Path, environ: Mapping[str, str]) -> Iterator[None]:
-    """Run `quarantine-hold --listen`, with STARTTLS."""
+def front(directory: Path, family: str, environ: Mapping[str, str]) -> Iterator[None]:
+    """Run `quarantine-hold --listen` for a filter, with STARTTLS."""
     certificate = self_signed(directory / "front.pem")
     with program(
         directory / "front.out", FRONT,
-        f"{QUARANTINE}-hold", "--listen", f"127.0.0.1:{FRONT}", "--tls-cert", str(certificate),
+        f"{QUARANTINE}-hold", "--listen", f"127.0.0.1:{FRONT}", "--filter", family,
+        "--tls-cert", str(certificate),
         environ={**os.environ, **environ},
     ):  # fmt: skip
         yield

@@ -49,6 +49,7 @@ def test_spam_is_held_for_each_recipient_and_reported(circle: Circle) -> None:
     shown = [(row["subject"], row["reason"], row["status"]) for row in rows]
     assert shown == [("Cheap watches", "spam", "held")] * 2
     assert all(STRANGER in row["sender"] for row in rows)
+    assert [circle.metadata(row).get("tagged") for row in rows] == ["spam"] * 2  # our command knew why
 
     circle.ask(BOB, TRIGGER)
     (report,) = eventually(lambda: circle.aws.reports(BOB), "the report is sent")
