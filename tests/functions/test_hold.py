@@ -641,6 +641,14 @@ def test_a_mail_of_our_own_pipe_takes_two_calls(world: World) -> None:
     assert [row["reason"] for row in rows(world)] == ["phishing"]
 
 
+def test_a_schedule_that_covers_the_recipient_takes_one_call_more(world: World) -> None:
+    world.records.put_digest("example.com", "07:00")
+    store_tagged(world)
+    wire = Wire()
+    assert world.hold(notification(world, KEY), session=wire.session) == []
+    assert wire.calls == [READ, PUT, SCHEDULES, ("dynamodb", "UpdateItem")]
+
+
 @pytest.mark.parametrize(
     ("given", "metadata"),
     [
