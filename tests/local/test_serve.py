@@ -242,11 +242,14 @@ def test_the_trigger_is_that_of_the_template(server: Server) -> None:
 
 
 def became(server: Server, request_id: str) -> tuple[str, str, str]:
-    """Wait until SES has reported what became of a request's mail; return it, and the status."""
+    """Wait until SES has reported what became of a request's mail; return it, and the status.
+
+    SES may report it before the row is settled.
+    """
 
     def row() -> dict[str, dict[str, str]]:
         item = server.records.request(request_id) or {}
-        return item if "delivery" in item else {}
+        return item if "delivery" in item and item["status"]["S"] != "sending" else {}
 
     found = eventually(row, f"an event about {request_id}; see {server.log}")
     delivery, detail, status = (found[name]["S"] for name in ("delivery", "delivery_detail", "status"))
